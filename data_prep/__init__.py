@@ -1,0 +1,1 @@
+"""Raw BraTS and ISIC data to sharded TFRecords."""

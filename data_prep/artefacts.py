@@ -1,0 +1,65 @@
+"""Files that are either whole or not there: written aside, then renamed."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+
+from data_prep.errors import UserError
+
+
+@contextlib.contextmanager
+def aside(path):
+    """Yields a temporary path beside `path` (same ending, so that writers choose the same format); renames it at the end.
+
+    A kill leaves at most a file named `.partial-<pid>-<name>`, which nothing reads and the next writer of the same
+    process id overwrites. On an exception the temporary file is removed and `path` stays as it was.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Writes `text` as UTF-8, atomically."""
+    with aside(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path, value):
+    """Writes `value` as indented JSON, atomically. NaN is refused: it isn't JSON."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path):
+    """Reads a JSON file; raises `UserError` naming the file where it is missing or broken."""
+    path = pathlib.Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(path, expected="a JSON file", found="nothing") from None
+    except (ValueError, OSError) as error:
+        raise UserError(path, expected="a JSON file", found=f"{error}", do="remove it or make it anew") from None
+
+
+def sha256(path):
+    """Checksum of a file as 64 hexadecimal digits, read in pieces of 1 MiB."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def difference(old, new):
+    """One phrase naming the first entries in which two configurations (flat dicts) differ, or an empty string."""
+    names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    return ", ".join(f"{name} {old.get(name)!r} (there) against {new.get(name)!r} (asked for)" for name in names[:3])

@@ -1,0 +1,1 @@
+"""absl programs: flags in, one library call, a printed summary."""

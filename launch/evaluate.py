@@ -1,0 +1,126 @@
+"""Evaluates predictions: Dice, calibration, uncertainty-error overlap, corrections; Table 1 and the figures.
+
+A run's predictions, all methods that have any:
+
+    python launch/evaluate.py --dataset=brats
+
+Anyone's NIfTI maps, one folder of them or a folder of method folders:
+
+    python launch/evaluate.py --predictions=DIR --labels=DIR [--masks=DIR] --kind=probability --out_dir=DIR
+
+`--kind` says what the maps are: `probability` of the foreground, in `<subject>_probability.nii.gz`; `confidence`, an
+error probability, or `sigma`, in `<subject>_uncertainty.nii.gz` with `<subject>_prediction.nii.gz` beside it.
+
+About a second per BraTS subject and method. Writes subjects.csv, calibration.csv, thresholds.csv, supplementary.csv,
+table1.{csv,md,tex}, summary.json, figure1, thresholds and calibration (PNG and PDF) and overlay.png.
+"""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
+
+from absl import flags
+
+from data_prep.errors import UserError
+from launch import program
+from tfunc import engine, evaluation, metrics, sources
+from tfunc.methods import METHODS, parse
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("dataset", None, ["brats", "isic"], "Which dataset's run to evaluate.")
+flags.DEFINE_string("run_dir", None, "The run; by default runs/<dataset>.")
+flags.DEFINE_string("data_dir", None, "The prepared records; by default data/<dataset>.")
+flags.DEFINE_list("methods", ["all"], f"`all` that have predictions, or some of {', '.join(METHODS)}.")
+flags.DEFINE_enum(
+    "threshold_split", "test", ["test", "valid"],
+    "Which subjects choose the thresholds of U-E and BnF: `test`, the paper's way, or `valid`, which needs predictions "
+    "with --split=valid.",
+)  # fmt: skip
+flags.DEFINE_list("figure_subjects", [], "Subjects for Figure 1, up to three; by default chosen by their calibration.")
+flags.DEFINE_string("predictions", None, "A folder of maps, or of method folders, to evaluate in place of a run.")
+flags.DEFINE_string("labels", None, "With --predictions: folder of <subject>.nii.gz or <subject>_{seg,label,mask}.")
+flags.DEFINE_string("masks", None, "With --predictions: folder of masks; calibration is measured inside. Named alike.")
+flags.DEFINE_enum("kind", None, list(metrics.KINDS), "With --predictions: what the maps are.")
+flags.DEFINE_list("sigma_range", None, "With --kind=sigma: MIN,MAX that become 0 and 1; by default the set's own.")
+flags.DEFINE_string("out_dir", None, "Where the files go; by default <run_dir>/evaluation.")
+flags.DEFINE_integer("workers", None, "Processes; by default one a CPU, or none beside this for a small set.")
+flags.DEFINE_string("scheduler", None, "A Dask scheduler (tcp://host:8786) in place of local processes.")
+
+SMALL = 32 << 20  # bytes of maps that one process scores before others have even imported TensorFlow
+
+
+def main():
+    if FLAGS.workers is not None and FLAGS.workers < 1:
+        raise UserError(f"--workers={FLAGS.workers}", expected="1 or more")
+    if len(FLAGS.figure_subjects) > 3:
+        raise UserError("--figure_subjects", expected="at most three", found=str(len(FLAGS.figure_subjects)))
+    finished = _folders() if FLAGS.predictions else _run()
+    if not FLAGS.predictions and finished.fresh:
+        print(f"TensorBoard: tensorboard --logdir={evaluation.tensorboard(finished)}")
+    if not finished.fresh:
+        print(f"{finished.folder} already holds this evaluation; nothing to do.")
+    print(f"\n{finished.markdown}")
+    print("Pictures:", *(f"  {path}" for path in finished.pictures if path.suffix == ".png"), sep="\n")
+    print(f"Tables and counts: {finished.folder}")
+
+
+def _run():
+    if not FLAGS.dataset:
+        raise UserError(
+            "flags", expected="--dataset=brats|isic, or --predictions=DIR and --labels=DIR", found="neither"
+        )
+    for name in ("labels", "masks", "kind", "sigma_range"):
+        if getattr(FLAGS, name):
+            raise UserError(f"--{name}", expected="--predictions beside it", do="a run knows this itself")
+    run_dir = pathlib.Path(FLAGS.run_dir or f"runs/{FLAGS.dataset}")
+    data_dir = pathlib.Path(FLAGS.data_dir or f"data/{FLAGS.dataset}")
+    names = FLAGS.methods
+    names = evaluation.available_methods(run_dir, FLAGS.dataset) if names == ["all"] else [m.name for m in parse(names)]
+    return evaluation.evaluate_run(_request(run_dir / "evaluation"), run_dir, data_dir, names, _pool)
+
+
+def _folders():
+    for name in ("labels", "out_dir"):
+        if not getattr(FLAGS, name):
+            raise UserError("--predictions", expected=f"--{name}=DIR beside it", found="none")
+    if FLAGS.threshold_split != "test":
+        raise UserError("--threshold_split", expected="a run (--dataset)", found="--predictions, which has one set")
+    all_maps = sources.folder_maps(FLAGS.predictions, FLAGS.kind)
+    if FLAGS.methods != ["all"]:
+        all_maps = [maps for maps in all_maps if maps.method in FLAGS.methods]
+        if missing := set(FLAGS.methods) - {maps.method for maps in all_maps}:
+            raise UserError(FLAGS.predictions, expected=f"a folder {min(missing)}", found="none")
+    truth = sources.FolderTruth(FLAGS.labels, FLAGS.masks)
+    return evaluation.evaluate_folders(_request(None), all_maps, truth, _pool)
+
+
+def _request(out_dir):
+    return evaluation.Request(
+        out_dir=pathlib.Path(FLAGS.out_dir or out_dir),
+        dataset=FLAGS.dataset,
+        threshold_split=FLAGS.threshold_split,
+        figure_subjects=tuple(FLAGS.figure_subjects),
+        sigma_range=_sigma_range(FLAGS.sigma_range),
+    )
+
+
+def _sigma_range(values):
+    if values is None:
+        return None
+    try:
+        low, high = (float(value) for value in values)
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not low < high:
+        raise UserError(f"--sigma_range={','.join(values)}", expected="MIN,MAX with MIN below MAX")
+    return low, high
+
+
+def _pool(size):
+    workers = FLAGS.workers or (1 if size <= SMALL else engine.cpus())
+    return engine.executor(workers, FLAGS.scheduler)
+
+
+if __name__ == "__main__":
+    program.run(main)

@@ -1,0 +1,67 @@
+"""Writes a method's segmentation, probability and uncertainty: of a split, or of one new patient.
+
+    python launch/predict.py --method=aleatoric --dataset=brats
+    python launch/predict.py --method=baseline_mc --dataset=brats --input=patient_folder --out_dir=maps
+
+Subjects that are written already are left alone. `--input` needs a trained run only: no records, no labels.
+"""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
+
+from absl import flags
+
+from data_prep.errors import UserError
+from launch import program
+from tfunc import methods
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("method", None, list(methods.METHODS), "which method", required=True)
+flags.DEFINE_enum("dataset", None, ["brats", "isic"], "which dataset", required=True)
+flags.DEFINE_string("data_dir", None, "folder of the records (default data/<dataset>)")
+flags.DEFINE_string("run_dir", None, "folder of the run (default runs/<dataset>)")
+flags.DEFINE_string("split", "test", "which subjects: test, valid, train, or predict (those without labels)")
+flags.DEFINE_list("subjects", None, "only these subjects, by name")
+flags.DEFINE_string("input", None, "one new patient: a folder with the four modalities, or an image")
+flags.DEFINE_string("out_dir", None, "where the maps of --input go")
+flags.DEFINE_integer("samples", 20, "passes of a sampled method")
+flags.DEFINE_integer("seed", 20, "of the samples' dropout masks")
+flags.DEFINE_integer("batch_size", 16, "slices a batch; the maps do not depend on it")
+flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "of the convolutions")
+flags.DEFINE_bool("full_size", False, "ISIC: also write PNG maps at the photograph's own size")
+
+
+def main():
+    from tfunc import prediction
+
+    method = methods.get(FLAGS.method)
+    run_dir = FLAGS.run_dir or f"runs/{FLAGS.dataset}"
+    if bool(FLAGS.input) != bool(FLAGS.out_dir):
+        raise UserError("--input and --out_dir", expected="both or neither")
+    if FLAGS.full_size and FLAGS.dataset != "isic":
+        raise UserError("--full_size", expected="--dataset=isic", found=FLAGS.dataset)
+    if FLAGS.batch_size < 1:
+        raise UserError(f"--batch_size={FLAGS.batch_size}", expected="1 or more")
+    options = prediction.Options(FLAGS.samples, FLAGS.seed, FLAGS.batch_size, FLAGS.precision, FLAGS.full_size)
+    if FLAGS.input:
+        from data_prep.convert import DATASETS
+
+        reader = DATASETS[FLAGS.dataset]
+        subject, maps = prediction.predict_input(
+            method, FLAGS.dataset, reader, FLAGS.input, run_dir, FLAGS.out_dir, options
+        )
+        share = maps["prediction"].mean()
+        print(f"{subject.name}: {maps['prediction'].sum():,} foreground voxels ({share:.2%}); maps in {FLAGS.out_dir}")
+        return
+    data_dir = FLAGS.data_dir or f"data/{FLAGS.dataset}"
+    folder = prediction.predict_split(
+        method, FLAGS.dataset, data_dir, run_dir, FLAGS.split, options, names=FLAGS.subjects
+    )
+    print(f"{method.name}: maps in {folder}")
+    print(f"next: python launch/evaluate.py --dataset={FLAGS.dataset}{program.given(FLAGS)}")
+
+
+if __name__ == "__main__":
+    program.run(main)

@@ -1,0 +1,123 @@
+"""Converts raw BraTS or ISIC data into sharded TFRecords.
+
+    python launch/prepare.py --dataset=brats --raw_dir=DIR
+
+BraTS: about 30 MB a subject, so 9 GB for 285; some seconds a subject and worker, mostly spent in decompressing.
+ISIC: about 0.15 MB an image, 0.4 GB for 2750; large photographs take a good tenth of a second each.
+A killed run is continued by the same command. Result: the folder --data_dir with dataset.json, which names every shard
+and subject; training and prediction read it.
+"""
+
+import concurrent.futures
+import multiprocessing
+import os
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
+
+from absl import flags
+
+from data_prep import convert
+from data_prep.errors import UserError
+from launch import program
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("dataset", None, list(convert.DATASETS), "Which dataset the raw data are.")
+flags.DEFINE_string("raw_dir", None, "Folder of the raw data, in any official layout.")
+flags.DEFINE_string("data_dir", None, "Folder for the records; default data/<dataset>.")
+flags.DEFINE_list(
+    "split_file",
+    [],
+    "Split files (JSON), comma separated, at most one of each form: flat lists; an ensemble's lists of lists; "
+    "cross-validation's lists of lists. Default: the official split, or one by --seed.",
+)
+flags.DEFINE_integer("split_fold", None, "Where a cross-validation file stands alone: the fold to use; default 0.")
+flags.DEFINE_boolean("allow_missing", False, "Leave out subjects of the split files that the data do not have.")
+flags.DEFINE_string("image_size", None, "isic: height,width to resize to; default 192,256.")
+flags.DEFINE_enum(
+    "intensity", None, ["unit", "minmax"], "isic: divide by 255 (unit, the default) or stretch each image (minmax)."
+)
+flags.DEFINE_string("label_map", None, "brats: what is tumour, as 1:1,2:1,4:1; default any known label but 0.")
+flags.DEFINE_integer("workers", min(8, os.cpu_count() or 1), "Subjects converted at the same time.", lower_bound=1)
+flags.DEFINE_integer("seed", 100, "Seed of the split, where neither a file nor the layout says it.")
+
+
+def main():
+    for name in ("dataset", "raw_dir"):
+        if not FLAGS[name].value:
+            raise UserError(f"--{name}", expected="a value", found="none", do="see --helpshort")
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing here needs a GPU, and each worker would take all its memory
+    data_dir = FLAGS.data_dir or f"data/{FLAGS.dataset}"
+    with _workers(FLAGS.workers) as executor:
+        manifest = convert.convert(
+            FLAGS.dataset,
+            FLAGS.raw_dir,
+            data_dir,
+            options(FLAGS.dataset, FLAGS.image_size, FLAGS.intensity, FLAGS.label_map),
+            seed=FLAGS.seed,
+            split_files=FLAGS.split_file,
+            split_fold=FLAGS.split_fold,
+            allow_missing=FLAGS.allow_missing,
+            executor=executor,
+            workers=FLAGS.workers,
+        )
+    for line in convert.summary(manifest):
+        print(line)
+    print(f"manifest: {manifest.path}")
+    where = f" --data_dir={data_dir}" if FLAGS.data_dir else ""
+    print(f"next: python launch/train.py --method=baseline --dataset={FLAGS.dataset}{where}")
+
+
+class _workers:
+    """A process pool, or None for one worker: this process then does the work."""
+
+    def __init__(self, number):
+        self.pool = None
+        if number > 1:
+            spawn = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+            self.pool = concurrent.futures.ProcessPoolExecutor(number, spawn, convert.start_worker)
+
+    def __enter__(self):
+        return self.pool
+
+    def __exit__(self, kind, value, traceback):
+        if self.pool:
+            self.pool.shutdown(cancel_futures=True)
+
+
+def options(dataset, image_size, intensity, label_map):
+    """The dataset's own options from flag texts (None where not given). Raises `UserError` for one of the other's."""
+    own = {"isic": {"image_size", "intensity"}, "brats": {"label_map"}}[dataset]
+    for name, value in (("image_size", image_size), ("intensity", intensity), ("label_map", label_map)):
+        if value is not None and name not in own:
+            raise UserError(f"--{name}", expected="another dataset", found=f"--dataset={dataset}", do="leave it out")
+    if dataset == "isic":
+        return {"image_size": parse_size(image_size or "192,256"), "intensity": intensity or "unit"}
+    return {"label_map": parse_label_map(label_map)}
+
+
+def parse_size(text):
+    """(height, width) of `192,256`."""
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise UserError(f"--image_size={text}", expected="height,width as 192,256")
+    return tuple(map(int, parts))
+
+
+def parse_label_map(text):
+    """{raw label: 0 or 1} of `1:1,2:1,4:0`; None for None."""
+    if text is None:
+        return None
+    pairs = [pair.split(":") for pair in text.split(",")]
+    for pair in pairs:
+        if len(pair) != 2 or not pair[0].strip().isdecimal() or pair[1].strip() not in ("0", "1"):
+            raise UserError(f"--label_map={text}", expected="raw label and 0 or 1, as 1:1,2:1,4:0")
+    found = {int(raw): int(target) for raw, target in pairs}
+    if len(found) < len(pairs):
+        raise UserError(f"--label_map={text}", expected="each raw label once")
+    return found
+
+
+if __name__ == "__main__":
+    program.run(main)

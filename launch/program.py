@@ -1,0 +1,50 @@
+"""What every launcher shares: flags read with our exit codes, errors as one line, quiet TensorFlow."""
+
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import app, flags
+
+from data_prep.errors import Stopped, UserError
+
+
+def _flags_parser(argv):
+    """absl's own parser answers a bad flag with exit code 1 and several lines; ours gives one line and 2."""
+    try:
+        rest = flags.FLAGS(argv)
+        if len(rest) > 1:
+            raise UserError(f"argument {rest[1]!r}", expected="flags of the form --name=value", do="see --helpshort")
+        return rest
+    except flags.Error as error:
+        _stop(f"{' '.join(str(error).split())}; see --helpshort", UserError.exit_code)
+    except UserError as error:
+        _stop(str(error), error.exit_code)
+
+
+def _stop(message, code):
+    sys.stdout.flush()
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def given(values, names=("data_dir", "run_dir")):
+    """` --name=value` for those of the flags that were given, to print the next command as it must be typed."""
+    return "".join(f" --{name}={values[name].value}" for name in names if values[name].present)
+
+
+def run(main):
+    """Runs `main()` under absl. `UserError` becomes one line and its exit code; any other exception is a bug (1)."""
+
+    def guarded(_):
+        try:
+            return main()
+        except UserError as error:
+            _stop(str(error), error.exit_code)
+        except Stopped as stopped:
+            _stop(str(stopped), stopped.exit_code)
+        except KeyboardInterrupt:
+            _stop("interrupted; the same command continues where it stopped", 130)
+
+    app.run(guarded, flags_parser=_flags_parser)

@@ -1,0 +1,193 @@
+"""Trained networks -> probability, prediction and uncertainty of each subject, as NIfTI in the subject's own space."""
+
+import dataclasses
+import pathlib
+import zlib
+
+import numpy as np
+import tensorflow as tf
+
+from data_prep import artefacts, nifti, progress, records
+from data_prep.errors import UserError
+from tfunc import methods, networks, predictives, runs, stack, unet
+
+FINISHED = "predictions.json"
+MAPS = {"prediction": np.uint8, "probability": np.float32, "uncertainty": np.float32}
+UNCERTAINTY = {
+    "probability": "normalised entropy of the probability, in [0, 1]",
+    "sigma": "|sigma| of the predicted class, raw; evaluation scales it over the whole set",
+    "confidence": "error probability, raw; evaluation scales it per subject",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """samples: passes of a sampled method. seed: of its masks. precision: float32 or bfloat16 convolutions.
+
+    full_size: ISIC, also PNG maps at the photograph's own size.
+    """
+
+    samples: int = 20
+    seed: int = 20
+    batch_size: int = 16
+    precision: str = "float32"
+    full_size: bool = False
+
+
+def load_network(run_dir, name, dataset):
+    """(model with its best weights, weights' checksum, its configuration); raises `NotReady` where it isn't trained."""
+    command = f"python launch/train.py --method={_method_of(name)} --dataset={dataset}"
+    config, done = runs.require_network(run_dir, name, command)
+    network = networks.get(name)
+    model = unet.unet(
+        config["channels"],
+        start_filters=config["start_filters"],
+        depth=config["depth"],
+        dropout=network.dropout,
+        center=network.center,
+        sigma=network.sigma,
+    )
+    model.load_weights(str(runs.network_dir(run_dir, name) / runs.WEIGHTS))
+    return model, done["weights_sha256"], config
+
+
+def _method_of(network):
+    return next((method.name for method in methods.METHODS.values() if method.network == network), network)
+
+
+class Predictor:
+    """A method, ready to run: `networks` says from which weights, `maps` runs one batch."""
+
+    def __init__(self, method, run_dir, dataset, options):
+        model, checksum, self.config = load_network(run_dir, method.network, dataset)
+        self.method, self.options = method, options
+        self.networks = {method.network: checksum}
+        self.size = 2 ** model.settings["depth"]  # the smallest slice that survives the poolings
+        predictive = self._predictive(model)
+        channels = model.settings["in_channels"]
+        signature = [tf.TensorSpec([None, None, None, channels], tf.float32), tf.TensorSpec([None, 2], tf.int64)]
+        self.maps = tf.function(predictive, input_signature=signature, jit_compile=False)
+
+    def _predictive(self, model):
+        if self.method.predictive == "mc":
+            return predictives.MonteCarlo(model, self.options.samples, self.options.precision)
+        if self.method.kind == "sigma":
+            return predictives.Aleatoric(model, self.options.precision)
+        return predictives.Softmax(model, self.options.precision)
+
+    def subjects(self, subjects):
+        """`Subject`s -> (subject, {map: array [depth, height, width]}), in order; batches run across subjects."""
+        pending, batch = [], []  # subjects whose maps are being filled; slices waiting for the next batch
+        for subject in subjects:
+            depth, height, width = subject.image.shape[:3]
+            if min(height, width) < self.size:
+                found = f"{height}x{width}"
+                raise UserError(subject.source, expected=f"slices of at least {self.size}x{self.size}", found=found)
+            maps = {name: np.empty((depth, height, width), dtype) for name, dtype in MAPS.items()}
+            pending.append([subject, maps, depth])
+            images = subject.normalised()
+            for index in range(depth):
+                if batch and (len(batch) == self.options.batch_size or batch[0][0].shape != images[index].shape):
+                    self._run(batch)
+                    batch = []
+                batch.append((images[index], self._seed(subject.name, index), pending[-1], index))
+            del images
+            while pending and pending[0][2] == 0:
+                yield tuple(pending.pop(0)[:2])
+        if batch:
+            self._run(batch)
+        yield from (tuple(entry[:2]) for entry in pending)
+
+    def _seed(self, name, index):
+        """A slice's own seed: its samples do not depend on the batch it is in, nor on the other subjects."""
+        return (self.options.seed << 32) + zlib.crc32(name.encode()), index
+
+    def _run(self, batch):
+        images, seeds, entries, indices = zip(*batch, strict=True)
+        results = self.maps(np.stack(images), np.array(seeds, np.int64))
+        arrays = {name: results[name].numpy() for name in MAPS}
+        for row, (entry, index) in enumerate(zip(entries, indices, strict=True)):
+            for name, values in arrays.items():
+                entry[1][name][index] = values[row]
+            entry[2] -= 1
+
+
+def write_maps(folder, subject, maps, full_size=False):
+    """Writes a subject's maps; each file is whole or not there."""
+    for name, values in maps.items():
+        path = pathlib.Path(folder) / f"{subject.name}_{name}.nii.gz"
+        nifti.write_map(path, values[0] if subject.header is None else values, subject.header)
+        if full_size:
+            _write_photograph(pathlib.Path(folder) / f"{subject.name}_{name}.png", values[0], subject.source_size)
+
+
+def _write_photograph(path, values, size):
+    """A map as PNG of (height, width) `size`: a mask 0/255 by nearest, others 16-bit of [0, 1] (clipped), bilinear."""
+    image = tf.constant(values)[..., tf.newaxis]
+    if values.dtype == np.uint8:
+        png = tf.io.encode_png(255 * tf.image.resize(image, size, method="nearest"))
+    else:
+        resized = tf.clip_by_value(tf.image.resize(image, size), 0.0, 1.0)
+        png = tf.io.encode_png(tf.cast(tf.round(resized * 65535.0), tf.uint16))
+    with artefacts.aside(path) as temporary:
+        temporary.write_bytes(png.numpy())
+
+
+def is_written(folder, name, full_size=False):
+    endings = ("nii.gz", "png") if full_size else ("nii.gz",)
+    return all((pathlib.Path(folder) / f"{name}_{kind}.{end}").exists() for kind in MAPS for end in endings)
+
+
+def predict_split(method, dataset, data_dir, run_dir, split, options, names=None, report=print):
+    """Predicts the subjects of a split from records. What is written already stays; returns the folder.
+
+    names: only these subjects.
+    """
+    manifest = records.read_manifest(data_dir)
+    entries = manifest.split(split)
+    chosen = [manifest.subject(name) for name in names] if names else entries
+    if not chosen:
+        known = ", ".join(sorted({name for entry in manifest.subjects for name in entry.splits}))
+        raise UserError(f"--split={split}", expected=f"a split with subjects ({known})", found="none")
+    predictor = Predictor(method, run_dir, dataset, options)
+    folder = runs.predictions_dir(run_dir, method.name, split)
+    config = {
+        "method": method.name,
+        "kind": method.kind,
+        "uncertainty": UNCERTAINTY[method.kind],
+        "split": split,
+        "samples": options.samples if method.sampled else None,
+        "seed": options.seed if method.sampled else None,
+        "precision": options.precision,
+        "networks": predictor.networks,
+        "records": artefacts.sha256(manifest.path),
+    }
+    runs.claim(folder, config, "these predictions")
+    there = (folder / FINISHED).exists() and set(artefacts.read_json(folder / FINISHED)["subjects"])
+    waiting = [entry.name for entry in chosen if not is_written(folder, entry.name, options.full_size)]
+    if not waiting and there and there >= {entry.name for entry in chosen}:
+        report(f"{folder}: finished already ({len(there)} subjects)")
+        return folder
+    (folder / FINISHED).unlink(missing_ok=True)
+    with progress.Progress(f"predict {method.name}", len(chosen), " subjects") as bar:
+        bar.advance(len(chosen) - len(waiting))
+        for subject, maps in predictor.subjects(records.read_subjects(data_dir, manifest, waiting)):
+            write_maps(folder, subject, maps, options.full_size)
+            bar.advance()
+    done = [entry.name for entry in manifest.subjects if is_written(folder, entry.name)]
+    artefacts.write_json(folder / FINISHED, {**config, "subjects": done, **stack.versions()})
+    return folder
+
+
+def predict_input(method, dataset, reader, path, run_dir, out_dir, options):
+    """Predicts one new patient, who needs no records, labels or split. Returns (subject, maps).
+
+    reader: the dataset's module of `data_prep`, with `find_one` and `load`. The run says how its images were prepared.
+    """
+    if not pathlib.Path(path).exists():
+        raise UserError(path, expected="a subject's folder or an image", found="nothing")
+    predictor = Predictor(method, run_dir, dataset, options)
+    subject = reader.load(reader.find_one(path), predictor.config["input"])
+    ((subject, maps),) = predictor.subjects([subject])
+    write_maps(out_dir, subject, maps, options.full_size)
+    return subject, maps

@@ -1,0 +1,99 @@
+"""How a method's networks become maps: one graph from normalised slices to probability and raw uncertainty.
+
+Samples and members are reduced online, so memory does not grow with their number.
+
+A predictive is called with
+    images float32 [batch, height, width, channels], normalised; seeds int64 [batch, 2], used by sampled methods only
+and gives a dict of [batch, height, width] maps:
+    probability float32, foreground; prediction uint8, its argmax (ties are background)
+    uncertainty float32: normalised entropy, |sigma| of the predicted class, or an error probability
+    mutual_information float32, normalised like the entropy, for methods that average several predictions
+"""
+
+import tensorflow as tf
+
+from data_prep.errors import UserError
+from tfunc import inference, sampling
+from tfunc.losses import binary_entropy
+
+
+def foreground(logits):
+    """Softmax probability of the foreground, float32."""
+    return tf.nn.sigmoid(logits[..., 1] - logits[..., 0])
+
+
+def _entropy_maps(probability, **others):
+    return {
+        "probability": probability,
+        "prediction": tf.cast(probability > 0.5, tf.uint8),
+        "uncertainty": binary_entropy(probability),
+        **others,
+    }
+
+
+class Softmax:
+    """One pass, normalised entropy."""
+
+    def __init__(self, model, precision="float32"):
+        self.network = inference.FoldedUNet(model, precision)
+
+    def __call__(self, images, seeds):
+        return _entropy_maps(foreground(self.network(images)))
+
+
+class MonteCarlo:
+    """The mean of `samples` passes with live dropout and batch normalisation on its moving statistics.
+
+    Raises `UserError` for a model without dropout: its samples would not differ.
+    """
+
+    def __init__(self, model, samples, precision="float32"):
+        if not model.dropout_rates:
+            raise UserError("MC dropout", expected="a network with dropout", found="a network without any")
+        if samples < 1:
+            raise UserError(f"--samples={samples}", expected="1 or more")
+        self.samples = samples
+        self.network = inference.FoldedUNet(model, precision, sampled=True)
+
+    def __call__(self, images, seeds):
+        rates = self.network.rates
+        uniform = sampling.sample_uniform(seeds, self.samples, rates)
+
+        def sample(index):
+            return foreground(self.network(images, inference.masks(uniform[index], rates)))
+
+        return _mean_maps(sample, self.samples, images)
+
+
+def _mean_maps(sample, count, images):
+    """Runs `sample(index)` -> probability `count` times, one after the other, and keeps two running sums."""
+    zeros = tf.zeros(tf.shape(images)[:3])
+
+    def body(index, probability, entropy):
+        p = sample(index)
+        return index + 1, probability + p, entropy + binary_entropy(p)
+
+    _, probability, entropy = tf.while_loop(
+        lambda index, *_: index < count, body, (0, zeros, zeros), parallel_iterations=1
+    )
+    probability, entropy = probability / count, entropy / count
+    maps = _entropy_maps(probability)
+    # rounding can bring the difference below 0
+    return {**maps, "mutual_information": tf.maximum(maps["uncertainty"] - entropy, 0.0)}
+
+
+class Aleatoric:
+    """Softmax of the mean logits; |sigma| of the predicted class."""
+
+    def __init__(self, model, precision="float32"):
+        self.network = inference.FoldedUNet(model, precision)
+
+    def __call__(self, images, seeds):
+        logits, sigma = self.network(images)
+        probability = foreground(logits)
+        sigma = tf.abs(sigma)
+        return {
+            "probability": probability,
+            "prediction": tf.cast(probability > 0.5, tf.uint8),
+            "uncertainty": tf.where(probability > 0.5, sigma[..., 1], sigma[..., 0]),
+        }

@@ -1,0 +1,41 @@
+"""Dropout masks from seeds: the same row gets the same mask in every batch, on every replica and in every process.
+
+Masks of all layers of a network are drawn at once, as one row of uniform numbers, and split by layer.
+"""
+
+import tensorflow as tf
+
+ALGORITHM = "philox"  # the same numbers on CPU and GPU
+
+
+def channels(rates):
+    """Uniform numbers one pass needs; `rates` is `UNet.dropout_rates`."""
+    return sum(count for _, count in rates)
+
+
+def keeps(uniform, rates):
+    """Uniform [batch, channels(rates)] -> one [batch, channels] multiplier a layer: 0 at `rate`, else 1 / (1 - rate)."""
+    pieces = tf.split(uniform, [count for _, count in rates], axis=1)
+    return [tf.cast(piece >= rate, tf.float32) / (1.0 - rate) for piece, (rate, _) in zip(pieces, rates, strict=True)]
+
+
+def training_uniform(seed, step, rows, batch_size, rates):
+    """Uniform numbers of the rows (int [n], positions in the global batch) at one training step.
+
+    They depend on (seed, step, row) only, so replicas draw what one device would, and a resumed training what an
+    uninterrupted one does.
+    """
+    seeds = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
+    whole = tf.random.stateless_uniform([batch_size, channels(rates)], seeds, alg=ALGORITHM)
+    return tf.gather(whole, rows)
+
+
+def sample_uniform(seeds, samples, rates):
+    """seeds int64 [batch, 2] -> uniform [samples, batch, channels(rates)], each row from its own seed alone."""
+    shape = [samples, channels(rates)]
+    rows = tf.map_fn(
+        lambda seed: tf.random.stateless_uniform(shape, seed, alg=ALGORITHM),
+        seeds,
+        fn_output_signature=tf.TensorSpec(shape, tf.float32),
+    )
+    return tf.transpose(rows, [1, 0, 2])

@@ -1,0 +1,399 @@
+"""Fits one network: slices in, best weights by subject Dice out. It can be killed at any moment and taken up again.
+
+Randomness is a function of (seed, epoch) for the order of the data and of (seed, step, row) for dropout, so the state of
+a training is its variables and its counters, and a resumed training equals an uninterrupted one.
+"""
+
+import dataclasses
+import signal
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from data_prep import artefacts, progress, records
+from data_prep.errors import Stopped, UserError
+from tfunc import datasets, losses, runs, sampling, stack, state
+from tfunc.objectives import OBJECTIVES
+
+ADAM_EPSILON = 1e-8  # torch's; Keras adds it before the bias correction, which matters only to gradients near 1e-8
+SAVE_SECONDS = 300
+EXAMPLES = 3  # validation subjects shown in TensorBoard
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a training depends on. It is written to `config.json`, and another one may not share its folder."""
+
+    network: str
+    dataset: str
+    records: str  # checksum of dataset.json
+    channels: int
+    input: dict  # how a new subject is to be read: the dataset module's `load` options
+    epochs: int
+    max_steps: int | None
+    batch_size: int
+    start_filters: int
+    depth: int
+    learning_rate: float
+    patience: int | None
+    seed: int
+    precision: str
+    deterministic: bool
+
+    @property
+    def dtype_policy(self):
+        return "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
+
+
+@dataclasses.dataclass
+class Counters:
+    """Where a training stands. `history` has one entry an epoch: epoch, step, loss, validation loss, Dice."""
+
+    epoch: int = 0
+    step: int = 0
+    step_in_epoch: int = 0
+    loss_sum: float = 0.0
+    best: float = -1.0
+    best_epoch: int = 0
+    waited: int = 0
+    history: list = dataclasses.field(default_factory=list)
+
+
+def dice_score(intersection, predicted, target, smooth):
+    """Dice from voxel counts. smooth: (2 I + 1) / (P + T + 1), the reference's score on ISIC; else 1 where both are empty."""
+    if smooth:
+        return (2 * intersection + 1) / (predicted + target + 1)
+    return 2 * intersection / (predicted + target) if predicted + target else 1.0
+
+
+def save_weights(model, path):
+    """Writes a `.weights.h5` file, atomically; returns its checksum."""
+    with artefacts.aside(path) as temporary:
+        # Keras insists on the ending, which `aside` keeps
+        model.save_weights(str(temporary))
+        return artefacts.sha256(temporary)
+
+
+class Trainer:
+    """One training. `run` does it all; `step_fn` and `count_fn` are its two graphs."""
+
+    def __init__(self, network, config, train, valid, folder, strategy=None, report=print):
+        self.network, self.config, self.folder, self.report = network, config, folder, report
+        self.train, self.valid = train, valid
+        self.strategy = strategy or tf.distribute.get_strategy()
+        self.replicas = self.strategy.num_replicas_in_sync
+        self.smooth = config.dataset == "isic" and network.objective in ("segmentation", "aleatoric")
+        with self.strategy.scope():
+            self.objective = OBJECTIVES[network.objective](network, train.channels, config)
+            self.model = self.objective.model
+            self.optimizer = keras.optimizers.Adam(config.learning_rate, epsilon=ADAM_EPSILON)
+            self.optimizer.build(self.model.trainable_variables)
+        self.counters = Counters()
+        self.examples = None
+        self.stop = False
+
+    # The graphs
+
+    @tf.function(jit_compile=False, reduce_retracing=True)
+    def step_fn(self, batch, step):
+        """One optimizer step on a global batch; returns the loss, a mean over its real slices."""
+
+        def replica(batch):
+            loss, gradients = self.gradients(batch, step)
+            self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
+            return loss
+
+        return self.strategy.reduce("SUM", self.strategy.run(replica, args=(batch,)), axis=None)
+
+    def gradients(self, batch, step):
+        """This replica's share of the loss and its gradients; their sums over replicas are the global batch's."""
+        keeps = self._keeps(batch, step)
+        seed = tf.stack([self.config.seed, tf.cast(step, tf.int32) * self.replicas + _replica()])
+        with tf.GradientTape() as tape:
+            rows, _, _ = self.objective.rows(batch, True, keeps, seed)
+            loss = tf.reduce_sum(rows * batch["weight"])
+        return loss, tape.gradient(loss, self.model.trainable_variables)
+
+    def _keeps(self, batch, step):
+        rates = getattr(self.model, "dropout_rates", [])
+        if not rates:
+            return None
+        size = 2 * self.config.batch_size  # padding adds less than a batch; fixed, so that replicas draw the same
+        uniform = sampling.training_uniform(self.config.seed, step, batch["row"], size, rates)
+        return sampling.keeps(uniform, rates)
+
+    @tf.function(jit_compile=False, reduce_retracing=True)
+    def count_fn(self, batch):
+        """Validation counts of each slice: (subject, intersection, predicted, target, loss, real) on each replica."""
+
+        def replica(batch):
+            rows, predicted, target = self.objective.rows(batch, False, None, tf.constant([0, 0]))
+            counts = [tf.math.count_nonzero(m, axis=[1, 2]) for m in (predicted & target, predicted, target)]
+            return (batch["subject"], *counts, rows, batch["weight"] > 0)
+
+        return self.strategy.run(replica, args=(batch,))
+
+    # The loop
+
+    def run(self):
+        """Trains to the end, from the saved state where there is one. Returns the content of `finished.json`."""
+        self.resume()
+        writer = tf.summary.create_file_writer(str(self.folder))
+        steps = self.train.steps(self.config.batch_size)
+        total = self._total_steps(steps)
+        self.report(f"{self.network.name}: {self.model.count_params():,} parameters, {steps} steps an epoch")
+        with self._sigterm(), writer.as_default(), progress.Progress(self.network.name, total, " steps") as bar:
+            bar.advance(self.counters.step)
+            while not self._over(total):
+                self._epoch(steps, total, bar)
+                self._validate()
+                self.save()
+        return self._finish()
+
+    def _epoch(self, steps, total, bar):
+        c = self.counters
+        data = self._distribute(
+            lambda _: self.train.training(
+                self.config.batch_size, self.config.seed, c.epoch, c.step_in_epoch, self.replicas
+            )
+        )
+        saved = time.monotonic()
+        for batch in self._guard(data, self.train):
+            loss = float(self.step_fn(batch, tf.constant(c.step, tf.int64)))
+            if not np.isfinite(loss):
+                raise UserError(f"{self.network.name}, step {c.step}", expected="a finite loss", found=str(loss))
+            c.step, c.step_in_epoch, c.loss_sum = c.step + 1, c.step_in_epoch + 1, c.loss_sum + loss
+            bar.advance(note=f"loss {c.loss_sum / c.step_in_epoch:.4f}")
+            if self.stop or time.monotonic() - saved > SAVE_SECONDS:
+                self.save()
+                saved = time.monotonic()
+            if self.stop:
+                raise Stopped(f"{self.network.name}: stopped at step {c.step}; the same command continues from there")
+            if c.step >= total:
+                break
+
+    def _validate(self):
+        """Scores every validation subject, keeps the best weights, and closes the epoch."""
+        c = self.counters
+        score, loss = self.score()
+        c.epoch += 1
+        entry = {"epoch": c.epoch, "step": c.step, "loss": c.loss_sum / max(1, c.step_in_epoch)}
+        c.history.append({**entry, "valid_loss": loss, "valid_dice": score})
+        better = score > c.best
+        c.waited = 0 if better else c.waited + 1
+        if better:
+            c.best, c.best_epoch = score, c.epoch
+            save_weights(self.model, self.folder / runs.WEIGHTS)
+        c.step_in_epoch, c.loss_sum = 0, 0.0
+        self._write_log()
+        for name in ("loss", "valid_loss", "valid_dice"):
+            tf.summary.scalar(name, c.history[-1][name], step=c.epoch)
+        tf.summary.image("image, truth, prediction, uncertainty", self._overlays(), c.epoch, max_outputs=EXAMPLES)
+        self.report(
+            f"{self.network.name} epoch {c.epoch}/{self.config.epochs} loss {c.history[-1]['loss']:.4f} "
+            f"valid Dice {score:.4f}{' *' if better else f' (best {c.best:.4f} at {c.best_epoch})'}"
+        )
+
+    def score(self):
+        """(mean Dice over the validation subjects, mean loss), from counts streamed slice by slice."""
+        counts = np.zeros((len(self.valid.names), 3), np.int64)
+        loss_sum, slices = 0.0, 0
+        data = self._distribute(lambda _: self.valid.in_order(self.config.batch_size, self.replicas))
+        for batch in self._guard(data, self.valid):
+            for subject, *columns, rows, real in self._each_replica(self.count_fn(batch)):
+                np.add.at(counts, subject[real], np.stack(columns, axis=1)[real])
+                loss_sum, slices = loss_sum + float(rows[real].sum()), slices + int(real.sum())
+        scores = [dice_score(*map(int, row), self.smooth) for row in counts]
+        return float(np.mean(scores)), loss_sum / slices
+
+    def _overlays(self):
+        """float32 [subjects, height, 4 * width, 1]: a few validation slices, each beside what the network makes of it."""
+        if self.examples is None:
+            self.examples = _fullest_slices(self.valid, EXAMPLES)
+        output = self.model(tf.constant(self.examples["image"]), training=False)
+        logits = output[0] if isinstance(output, tuple) else output
+        probability = tf.nn.sigmoid(logits[..., 1] - logits[..., 0])
+        image = self.examples["image"][..., 0]
+        low, high = image.min(axis=(1, 2), keepdims=True), image.max(axis=(1, 2), keepdims=True)
+        panels = [
+            (image - low) / np.maximum(high - low, 1e-6),
+            self.examples["label"].astype(np.float32),
+            tf.cast(probability > 0.5, tf.float32),
+            losses.binary_entropy(probability),
+        ]
+        return tf.concat(panels, axis=2)[..., tf.newaxis]
+
+    # Saving and resuming
+
+    def _variables(self):
+        return [*self.model.variables, *self.optimizer.variables]
+
+    def save(self):
+        arrays = [np.asarray(variable) for variable in self._variables()]
+        state.save(self.folder, arrays, {"stack": stack.name(), **dataclasses.asdict(self.counters)})
+
+    def resume(self):
+        """Takes up the saved state; raises `UserError` where it was saved by the other stack."""
+        saved = state.load(self.folder)
+        if saved is None:
+            return
+        arrays, counters = saved
+        if counters["stack"] != stack.name():
+            raise UserError(
+                self.folder / state.POINTER,
+                expected=f"a training of this stack ({stack.name()})",
+                found=f"one of the stack {counters['stack']}, whose optimizer state does not cross",
+                do="continue it there, or train into another --run_dir",
+            )
+        for variable, array in zip(self._variables(), arrays, strict=True):
+            variable.assign(array)
+        names = {field.name for field in dataclasses.fields(Counters)}
+        self.counters = Counters(**{name: value for name, value in counters.items() if name in names})
+        self.report(f"{self.network.name}: continues at epoch {self.counters.epoch + 1}, step {self.counters.step}")
+
+    def _finish(self):
+        c = self.counters
+        done = {
+            "weights_sha256": artefacts.sha256(self.folder / runs.WEIGHTS),
+            "epochs": c.epoch,
+            "steps": c.step,
+            "best_epoch": c.best_epoch,
+            "valid_dice": c.best,
+            **stack.versions(),
+        }
+        artefacts.write_json(self.folder / runs.FINISHED, done)
+        state.discard(self.folder)
+        return done
+
+    def _write_log(self):
+        columns = list(self.counters.history[0])
+        lines = [",".join(columns)]
+        lines += [",".join(repr(entry[name]) for name in columns) for entry in self.counters.history]
+        artefacts.write_text(self.folder / "log.csv", "\n".join(lines) + "\n")
+
+    # Small parts
+
+    def _total_steps(self, steps):
+        total = steps * self.config.epochs
+        return min(total, self.config.max_steps) if self.config.max_steps else total
+
+    def _over(self, total):
+        c, patience = self.counters, self.config.patience
+        return c.step >= total or (patience is not None and c.waited >= patience)
+
+    def _distribute(self, make):
+        if self.replicas == 1:
+            return make(None)
+        return self.strategy.distribute_datasets_from_function(make)
+
+    def _each_replica(self, values):
+        """The values of each replica as a tuple of NumPy arrays."""
+        locals_ = [self.strategy.experimental_local_results(value) for value in values]
+        return [tuple(np.asarray(value) for value in replica) for replica in zip(*locals_, strict=True)]
+
+    def _guard(self, data, source):
+        """Iterates; a damaged record becomes a `UserError` that names it."""
+        try:
+            yield from data
+        except tf.errors.DataLossError as error:
+            raise source.explain(error) from None
+
+    def _sigterm(self):
+        return _OnSigterm(self)
+
+
+def _fullest_slices(slices, count):
+    """The slice with the most foreground of each of the first `count` subjects: {"image", "label"}, NumPy arrays."""
+    found = {}
+    few = datasets.Slices(slices.data_dir, slices.manifest, slices.names[:count])
+    for batch in few.in_order(16).as_numpy_iterator():
+        for subject, image, label in zip(batch["subject"], batch["image"], batch["label"], strict=True):
+            if subject not in found or label.sum() > found[subject][1].sum():
+                found[subject] = image, label
+    images, labels = zip(*(found[subject] for subject in sorted(found)), strict=True)
+    return {"image": np.stack(images), "label": np.stack(labels)}
+
+
+class _OnSigterm:
+    """Sets `trainer.stop` when SIGTERM arrives, while the block runs; does nothing outside the main thread."""
+
+    def __init__(self, trainer):
+        self.trainer = trainer
+
+    def __enter__(self):
+        def handle(signum, frame):
+            self.trainer.stop = True
+
+        try:
+            self.before = signal.signal(signal.SIGTERM, handle)
+        except ValueError:  # not the main thread: whoever runs us there handles signals
+            self.before = None
+
+    def __exit__(self, *_):
+        if self.before is not None:
+            signal.signal(signal.SIGTERM, self.before)
+
+
+def _replica():
+    context = tf.distribute.get_replica_context()
+    identifier = context.replica_id_in_sync_group if context else 0
+    return tf.cast(identifier, tf.int32)
+
+
+def input_options(manifest):
+    """The `load` options under which a new subject is read as the records were."""
+    if manifest.dataset == "isic":
+        return {"image_size": [manifest.height, manifest.width], "intensity": manifest.intensity}
+    return {}
+
+
+def fit(network, dataset, data_dir, run_dir, settings, strategy=None, report=print):
+    """Trains `network` into its folder of the run; finds it where it is finished. Returns (folder, finished.json).
+
+    settings: the fields of `Config` that are the user's; `epochs` None is the network's own number.
+    Raises `UserError` where the folder holds another configuration, `NotReady` without records.
+    """
+    manifest = records.read_manifest(data_dir)
+    if manifest.dataset != dataset:
+        raise UserError(
+            manifest.path, expected=f"records of {dataset}", found=manifest.dataset, do="give its --data_dir"
+        )
+    config = Config(
+        network=network.name,
+        dataset=dataset,
+        records=artefacts.sha256(manifest.path),
+        channels=len(manifest.channels),
+        input=input_options(manifest),
+        **{
+            **settings,
+            "epochs": settings["epochs"] or network.epochs[dataset],
+            "seed": settings["seed"] + network.seed,
+        },
+    )
+    _check(config)
+    folder = runs.network_dir(run_dir, network.name)
+    runs.claim(folder, dataclasses.asdict(config), f"the network {network.name}")
+    done = runs.finished(folder)
+    if done:
+        report(f"{folder}: trained already (best epoch {done['best_epoch']}, validation Dice {done['valid_dice']:.4f})")
+        return folder, done
+    keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    train, valid = (
+        datasets.Slices(data_dir, manifest, [entry.name for entry in manifest.split(split)], split)
+        for split in ("train", "valid")
+    )
+    return folder, Trainer(network, config, train, valid, folder, strategy, report).run()
+
+
+def _check(config):
+    """Raises `UserError` for numbers that no training can have."""
+    for name in ("epochs", "batch_size", "start_filters", "depth", "max_steps", "patience"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name}={value}", expected="1 or more")
+    if not config.learning_rate > 0:
+        raise UserError(f"--learning_rate={config.learning_rate}", expected="more than 0")
