@@ -236,7 +236,7 @@ def _shape(path, dim, dimensions, do):
 def _dtype(path, raw, do):
     try:
         dtype = raw.get_data_dtype()
-    except HeaderDataError:
+    except (HeaderDataError, KeyError):  # nibabel answers an unknown code with KeyError
         dtype = None
     if dtype is None or dtype.newbyteorder("=") not in READABLE:
         code = int(raw["datatype"])

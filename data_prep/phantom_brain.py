@@ -86,7 +86,7 @@ def brain(rng, shape, low_grade=False, hard=False):
         A `Brain`.
     """
     grid = _grid(rng, shape)
-    head = np.array([64.0, 82.0, 66.0]) * rng.uniform(0.93, 1.05, 3)  # half axes (z, y, x)
+    head = tuple((np.array([64.0, 82.0, 66.0]) * rng.uniform(0.93, 1.05, 3)).tolist())  # half axes (z, y, x)
     tumour = _draw_tumour(rng, head, low_grade, hard)
     depth = _depth(rng, grid, head)
     white, fluid, vessel = _anatomy(rng, grid, depth, head, tumour)
@@ -172,7 +172,7 @@ def _affine(rng, grid):
 
 def _draw_tumour(rng, head, low_grade, hard):
     side = rng.choice([-1, 1])
-    centre = head * (rng.uniform(-0.3, 0.35), rng.uniform(-0.5, 0.5), side * rng.uniform(0.3, 0.52))
+    centre = np.array(head) * (rng.uniform(-0.3, 0.35), rng.uniform(-0.5, 0.5), side * rng.uniform(0.3, 0.52))
     radius = rng.uniform(21, 28) if low_grade else rng.uniform(24, 34)
     centres, radii = [centre], [radius]
     if rng.random() < 0.25:  # a second focus, towards the middle of the same half
@@ -180,7 +180,7 @@ def _draw_tumour(rng, head, low_grade, hard):
         centres.append(centre * (0.8, 0.6, 0.9) + step / np.linalg.norm(step) * radius * 1.15)
         radii.append(radius * rng.uniform(0.45, 0.7))
     enhances = rng.random() < (0.25 if low_grade else 1.0)
-    visibility = rng.uniform(0.85, 1.15, 4) * (rng.uniform(0.42, 0.6) if hard else 1.0)
+    visibility = rng.uniform(0.85, 1.15, 4) * (rng.uniform(0.52, 0.7) if hard else 1.0)
     faint = rng.integers(4)  # one modality shows less than the others
     visibility[faint] *= rng.uniform(0.4, 0.8)
     return _Tumour(
@@ -189,7 +189,7 @@ def _draw_tumour(rng, head, low_grade, hard):
         core=rng.uniform(0.6, 0.75) if low_grade else rng.uniform(0.5, 0.66),
         rim=rng.uniform(3.5, 6.5) if enhances else 0.0,
         softness=rng.uniform(3, 7) * (1.5 if hard else 1.0),
-        wander=rng.uniform(0.6, 1.1) * (1.4 if hard else 1.0),
+        wander=rng.uniform(0.6, 1.1) * (1.25 if hard else 1.0),
         visibility=tuple(visibility.tolist()),
     )
 
@@ -197,10 +197,10 @@ def _draw_tumour(rng, head, low_grade, hard):
 def _depth(rng, grid, head):
     """Millimetres below the brain's surface, roughly; positive inside. An ellipsoid, flatter below, dented."""
     z, y, x = grid.points()
-    flat = np.where(z > 0, 1.25, 1.0)  # z grows upwards; the base is flatter
-    radius = np.sqrt((z / (head[0] * np.minimum(flat, 1.0))) ** 2 + (y / head[1]) ** 2 + (x / head[2]) ** 2)
+    high = np.where(z < 0, np.float32(0.86 * head[0]), np.float32(head[0]))  # z grows upwards; the base is flatter
+    radius = np.sqrt((z / high) ** 2 + (y / head[1]) ** 2 + (x / head[2]) ** 2)
     narrow = 1 + 0.08 * np.clip(-y / head[1], -1, 1)  # the forehead is narrower than the back
-    level = (1 - radius * narrow) * head.mean() + 1.8 * grid.noise(rng, 22) + 0.9 * grid.noise(rng, 9)
+    level = (1 - radius * narrow) * (sum(head) / 3) + 1.8 * grid.noise(rng, 22) + 0.9 * grid.noise(rng, 9)
     return level.astype(np.float32)
 
 
@@ -273,8 +273,8 @@ def _spots(rng, grid, head, fluid):
     spots = np.zeros(grid.shape, np.float32)
     for _ in range(rng.integers(1, 5)):
         direction = rng.normal(size=3)
-        centre = direction / np.linalg.norm(direction) * head * rng.uniform(0.35, 0.7)
-        distance = np.sqrt((z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2)
+        a, b, c = (direction / np.linalg.norm(direction) * head * rng.uniform(0.35, 0.7)).tolist()
+        distance = np.sqrt((z - a) ** 2 + (y - b) ** 2 + (x - c) ** 2)
         level = rng.uniform(3.5, 6.5) - distance + 0.8 * grid.noise(rng, 6)
         spots = np.maximum(spots, rng.uniform(0.5, 0.95) * ramp(level, 4))
     return spots.astype(np.float32)

@@ -5,6 +5,8 @@ a closed curve about its centre, so that the mask is one piece; the pigment fade
 it as an annotator's hand does. Hairs, gel bubbles, vignettes, rulers and stickers disturb, as in the real archive.
 """
 
+import math
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -84,8 +86,8 @@ def _outline(rng, shape, side, hard):
     x = x - rng.uniform(-0.14, 0.14) * width
     radius = side * (0.15 + 0.25 * rng.beta(1.6, 1.6))
     turn, stretch = rng.uniform(0, np.pi), rng.uniform(1.0, 1.25)
-    along = (np.cos(turn) * x + np.sin(turn) * y) / stretch
-    across = (np.cos(turn) * y - np.sin(turn) * x) * stretch
+    along = (math.cos(turn) * x + math.sin(turn) * y) / stretch
+    across = (math.cos(turn) * y - math.sin(turn) * x) * stretch
     distance, angle = np.hypot(along, across), np.arctan2(across, along)
     border = radius * (1 + _waves(rng, angle, range(2, 6), rng.uniform(0.06, 0.16)))
     border = border + radius * _waves(rng, angle, range(6, 18), rng.uniform(0.01, 0.04))
@@ -98,8 +100,8 @@ def _waves(rng, angle, orders, size):
     """A periodic function of the angle with standard deviation `size`, smoother orders stronger."""
     weights = np.array([1 / order for order in orders])
     weights = weights / np.sqrt(np.sum(weights**2) / 2)
-    phases = rng.uniform(0, 2 * np.pi, len(weights))
-    waves = [w * np.cos(order * angle + p) for order, w, p in zip(orders, weights, phases, strict=True)]
+    phases = rng.uniform(0, 2 * np.pi, len(weights)).tolist()
+    waves = [w * np.cos(order * angle + p) for order, w, p in zip(orders, weights.tolist(), phases, strict=True)]
     return size * np.sum(waves, axis=0)
 
 
@@ -128,8 +130,9 @@ def _texture(rng, shape, radius):
     y, x = (
         a + mesh * (0.45 * smooth_noise(rng, shape, mesh * 2.5) + 0.16 * smooth_noise(rng, shape, mesh)) for a in (y, x)
     )
-    turns = rng.uniform(0, np.pi) + np.arange(3) * np.pi / 3
-    comb = sum(np.cos(2 * np.pi / mesh * (np.cos(turn) * x + np.sin(turn) * y)) for turn in turns)
+    first = rng.uniform(0, math.pi)
+    turns = [first + k * math.pi / 3 for k in range(3)]
+    comb = sum(np.cos(2 * np.pi / mesh * (math.cos(turn) * x + math.sin(turn) * y)) for turn in turns)
     fade = ramp(smooth_noise(rng, shape, radius / 1.5) + 0.5, 2.0)
     return fade * (0.6 - 1.6 * ramp(comb - 0.2, 2.5))
 
@@ -211,7 +214,7 @@ def _sticker(rng, photo, shape, side):
     """The round coloured sticker that many photographs of the archive have at the edge."""
     y, x = _centred(shape)
     radius = side * rng.uniform(0.25, 0.4)
-    cx = rng.choice([-1, 1]) * (shape[1] / 2 + radius * rng.uniform(0.3, 0.65))
+    cx = float(rng.choice([-1, 1])) * (shape[1] / 2 + radius * rng.uniform(0.3, 0.65))
     cy = rng.uniform(-0.4, 0.4) * shape[0]
     cover = ramp(radius - np.hypot(y - cy, x - cx), 2.0)[..., None]
     colour = np.float32(rng.choice([(0.10, 0.50, 0.80), (0.25, 0.62, 0.30), (0.92, 0.80, 0.25)]))
@@ -221,8 +224,8 @@ def _sticker(rng, photo, shape, side):
 def _light(rng, photo, shape):
     """Uneven light: a gradient, darker corners, and in some the black tube of the dermatoscope."""
     y, x = (axis / (n / 2) for axis, n in zip(_centred(shape), shape, strict=True))
-    slope = rng.uniform(-0.08, 0.08, 2)
-    corner = np.hypot(y, x) / np.sqrt(2)
+    slope = rng.uniform(-0.08, 0.08, 2).tolist()
+    corner = np.hypot(y, x) / math.sqrt(2)
     light = (1 + slope[0] * y + slope[1] * x) * (1 - rng.uniform(0.0, 0.4) * ramp(corner - 0.75, 0.7))
     if rng.random() < 0.15:
         light = light * (1 - ramp(corner - rng.uniform(0.78, 0.9), 0.06))

@@ -130,7 +130,8 @@ def subject_examples(subject):
             volume = getattr(subject, name)
             if volume is not None:
                 features.update(_array(name, volume[index][box]))
-        yield tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+        example = tf.train.Example(features=tf.train.Features(feature=features))
+        yield example.SerializeToString(deterministic=True)  # so that equal data have equal checksums
 
 
 def _bytes(value):

@@ -154,7 +154,7 @@ def _from_files(sources, paths, fold, allow_missing):
     parts[PREDICT] = [name for name in labelled if not labelled[name]]
     left = set(labelled).difference(*parts.values())
     if left:
-        notes.append(f"{len(left)} labelled subjects of the data are not in {where}: left out")
+        notes.append(f"left out, as they are not in {where}: {len(left)} labelled subjects of the data")
     notes += [f"no subject is in {part}" for part in PARTS if not parts[part]]
     return Assignment(_tuples(parts), members, folds, (*notes, *_unlabelled_note(parts[PREDICT])))
 
@@ -227,7 +227,7 @@ def _without_missing(forms, known, where, allow_missing, notes):
         found = f"{len(missing)} of {len(named)} that are not ({first})"
         do = "give --allow_missing to leave them out"
         raise UserError(where, expected="subjects that are in the data", found=found, do=do)
-    notes.append(f"{len(missing)} of {len(named)} subjects in {where} are not in the data: left out")
+    notes.append(f"left out, as they are not in the data: {len(missing)} of {len(named)} subjects in {where}")
     return {form: {part: fitting(value) for part, value in content.items()} for form, content in forms.items()}
 
 
@@ -300,7 +300,7 @@ def _refuse_overlap(where, one, names, other, others):
 
 
 def _unlabelled_note(unlabelled):
-    return (f"{len(unlabelled)} subjects have no label: kept for prediction",) if unlabelled else ()
+    return (f"subjects without a label, kept for prediction: {len(unlabelled)}",) if unlabelled else ()
 
 
 def _tuples(parts):

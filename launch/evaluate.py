@@ -63,6 +63,8 @@ def main():
     print(f"\n{finished.markdown}")
     print("Pictures:", *(f"  {path}" for path in finished.pictures if path.suffix == ".png"), sep="\n")
     print(f"Tables and counts: {finished.folder}")
+    if not FLAGS.predictions and (rest := [name for name in METHODS if name not in finished.summary["methods"]]):
+        print(f"next: python launch/train.py --method={rest[0]} --dataset={FLAGS.dataset}")
 
 
 def _run():

@@ -3,7 +3,7 @@
     python launch/phantom.py --dataset=brats --raw_dir=raw/brats
     python launch/phantom.py --dataset=isic --raw_dir=raw/isic --subjects=100 --shape=192,256
 
-Takes about 5 s (20 BraTS subjects) or 3 s (40 ISIC photographs) on one core. The same seed gives the same files; a
+Takes about 3 s (20 BraTS subjects) or 1 s (40 ISIC photographs) on one core. The same seed gives the same files; a
 folder that was interrupted is continued, and a finished one can be grown with a larger --subjects.
 """
 

@@ -13,15 +13,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
+from data_prep import records
 from data_prep.errors import UserError
-from launch import program
+from launch import program, settings
 from tfunc import methods
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("method", None, list(methods.METHODS), "which method", required=True)
-flags.DEFINE_enum("dataset", None, ["brats", "isic"], "which dataset", required=True)
-flags.DEFINE_string("data_dir", None, "folder of the records (default data/<dataset>)")
-flags.DEFINE_string("run_dir", None, "folder of the run (default runs/<dataset>)")
+flags.DEFINE_enum("method", None, list(methods.METHODS), "which method")
+flags.DEFINE_string("network", None, "with --split=heldout: a network of the cross-validation, such as cv_0")
+settings.define_dataset()
 flags.DEFINE_string("split", "test", "which subjects: test, valid, train, or predict (those without labels)")
 flags.DEFINE_list("subjects", None, "only these subjects, by name")
 flags.DEFINE_string("input", None, "one new patient: a folder with the four modalities, or an image")
@@ -34,17 +34,22 @@ flags.DEFINE_bool("full_size", False, "ISIC: also write PNG maps at the photogra
 
 
 def main():
-    from tfunc import prediction
+    from tfunc import devices, prediction
 
+    if FLAGS.network:
+        _held_out()
+        return
+    if not FLAGS.method:
+        raise UserError("--method", expected=f"one of {', '.join(methods.METHODS)}", found="none")
     method = methods.get(FLAGS.method)
-    run_dir = FLAGS.run_dir or f"runs/{FLAGS.dataset}"
+    run_dir = settings.run_dir()
     if bool(FLAGS.input) != bool(FLAGS.out_dir):
         raise UserError("--input and --out_dir", expected="both or neither")
     if FLAGS.full_size and FLAGS.dataset != "isic":
         raise UserError("--full_size", expected="--dataset=isic", found=FLAGS.dataset)
     if FLAGS.batch_size < 1:
         raise UserError(f"--batch_size={FLAGS.batch_size}", expected="1 or more")
-    options = prediction.Options(FLAGS.samples, FLAGS.seed, FLAGS.batch_size, FLAGS.precision, FLAGS.full_size)
+    options = _options()
     if FLAGS.input:
         from data_prep.convert import DATASETS
 
@@ -55,12 +60,41 @@ def main():
         share = maps["prediction"].mean()
         print(f"{subject.name}: {maps['prediction'].sum():,} foreground voxels ({share:.2%}); maps in {FLAGS.out_dir}")
         return
-    data_dir = FLAGS.data_dir or f"data/{FLAGS.dataset}"
+    strategy = devices.strategy(FLAGS.devices)
     folder = prediction.predict_split(
-        method, FLAGS.dataset, data_dir, run_dir, FLAGS.split, options, names=FLAGS.subjects
+        method, FLAGS.dataset, settings.data_dir(), run_dir, FLAGS.split, options, FLAGS.subjects, strategy
     )
     print(f"{method.name}: maps in {folder}")
-    print(f"next: python launch/evaluate.py --dataset={FLAGS.dataset}{program.given(FLAGS)}")
+    print(f"next: python launch/evaluate.py --dataset={FLAGS.dataset}{settings.given()}")
+
+
+def _options():
+    from tfunc import prediction
+
+    return prediction.Options(FLAGS.samples, FLAGS.seed, FLAGS.batch_size, FLAGS.precision, FLAGS.full_size)
+
+
+def _held_out():
+    """Predicts the fold that a cross-validated network never saw."""
+    from tfunc import devices, models, networks, prediction, study
+
+    if FLAGS.split != "heldout" or FLAGS.method or FLAGS.input:
+        raise UserError("--network", expected="--split=heldout beside it, and neither --method nor --input")
+    manifest = records.read_manifest(settings.data_dir())
+    config = models.load(settings.run_dir(), FLAGS.network, FLAGS.dataset).config
+    network = networks.get(FLAGS.network, count=config["count"])
+    _, names = networks.subjects(network, manifest, config["reference_quirks"])
+    folder = prediction.predict_split(
+        study.network_method(network.name),
+        FLAGS.dataset,
+        settings.data_dir(),
+        settings.run_dir(),
+        FLAGS.split,
+        _options(),
+        names,
+        devices.strategy(FLAGS.devices),
+    )
+    print(f"{network.name}: maps of its held-out fold in {folder}")
 
 
 if __name__ == "__main__":

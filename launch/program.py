@@ -29,11 +29,6 @@ def _stop(message, code):
     sys.exit(code)
 
 
-def given(values, names=("data_dir", "run_dir")):
-    """` --name=value` for those of the flags that were given, to print the next command as it must be typed."""
-    return "".join(f" --{name}={values[name].value}" for name in names if values[name].present)
-
-
 def run(main):
     """Runs `main()` under absl. `UserError` becomes one line and its exit code; any other exception is a bug (1)."""
 

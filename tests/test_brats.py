@@ -218,7 +218,9 @@ def test_misnamed_segmentation(tmp_path):
 def test_normalised_images_are_refused(tmp_path):
     """Negative floating-point voxels: neither the brain mask nor the z-score would be right."""
     folder = make(tmp_path / "S1", dtype=np.float32)
-    write(folder / "S1_t1.nii.gz", voxels(dtype=np.float32) - 3.5)
+    negative = voxels(dtype=np.float32)
+    negative[0, 0, 0] = -3.5
+    write(folder / "S1_t1.nii.gz", negative)
     with pytest.raises(UserError, match=r"S1_t1\.nii\.gz: .*down to -3\.5: the image is already normalised"):
         load_one(tmp_path)
 

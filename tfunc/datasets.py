@@ -31,6 +31,7 @@ class Slices:
     def __init__(self, data_dir, manifest, subjects, split="train"):
         self.data_dir = pathlib.Path(data_dir)
         self.manifest = manifest
+        self.masks = None  # `Masks` of these subjects in this order; they become `mask` uint8 [n, height, width]
         self.names = list(subjects)
         self.entries = [manifest.subject(name) for name in self.names]
         where = f"{manifest.path}, split {split}"
@@ -50,6 +51,12 @@ class Slices:
         lengths = {shard.name: (shard.bytes, shard.records) for shard in manifest.shards}
         size, count = np.sum([lengths[shard] for shard in self.shards], axis=0)
         self.slice_bytes = max(1, size // max(1, count))
+
+    def first(self, count):
+        """The same for the first `count` subjects."""
+        few = Slices(self.data_dir, self.manifest, self.names[:count])
+        few.masks = self.masks
+        return few
 
     @property
     def training_count(self):
@@ -99,7 +106,10 @@ class Slices:
     def _batches(self, data, batch_size, replicas):
         def parse(serialized, subject, slice, _):
             parsed = records.parse_slice(serialized, self.height, self.width, self.channels, labelled=True)
-            return {"image": parsed["image"], "label": parsed["label"], "subject": subject, "slice": slice}
+            batch = {"image": parsed["image"], "label": parsed["label"], "subject": subject, "slice": slice}
+            if self.masks is not None:
+                batch["mask"] = self.masks.of(subject, slice)
+            return batch
 
         data = data.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
         data = data.map(lambda batch: share(batch, replicas))

@@ -24,7 +24,7 @@ STYLES = {  # colour, line, marker
     "aleatoric": ("#D55E00", "-", "P"),
 }
 OTHERS = (("#CC79A7", "-", "X"), ("#56B4E9", "-", "*"), ("#CC79A7", "--", "X"), ("#56B4E9", "--", "*"))
-TRUTH, SEGMENTATION, ERROR = "#56B4E9", "#E69F00", "#00E5FF"
+TRUTH, SEGMENTATION, ERROR = "#00C389", "#E69F00", "#00E5FF"
 EXAMPLES = ("most under-confident", "most over-confident", "best calibrated")  # what S1, S2, S3 are when chosen by rule
 SETTINGS = {
     "font.size": 8,
@@ -270,7 +270,8 @@ def _overlay(rows, titles):
 
     columns = 1 + len(titles)
     side = min(1.9, 9.0 / columns)
-    figure = Figure(figsize=(side * columns + 0.5, side * len(rows) + 0.75), layout="constrained")
+    figure = Figure(figsize=(side * columns + 0.7, side * len(rows) + 0.45), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, (title, image, target, maps) in zip(axes, rows, strict=True):
         line[0].imshow(image, cmap="gray", vmin=0, vmax=1 if image.ndim == 2 else None, interpolation="nearest")
@@ -280,21 +281,24 @@ def _overlay(rows, titles):
         for cell, (uncertainty, prediction) in zip(line[1:], maps, strict=True):
             scale = cell.imshow(uncertainty, cmap="inferno", vmin=0, vmax=1, interpolation="nearest")
             _outline(cell, prediction != target, ERROR, 0.7)
-    for cell, title in zip(axes[0], [f"image, {titles[0]}", *titles], strict=True):
+    for cell, title in zip(axes[0], ["image", *titles], strict=True):
         cell.set_title(title)
     for cell in axes.flat:
         cell.set(xticks=[], yticks=[])
         cell.spines[:].set_visible(False)
     figure.colorbar(scale, ax=axes, shrink=0.7, pad=0.01, aspect=30, label="uncertainty")
-    marks = {"ground truth": TRUTH, "segmentation": SEGMENTATION, "segmentation errors (in the maps)": ERROR}
+    marks = {"ground truth": TRUTH, f"segmentation ({titles[0]})": SEGMENTATION, "each method's errors": ERROR}
     handles = [Line2D([], [], color=color, linewidth=1.6) for color in marks.values()]
     figure.legend(handles, list(marks), loc="outside lower center", ncols=3, frameon=False, labelcolor="black")
     return figure
 
 
 def _outline(axes, mask, color, width):
-    if mask.any() and not mask.all():
-        padded = np.pad(mask.astype(float), 1)
-        rows, columns = (np.arange(-1, size + 1) for size in mask.shape)
-        axes.contour(columns, rows, padded, levels=[0.5], colors=[color], linewidths=width)
-        axes.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))
+    """Draws the mask's border along the pixels' edges, inside and at the picture's own border."""
+    if not mask.any():
+        return
+    fine = 8  # points a pixel, so that the contour has the pixels' corners
+    padded = np.pad(np.repeat(np.repeat(mask, fine, axis=0), fine, axis=1).astype(np.float32), 1)
+    rows, columns = ((np.arange(-1, size * fine + 1) + 0.5) / fine - 0.5 for size in mask.shape)
+    axes.contour(columns, rows, padded, levels=[0.5], colors=[color], linewidths=width)
+    axes.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))

@@ -30,7 +30,22 @@ class FoldedUnit:
 
 
 def _constant(value, dtype):
-    return tf.constant(value, dtype)
+    """A fixed tensor; a variable, since a strategy gives each of its devices a copy of those."""
+    return tf.Variable(tf.constant(value, dtype), trainable=False)
+
+
+class FoldedHead:
+    """The auxiliary head, folded. Features -> float32 logits [..., 2] of an error."""
+
+    def __init__(self, model, precision="float32"):
+        dtype = tf.as_dtype(precision)
+        *units, last = model.structure.layers
+        self.units = [fold_unit(unit, dtype, False) for unit in units]
+        self.last = [_constant(weights, dtype) for weights in last.get_weights()]
+
+    def __call__(self, features):
+        x = _run(self.units, features, iter(()))
+        return tf.cast(tf.nn.bias_add(tf.nn.conv2d(x, self.last[0], 1, "SAME"), self.last[1]), tf.float32)
 
 
 def fold_unit(unit, dtype, sampled):
@@ -69,7 +84,7 @@ class FoldedUNet:
 
         def rise(layer):
             kernel, bias = layer.get_weights()
-            return tf.cast(upsampling_kernel(tf.constant(kernel)), dtype), _constant(bias, dtype)
+            return _constant(tf.cast(upsampling_kernel(tf.constant(kernel)), dtype), dtype), _constant(bias, dtype)
 
         self.down = [fold(block) for block in structure.down]
         self.bottom = fold(structure.bottom)
@@ -98,7 +113,7 @@ class FoldedUNet:
         return x, remaining
 
     def head_outputs(self, features, remaining=None):
-        outputs = []
+        outputs, remaining = [], remaining or iter(())
         for unit, (kernel, bias) in self.heads:
             x = _run([unit], features, remaining)
             outputs.append(tf.cast(tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias), tf.float32))

@@ -13,16 +13,16 @@ class Method:
     """A row of Table 1.
 
     name: as on the command line and in file names.  title: as in the paper's table.
-    network: what `train --method` trains (a name of `tfunc/networks.py`).
-    predictive: `softmax` (one pass) or `mc` (the mean of several passes with live dropout).
-    kind: what evaluation reads (protocol.md, section 5): `probability` (entropy of the foreground probability),
-        `confidence` (an error probability, min-max per subject) or `sigma` (min-max over the whole set).
+    networks: what it predicts with, of `tfunc/networks.py`; `ensemble` stands for all members.
+    predictive: of `tfunc/predictives.py`.
+    kind: what evaluation reads: `probability` (entropy of the foreground probability), `confidence` (an error
+        probability, min-max per subject) or `sigma` (min-max over the whole set).
     in_paper: ranked in Table 1; later methods stand below a line.
     """
 
     name: str
     title: str
-    network: str
+    networks: tuple
     predictive: str
     kind: str
     help: str
@@ -30,15 +30,37 @@ class Method:
 
     @property
     def sampled(self):
+        """Whether its maps depend on a number of samples and a seed."""
         return self.predictive == "mc"
 
 
 METHODS = {
     method.name: method
     for method in (
-        Method("baseline", "baseline", "baseline", "softmax", "probability", "softmax entropy of one U-Net"),
-        Method("baseline_mc", "baseline+MC", "baseline", "mc", "probability", "MC dropout, p=0.05 in every unit"),
-        Method("aleatoric", "aleatoric", "aleatoric", "softmax", "sigma", "a second head predicts the logits' sigma"),
+        Method("baseline", "baseline", ("baseline",), "softmax", "probability", "softmax entropy of one U-Net"),
+        Method("center", "center", ("center",), "softmax", "probability", "dropout 0.5 at the center positions"),
+        Method("baseline_mc", "baseline+MC", ("baseline",), "mc", "probability", "the baseline, dropout sampled"),
+        Method("center_mc", "center+MC", ("center",), "mc", "probability", "center, dropout sampled"),
+        Method("ensemble", "ensemble", ("ensemble",), "ensemble", "probability", "several baselines on 90 % subsets"),
+        Method(
+            "auxiliary_feat",
+            "auxiliary feat.",
+            ("baseline", "auxiliary_feat"),
+            "auxiliary_feat",
+            "confidence",
+            "a head on the baseline's features learns its errors",
+        ),
+        Method(
+            "auxiliary_segm",
+            "auxiliary segm.",
+            ("baseline", "auxiliary_segm"),
+            "auxiliary_segm",
+            "confidence",
+            "a second U-Net learns errors from image and mask",
+        ),
+        Method(
+            "aleatoric", "aleatoric", ("aleatoric",), "aleatoric", "sigma", "a second head learns the logits' sigma"
+        ),
     )
 }
 
@@ -48,7 +70,7 @@ def get(name):
     try:
         return METHODS[name]
     except KeyError:
-        raise UserError(f"--method={name}", expected=f"one of {', '.join(METHODS)}", found=repr(name)) from None
+        raise UserError(f"method {name!r}", expected=f"one of {', '.join(METHODS)}") from None
 
 
 def parse(names):

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from data_prep import artefacts, nifti, progress, records
 from data_prep.errors import UserError
-from tfunc import methods, networks, predictives, runs, stack, unet
+from tfunc import models, predictives, runs, stack
+from tfunc.masks import FINISHED
 
-FINISHED = "predictions.json"
 MAPS = {"prediction": np.uint8, "probability": np.float32, "uncertainty": np.float32}
 UNCERTAINTY = {
     "probability": "normalised entropy of the probability, in [0, 1]",
@@ -34,46 +34,41 @@ class Options:
     full_size: bool = False
 
 
-def load_network(run_dir, name, dataset):
-    """(model with its best weights, weights' checksum, its configuration); raises `NotReady` where it isn't trained."""
-    command = f"python launch/train.py --method={_method_of(name)} --dataset={dataset}"
-    config, done = runs.require_network(run_dir, name, command)
-    network = networks.get(name)
-    model = unet.unet(
-        config["channels"],
-        start_filters=config["start_filters"],
-        depth=config["depth"],
-        dropout=network.dropout,
-        center=network.center,
-        sigma=network.sigma,
-    )
-    model.load_weights(str(runs.network_dir(run_dir, name) / runs.WEIGHTS))
-    return model, done["weights_sha256"], config
-
-
-def _method_of(network):
-    return next((method.name for method in methods.METHODS.values() if method.network == network), network)
-
-
 class Predictor:
-    """A method, ready to run: `networks` says from which weights, `maps` runs one batch."""
+    """A method, ready to run: `networks` says from which weights, `maps` runs one batch.
 
-    def __init__(self, method, run_dir, dataset, options):
-        model, checksum, self.config = load_network(run_dir, method.network, dataset)
-        self.method, self.options = method, options
-        self.networks = {method.network: checksum}
-        self.size = 2 ** model.settings["depth"]  # the smallest slice that survives the poolings
-        predictive = self._predictive(model)
-        channels = model.settings["in_channels"]
+    strategy: spreads each batch over its replicas. Raises `NotReady` naming the command for a network not trained.
+    """
+
+    def __init__(self, method, run_dir, dataset, options, strategy=None):
+        trained = models.load_all(run_dir, method.networks, dataset)
+        self.method, self.options, self.config = method, options, trained[0].config
+        self.networks = {one.name: one.checksum for one in trained}
+        self.size = 2 ** self.config["depth"]  # the smallest slice that survives the poolings
+        self.strategy = strategy or tf.distribute.get_strategy()
+        with self.strategy.scope():
+            self.predictive = predictives.PREDICTIVES[method.predictive]([one.model for one in trained], options)
+        channels = self.config["channels"]
         signature = [tf.TensorSpec([None, None, None, channels], tf.float32), tf.TensorSpec([None, 2], tf.int64)]
-        self.maps = tf.function(predictive, input_signature=signature, jit_compile=False)
+        self.maps = tf.function(self.predictive, input_signature=signature, jit_compile=False)
 
-    def _predictive(self, model):
-        if self.method.predictive == "mc":
-            return predictives.MonteCarlo(model, self.options.samples, self.options.precision)
-        if self.method.kind == "sigma":
-            return predictives.Aleatoric(model, self.options.precision)
-        return predictives.Softmax(model, self.options.precision)
+    def run(self, images, seeds):
+        """Maps of a batch as NumPy arrays; the rows are spread over the replicas."""
+        replicas = self.strategy.num_replicas_in_sync
+        if replicas == 1:
+            return {name: values.numpy() for name, values in self.maps(images, seeds).items()}
+        count = len(images)
+        rows = np.arange(-(-count // replicas) * replicas) % count  # padded by repetition: no replica is empty
+        parts = [(images[part], seeds[part]) for part in np.split(rows, replicas)]
+
+        def share(index):
+            return self.strategy.experimental_distribute_values_from_function(
+                lambda context: tf.constant(parts[context.replica_id_in_sync_group][index])
+            )
+
+        results = self.strategy.run(self.maps, args=(share(0), share(1)))
+        local = self.strategy.experimental_local_results
+        return {name: np.concatenate([part.numpy() for part in local(v)])[:count] for name, v in results.items()}
 
     def subjects(self, subjects):
         """`Subject`s -> (subject, {map: array [depth, height, width]}), in order; batches run across subjects."""
@@ -104,8 +99,8 @@ class Predictor:
 
     def _run(self, batch):
         images, seeds, entries, indices = zip(*batch, strict=True)
-        results = self.maps(np.stack(images), np.array(seeds, np.int64))
-        arrays = {name: results[name].numpy() for name in MAPS}
+        results = self.run(np.stack(images), np.array(seeds, np.int64))
+        arrays = {name: results[name] for name in MAPS}
         for row, (entry, index) in enumerate(zip(entries, indices, strict=True)):
             for name, values in arrays.items():
                 entry[1][name][index] = values[row]
@@ -138,7 +133,7 @@ def is_written(folder, name, full_size=False):
     return all((pathlib.Path(folder) / f"{name}_{kind}.{end}").exists() for kind in MAPS for end in endings)
 
 
-def predict_split(method, dataset, data_dir, run_dir, split, options, names=None, report=print):
+def predict_split(method, dataset, data_dir, run_dir, split, options, names=None, strategy=None, report=print):
     """Predicts the subjects of a split from records. What is written already stays; returns the folder.
 
     names: only these subjects.
@@ -149,7 +144,7 @@ def predict_split(method, dataset, data_dir, run_dir, split, options, names=None
     if not chosen:
         known = ", ".join(sorted({name for entry in manifest.subjects for name in entry.splits}))
         raise UserError(f"--split={split}", expected=f"a split with subjects ({known})", found="none")
-    predictor = Predictor(method, run_dir, dataset, options)
+    predictor = Predictor(method, run_dir, dataset, options, strategy)
     folder = runs.predictions_dir(run_dir, method.name, split)
     config = {
         "method": method.name,

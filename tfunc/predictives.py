@@ -2,7 +2,7 @@
 
 Samples and members are reduced online, so memory does not grow with their number.
 
-A predictive is called with
+A predictive is made from (list of models, options) and called with
     images float32 [batch, height, width, channels], normalised; seeds int64 [batch, 2], used by sampled methods only
 and gives a dict of [batch, height, width] maps:
     probability float32, foreground; prediction uint8, its argmax (ties are background)
@@ -34,8 +34,9 @@ def _entropy_maps(probability, **others):
 class Softmax:
     """One pass, normalised entropy."""
 
-    def __init__(self, model, precision="float32"):
-        self.network = inference.FoldedUNet(model, precision)
+    def __init__(self, models, options):
+        (model,) = models
+        self.network = inference.FoldedUNet(model, options.precision)
 
     def __call__(self, images, seeds):
         return _entropy_maps(foreground(self.network(images)))
@@ -47,13 +48,14 @@ class MonteCarlo:
     Raises `UserError` for a model without dropout: its samples would not differ.
     """
 
-    def __init__(self, model, samples, precision="float32"):
+    def __init__(self, models, options):
+        (model,) = models
         if not model.dropout_rates:
             raise UserError("MC dropout", expected="a network with dropout", found="a network without any")
-        if samples < 1:
-            raise UserError(f"--samples={samples}", expected="1 or more")
-        self.samples = samples
-        self.network = inference.FoldedUNet(model, precision, sampled=True)
+        if options.samples < 1:
+            raise UserError(f"--samples={options.samples}", expected="1 or more")
+        self.samples = options.samples
+        self.network = inference.FoldedUNet(model, options.precision, sampled=True)
 
     def __call__(self, images, seeds):
         rates = self.network.rates
@@ -76,17 +78,37 @@ def _mean_maps(sample, count, images):
     _, probability, entropy = tf.while_loop(
         lambda index, *_: index < count, body, (0, zeros, zeros), parallel_iterations=1
     )
-    probability, entropy = probability / count, entropy / count
-    maps = _entropy_maps(probability)
+    return _summary(probability, entropy, count)
+
+
+def _summary(probability, entropy, count):
+    """Maps from the sums of `count` probabilities and of their entropies."""
+    maps = _entropy_maps(probability / count)
     # rounding can bring the difference below 0
-    return {**maps, "mutual_information": tf.maximum(maps["uncertainty"] - entropy, 0.0)}
+    return {**maps, "mutual_information": tf.maximum(maps["uncertainty"] - entropy / count, 0.0)}
+
+
+class Ensemble:
+    """The mean of several networks' softmax, one network after the other, so that memory holds one at a time."""
+
+    def __init__(self, models, options):
+        self.members = [inference.FoldedUNet(model, options.precision) for model in models]
+
+    def __call__(self, images, seeds):
+        probability = entropy = tf.zeros(tf.shape(images)[:3])
+        for member in self.members:
+            with tf.control_dependencies([entropy]):  # nothing else would keep the members from running side by side
+                p = foreground(member(tf.identity(images)))
+            probability, entropy = probability + p, entropy + binary_entropy(p)
+        return _summary(probability, entropy, len(self.members))
 
 
 class Aleatoric:
     """Softmax of the mean logits; |sigma| of the predicted class."""
 
-    def __init__(self, model, precision="float32"):
-        self.network = inference.FoldedUNet(model, precision)
+    def __init__(self, models, options):
+        (model,) = models
+        self.network = inference.FoldedUNet(model, options.precision)
 
     def __call__(self, images, seeds):
         logits, sigma = self.network(images)
@@ -97,3 +119,41 @@ class Aleatoric:
             "prediction": tf.cast(probability > 0.5, tf.uint8),
             "uncertainty": tf.where(probability > 0.5, sigma[..., 1], sigma[..., 0]),
         }
+
+
+class AuxiliaryFeatures:
+    """The baseline's probability; the error probability of a head on its last features."""
+
+    def __init__(self, models, options):
+        baseline, head = models
+        self.network = inference.FoldedUNet(baseline, options.precision)
+        self.head = inference.FoldedHead(head, options.precision)
+
+    def __call__(self, images, seeds):
+        features, _ = self.network.features(images)
+        probability = foreground(self.network.head_outputs(features))
+        return {**_entropy_maps(probability), "uncertainty": foreground(self.head(features))}
+
+
+class AuxiliarySegmentation:
+    """The baseline's probability; the error probability of a second network that sees the image and the mask."""
+
+    def __init__(self, models, options):
+        baseline, auxiliary = models
+        self.network = inference.FoldedUNet(baseline, options.precision)
+        self.auxiliary = inference.FoldedUNet(auxiliary, options.precision)
+
+    def __call__(self, images, seeds):
+        maps = _entropy_maps(foreground(self.network(images)))
+        mask = tf.cast(maps["prediction"], tf.float32)[..., tf.newaxis]
+        return {**maps, "uncertainty": foreground(self.auxiliary(tf.concat([images, mask], axis=-1)))}
+
+
+PREDICTIVES = {
+    "softmax": Softmax,
+    "mc": MonteCarlo,
+    "ensemble": Ensemble,
+    "aleatoric": Aleatoric,
+    "auxiliary_feat": AuxiliaryFeatures,
+    "auxiliary_segm": AuxiliarySegmentation,
+}

@@ -201,16 +201,19 @@ def _row(name, of, chosen, ranked):
     for metric in METRICS:
         values = getattr(of, metric.score)
         index = chosen[metric.name] if values.ndim == 2 else None
-        values = values if index is None else values[:, index]
-        threshold = None if index is None else metrics.THRESHOLDS[index]
-        cells[metric.name] = Cell(float(mean(values)), *interval(values), threshold)
+        if index is None:
+            cells[metric.name] = Cell(float(mean(values)), *interval(values))
+        else:
+            cells[metric.name] = Cell(
+                float(mean(values)[index]), *interval(values[:, index]), metrics.THRESHOLDS[index]
+            )
     return Row(name, title(name), ranked, len(of.subjects), cells)
 
 
 def interval(values, resamples=RESAMPLES, seed=SEED):
     """95 % percentile bootstrap interval of the mean over subjects, undefined values skipped: (low, high)."""
     rng = np.random.default_rng(seed)
-    means = np.array([mean(values[rng.integers(0, len(values), len(values))]) for _ in range(resamples)])
+    means = mean(values[rng.integers(0, len(values), (len(values), resamples))])
     means = means[~np.isnan(means)]
     return tuple(float(v) for v in np.percentile(means, (2.5, 97.5))) if means.size else (float("nan"),) * 2
 

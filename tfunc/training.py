@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from data_prep import artefacts, progress, records
 from data_prep.errors import Stopped, UserError
-from tfunc import datasets, losses, runs, sampling, stack, state
+from tfunc import datasets, losses, masks, models, networks, runs, sampling, stack, state
 from tfunc.objectives import OBJECTIVES
 
 ADAM_EPSILON = 1e-8  # torch's; Keras adds it before the bias correction, which matters only to gradients near 1e-8
@@ -31,6 +31,11 @@ class Config:
     records: str  # checksum of dataset.json
     channels: int
     input: dict  # how a new subject is to be read: the dataset module's `load` options
+    learns_from: dict  # checksums of the networks that its targets or inputs come from
+    train_subjects: int
+    count: int  # members of the ensemble or folds of the cross-validation that it is one of
+    keeps: str  # which epoch's weights: best or last
+    reference_quirks: bool
     epochs: int
     max_steps: int | None
     batch_size: int
@@ -79,14 +84,16 @@ def save_weights(model, path):
 class Trainer:
     """One training. `run` does it all; `step_fn` and `count_fn` are its two graphs."""
 
-    def __init__(self, network, config, train, valid, folder, strategy=None, report=print):
+    def __init__(self, network, config, train, valid, folder, strategy=None, report=print, base=None):
         self.network, self.config, self.folder, self.report = network, config, folder, report
         self.train, self.valid = train, valid
         self.strategy = strategy or tf.distribute.get_strategy()
         self.replicas = self.strategy.num_replicas_in_sync
         self.smooth = config.dataset == "isic" and network.objective in ("segmentation", "aleatoric")
         with self.strategy.scope():
-            self.objective = OBJECTIVES[network.objective](network, train.channels, config)
+            if base is not None:  # built again in this scope, so that every replica has it
+                base = models.copy(base)
+            self.objective = OBJECTIVES[network.objective](network, config, base)
             self.model = self.objective.model
             self.optimizer = keras.optimizers.Adam(config.learning_rate, epsilon=ADAM_EPSILON)
             self.optimizer.build(self.model.trainable_variables)
@@ -141,7 +148,7 @@ class Trainer:
         """Trains to the end, from the saved state where there is one. Returns the content of `finished.json`."""
         self.resume()
         writer = tf.summary.create_file_writer(str(self.folder))
-        steps = self.train.steps(self.config.batch_size)
+        steps = self._steps()
         total = self._total_steps(steps)
         self.report(f"{self.network.name}: {self.model.count_params():,} parameters, {steps} steps an epoch")
         with self._sigterm(), writer.as_default(), progress.Progress(self.network.name, total, " steps") as bar:
@@ -185,6 +192,7 @@ class Trainer:
         c.waited = 0 if better else c.waited + 1
         if better:
             c.best, c.best_epoch = score, c.epoch
+        if better if self.config.keeps == "best" else self._over(self._total_steps(self._steps())):
             save_weights(self.model, self.folder / runs.WEIGHTS)
         c.step_in_epoch, c.loss_sum = 0, 0.0
         self._write_log()
@@ -212,14 +220,12 @@ class Trainer:
         """float32 [subjects, height, 4 * width, 1]: a few validation slices, each beside what the network makes of it."""
         if self.examples is None:
             self.examples = _fullest_slices(self.valid, EXAMPLES)
-        output = self.model(tf.constant(self.examples["image"]), training=False)
-        logits = output[0] if isinstance(output, tuple) else output
-        probability = tf.nn.sigmoid(logits[..., 1] - logits[..., 0])
+        probability, target = self.objective.show({name: tf.constant(v) for name, v in self.examples.items()})
         image = self.examples["image"][..., 0]
         low, high = image.min(axis=(1, 2), keepdims=True), image.max(axis=(1, 2), keepdims=True)
         panels = [
             (image - low) / np.maximum(high - low, 1e-6),
-            self.examples["label"].astype(np.float32),
+            tf.cast(target, tf.float32),
             tf.cast(probability > 0.5, tf.float32),
             losses.binary_entropy(probability),
         ]
@@ -259,6 +265,7 @@ class Trainer:
             "weights_sha256": artefacts.sha256(self.folder / runs.WEIGHTS),
             "epochs": c.epoch,
             "steps": c.step,
+            "kept_epoch": c.best_epoch if self.config.keeps == "best" else c.epoch,
             "best_epoch": c.best_epoch,
             "valid_dice": c.best,
             **stack.versions(),
@@ -274,6 +281,9 @@ class Trainer:
         artefacts.write_text(self.folder / "log.csv", "\n".join(lines) + "\n")
 
     # Small parts
+
+    def _steps(self):
+        return self.train.steps(self.config.batch_size)
 
     def _total_steps(self, steps):
         total = steps * self.config.epochs
@@ -305,15 +315,16 @@ class Trainer:
 
 
 def _fullest_slices(slices, count):
-    """The slice with the most foreground of each of the first `count` subjects: {"image", "label"}, NumPy arrays."""
+    """The slice with the most foreground of each of the first `count` subjects, as one batch of NumPy arrays."""
     found = {}
-    few = datasets.Slices(slices.data_dir, slices.manifest, slices.names[:count])
+    few = slices.first(count)
     for batch in few.in_order(16).as_numpy_iterator():
-        for subject, image, label in zip(batch["subject"], batch["image"], batch["label"], strict=True):
-            if subject not in found or label.sum() > found[subject][1].sum():
-                found[subject] = image, label
-    images, labels = zip(*(found[subject] for subject in sorted(found)), strict=True)
-    return {"image": np.stack(images), "label": np.stack(labels)}
+        for row, subject in enumerate(batch["subject"]):
+            area = batch["label"][row].sum()
+            if subject not in found or area > found[subject][0]:
+                found[subject] = area, {name: values[row] for name, values in batch.items()}
+    rows = [row for _, (_, row) in sorted(found.items())]
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 class _OnSigterm:
@@ -353,22 +364,31 @@ def fit(network, dataset, data_dir, run_dir, settings, strategy=None, report=pri
     """Trains `network` into its folder of the run; finds it where it is finished. Returns (folder, finished.json).
 
     settings: the fields of `Config` that are the user's; `epochs` None is the network's own number.
-    Raises `UserError` where the folder holds another configuration, `NotReady` without records.
+    Raises `UserError` where the folder holds another configuration, `NotReady` without records or without the networks
+    and predictions that it learns from.
     """
     manifest = records.read_manifest(data_dir)
     if manifest.dataset != dataset:
-        raise UserError(
-            manifest.path, expected=f"records of {dataset}", found=manifest.dataset, do="give its --data_dir"
-        )
+        do = "give its --data_dir"
+        raise UserError(manifest.path, expected=f"records of {dataset}", found=manifest.dataset, do=do)
+    quirks = settings["reference_quirks"]
+    names = networks.subjects(network, manifest, quirks, settings["folds"])
+    base, folders, sources = _learns_from(network, manifest, run_dir, names, settings)
+    shape = {name: base.config[name] if base else settings[name] for name in ("start_filters", "depth")}
     config = Config(
         network=network.name,
         dataset=dataset,
         records=artefacts.sha256(manifest.path),
         channels=len(manifest.channels),
         input=input_options(manifest),
+        learns_from=sources,
+        train_subjects=len(names[0]),
+        count=network.count,
+        keeps="last" if network.keeps_last(dataset, quirks) else "best",
         **{
-            **settings,
-            "epochs": settings["epochs"] or network.epochs[dataset],
+            **{name: value for name, value in settings.items() if name != "folds"},
+            **(shape if network.objective == "auxiliary_feat" else {}),
+            "epochs": settings["epochs"] or network.epochs(dataset, quirks),
             "seed": settings["seed"] + network.seed,
         },
     )
@@ -382,11 +402,26 @@ def fit(network, dataset, data_dir, run_dir, settings, strategy=None, report=pri
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    train, valid = (
-        datasets.Slices(data_dir, manifest, [entry.name for entry in manifest.split(split)], split)
-        for split in ("train", "valid")
-    )
-    return folder, Trainer(network, config, train, valid, folder, strategy, report).run()
+    slices = [_slices(data_dir, manifest, *part, folders) for part in zip(names, ("train", "valid"), strict=True)]
+    return folder, Trainer(network, config, *slices, folder, strategy, report, base).run()
+
+
+def _learns_from(network, manifest, run_dir, names, settings):
+    """(trained baseline or None, {subject: folder of its mask} or None, their checksums) for the auxiliary networks."""
+    if network.objective == "auxiliary_feat":
+        base = models.load(run_dir, "baseline", manifest.dataset)
+        return base, None, {"baseline": base.checksum}
+    if network.objective == "auxiliary_segm":
+        folders = masks.sources(run_dir, manifest, [*names[0], *names[1]], settings["folds"])
+        return None, folders, masks.checksums(folders)
+    return None, None, {}
+
+
+def _slices(data_dir, manifest, names, split, folders):
+    found = datasets.Slices(data_dir, manifest, names, split)
+    if folders is not None:
+        found.masks = masks.Masks(found.entries, folders)
+    return found
 
 
 def _check(config):

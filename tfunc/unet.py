@@ -46,6 +46,22 @@ class Structure:
         yield from (head[0] for head in (self.logit_head, self.sigma_head) if head)
 
 
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """The layers of the auxiliary head: three units and the last convolution."""
+
+    layers: tuple
+
+
+def without_sequence(model):
+    """`dir` of a model without `sequence`, its list of layers.
+
+    Keras 2.15 saves what it finds walking the names from the last, Keras 3 from the first; both must find the weights
+    under the same name, `layers`, for a weights file to cross.
+    """
+    return [name for name in object.__dir__(model) if name != "sequence"]
+
+
 class Builder:
     """Creates layers in order and remembers them; `seed` gives each its own initial values."""
 
@@ -106,6 +122,40 @@ def pad_to(x, skip):
 
 
 @keras.utils.register_keras_serializable("tfunc")
+class AuxiliaryHead(keras.Model):
+    """The paper's auxiliary feat. network: three 1x1 convolutions, each with batch normalisation and ReLU, and a last one.
+
+    Features [batch, height, width, channels] -> float32 logits [batch, height, width, 2] of "the segmentation is wrong
+    here". The reference's PostNet; no dropout.
+    """
+
+    def __init__(self, channels, seed=None, dtype=None):
+        super().__init__()
+        self.settings = {"channels": channels}
+        build = Builder(seed, dtype)
+        units = [build.unit(channels, channels, 0.0, size=1) for _ in range(3)]
+        self.structure = Head((*units, build.convolution(Convolution, 1, channels, CLASSES)))
+        self.sequence = build.layers
+        self.compute = build.layers[0].compute_dtype
+        self.built = True
+
+    __dir__ = without_sequence
+
+    def get_config(self):
+        return dict(self.settings)
+
+    def build(self, input_shape=None):
+        """Nothing to do: every layer is built where it is created."""
+
+    def call(self, features, training=False):
+        *units, last = self.structure.layers
+        x = tf.cast(features, self.compute)
+        for unit in units:
+            x = unit(x, training, None)
+        return tf.cast(last(x), tf.float32)
+
+
+@keras.utils.register_keras_serializable("tfunc")
 class UNet(keras.Model):
     """See `unet`. `layers` lists the layers in creation order; `structure` says how they are joined."""
 
@@ -128,10 +178,7 @@ class UNet(keras.Model):
         self.compute = build.layers[0].compute_dtype
         self.built = True
 
-    def __dir__(self):
-        """Without `sequence`: Keras 2.15 walks the names from the last, Keras 3 from the first, and both must find the
-        weights under the same name, `layers`, for a weights file to cross."""
-        return [name for name in super().__dir__() if name != "sequence"]
+    __dir__ = without_sequence
 
     def get_config(self):
         return dict(self.settings)

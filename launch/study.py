@@ -1,0 +1,84 @@
+"""The whole study with one command: trains, predicts and evaluates what is not done yet.
+
+    python launch/study.py --dataset=isic
+    python launch/study.py --dataset=isic --dry_run        # only prints the plan
+    python launch/study.py --dataset=isic --job_index=$I   # one job of the plan, for array jobs of a cluster
+
+Each job is a process of its own with a log in `<run_dir>/study/logs`. Kill it at any moment; the same command continues.
+With the paper's settings it is days of one GPU. Ends with Table 1.
+"""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
+
+from absl import flags
+
+from data_prep import artefacts, records
+from data_prep.errors import UserError
+from launch import program, settings
+from tfunc import methods, runs, study
+
+FLAGS = flags.FLAGS
+settings.define_dataset()
+settings.define_training()
+flags.DEFINE_list("methods", ["all"], f"all, or some of {', '.join(methods.METHODS)}")
+flags.DEFINE_integer("samples", 20, "passes of the sampled methods", lower_bound=1)
+flags.DEFINE_enum("threshold_split", "test", ["test", "valid"], "who chooses the thresholds of U-E and BnF")
+flags.DEFINE_bool("dry_run", False, "print the plan and stop")
+flags.DEFINE_string("job", None, "run this one job of the plan")
+flags.DEFINE_integer("job_index", None, "run the job of this number, from 0")
+flags.DEFINE_integer("jobs_per_machine", 1, "jobs at a time; with GPUs, one network on each", lower_bound=1)
+
+
+def main():
+    manifest = records.read_manifest(settings.data_dir())
+    jobs = study.plan(
+        manifest,
+        methods.parse(FLAGS.methods),
+        FLAGS.ensemble_size,
+        FLAGS.folds,
+        FLAGS.reference_quirks,
+        FLAGS.epochs,
+        FLAGS.samples,
+        FLAGS.threshold_split == "valid",
+    )
+    plan = study.Study(jobs, settings.run_dir(), pathlib.Path(__file__).parent, _commands())
+    if FLAGS.dry_run:
+        print(*plan.describe(), sep="\n")
+        return
+    configuration = {**settings.training(), "ensemble_size": FLAGS.ensemble_size, "samples": FLAGS.samples}
+    runs.claim(plan.folder, {**configuration, "records": artefacts.sha256(manifest.path)}, "this study")
+    if FLAGS.job is not None or FLAGS.job_index is not None:
+        plan.run_one(_chosen(plan))
+        return
+    plan.run(FLAGS.jobs_per_machine)
+    folder = settings.run_dir() / "evaluation"
+    print(f"\n{(folder / 'table1.md').read_text()}\nTables and pictures: {folder}")
+
+
+def _commands():
+    """The flags that every job of a program gets: what was given here and what that program knows."""
+    where = ["dataset", "data_dir", "run_dir", "devices"]
+    known = {
+        "train.py": [*where, *settings.TRAINING, "ensemble_size"],
+        "predict.py": [*where, "samples", "precision"],
+        "evaluate.py": ["dataset", "data_dir", "run_dir", "threshold_split"],
+    }
+    return {name: [FLAGS[flag].serialize() for flag in wanted if FLAGS[flag].present] for name, wanted in known.items()}
+
+
+def _chosen(plan):
+    names = list(plan.jobs)
+    if FLAGS.job is not None:
+        if FLAGS.job not in names:
+            raise UserError(f"--job={FLAGS.job}", expected=f"one of {', '.join(names)}")
+        return FLAGS.job
+    if not 0 <= FLAGS.job_index < len(names):
+        raise UserError(f"--job_index={FLAGS.job_index}", expected=f"0 to {len(names) - 1}")
+    return names[FLAGS.job_index]
+
+
+if __name__ == "__main__":
+    program.run(main)

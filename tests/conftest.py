@@ -1,0 +1,197 @@
+"""What the tests share: tiny phantoms, their records, tiny trained runs, and launchers that start quickly."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+GOLDENS = ROOT / "tests" / "goldens"
+BRATS_SHAPE, ISIC_SHAPE = (16, 32, 32), (32, 48)
+TINY = {
+    "epochs": 2,
+    "max_steps": None,
+    "batch_size": 8,
+    "start_filters": 4,
+    "depth": 2,
+    "learning_rate": 1e-2,
+    "patience": None,
+    "seed": 20,
+    "precision": "float32",
+    "deterministic": False,
+}
+
+
+def pytest_collection_finish(session):
+    """Two logical CPUs, for the tests of replicas; TensorFlow allows it before it has run anything only."""
+    if "tensorflow" in sys.modules:
+        import tensorflow as tf
+
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@pytest.fixture(scope="session")
+def brats_raw(tmp_path_factory):
+    """Seven phantom BraTS subjects, 16x32x32, in the layout of 2018."""
+    from data_prep import phantom
+
+    folder = tmp_path_factory.mktemp("brats") / "raw"
+    phantom.write("brats", folder, subjects=7, shape=BRATS_SHAPE, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def brats_data(brats_raw):
+    """Their records: three subjects in train, two in valid, two in test, in three shards."""
+    from data_prep import convert, phantom
+
+    names = [phantom.subject_id("brats", index) for index in range(7)]
+    split = brats_raw.parent / "split.json"
+    split.write_text(json.dumps({"train": names[:3], "valid": names[3:5], "test": names[5:]}))
+    folder = brats_raw.parent / "data"
+    convert.convert("brats", brats_raw, folder, split_files=[str(split)], say=lambda line: None)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def isic_data(tmp_path_factory):
+    """Records of ten phantom photographs, 32x48: seven in train, one in valid, two in test."""
+    from data_prep import convert, phantom
+
+    folder = tmp_path_factory.mktemp("isic")
+    phantom.write("isic", folder / "raw", subjects=10, shape=ISIC_SHAPE, seed=3)
+    options = {"image_size": ISIC_SHAPE, "intensity": "unit"}
+    convert.convert("isic", folder / "raw", folder / "data", options, say=lambda line: None)
+    return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def train():
+    """train(network, dataset, data_dir, run_dir, **settings): a tiny training; returns (folder, finished.json)."""
+    from tfunc import networks, training
+
+    def run(network, dataset, data_dir, run_dir, strategy=None, report=lambda line: None, **settings):
+        settings = {**TINY, **settings}
+        return training.fit(networks.get(network), dataset, data_dir, run_dir, settings, strategy, report)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def brats_run(brats_data, train, tmp_path_factory):
+    """A run on the BraTS phantom with a trained baseline and aleatoric network."""
+    folder = tmp_path_factory.mktemp("brats_run")
+    for network in ("baseline", "aleatoric"):
+        train(network, "brats", brats_data, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def isic_run(isic_data, train, tmp_path_factory):
+    """A run on the ISIC phantom with a trained baseline."""
+    folder = tmp_path_factory.mktemp("isic_run")
+    train("baseline", "isic", isic_data, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden_unet():
+    """The 8-filter U-Net with the weights of the authors' code."""
+    from tfunc.unet import unet
+
+    model = unet(3, 8)
+    port(model, np.load(GOLDENS / "model" / "isic_f8_state.npz"))
+    return model
+
+
+def port(model, state):
+    """Copies a torch state into a model of ours: same layers, but torch defines an up-convolution beside its block."""
+    groups = list(dict.fromkeys(name.rpartition(".")[0] for name in state))
+    down = [name for name in groups if name.startswith(("down", "bottom", "convs"))]
+    up = [name for name in groups if name.startswith("up")]
+    up.sort(key=lambda name: (name.split(".")[1], ".upconv." not in name))  # stable: blocks keep their order
+    heads = [name for name in groups if name.startswith("conv_")]
+    layers = [layer for layer in model.layers if layer.weights]
+    for name, layer in zip(down + up + heads, layers, strict=True):
+        weight, bias = state[f"{name}.weight"], state[f"{name}.bias"]
+        if weight.ndim == 4:
+            layer.set_weights([weight.transpose(2, 3, 1, 0), bias])
+        else:
+            layer.set_weights([weight, bias, state[f"{name}.running_mean"], state[f"{name}.running_var"]])
+
+
+@pytest.fixture(scope="session")
+def shaken():
+    """shaken(model): gives batch normalisation the uneven numbers that training would, negative scales included."""
+
+    def shake(model, seed=0):
+        random = np.random.default_rng(seed)
+        for layer in model.layers:
+            if len(layer.weights) == 4:
+                count = layer.weights[0].shape[0]
+                gamma = random.uniform(0.5, 1.5, count) * random.choice([1, 1, 1, -1], count)
+                beta, mean = random.normal(0, 0.3, (2, count))
+                layer.set_weights([gamma, beta, mean, random.uniform(0.3, 2.0, count)])
+        return model
+
+    return shake
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How a launcher ended: its exit code, what it printed and what it complained of."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Launchers:
+    """launch("train", "--method=baseline", …) -> `Ended`; `start` and `end` where it is to be killed meanwhile."""
+
+    def __init__(self, folder):
+        self.folder, self.started = folder, 0
+        command = [sys.executable, str(ROOT / "tests" / "zygote.py")]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+
+    def _ask(self, **request):
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("zygote "):
+                return int(line.split()[1])
+        raise RuntimeError("the process that starts launchers has died")
+
+    def start(self, launcher, *flags):
+        self.started += 1
+        out, err = (str(self.folder / f"{self.started}.{name}") for name in ("out", "err"))
+        argv = [str(ROOT / "launch" / f"{launcher}.py"), *map(str, flags)]
+        return self._ask(argv=argv, stdout=out, stderr=err, cwd=str(self.folder)), out, err
+
+    def end(self, started):
+        pid, out, err = started
+        code = self._ask(wait=pid)
+        return Ended(code, pathlib.Path(out).read_text(), pathlib.Path(err).read_text())
+
+    def __call__(self, launcher, *flags):
+        return self.end(self.start(launcher, *flags))
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def launch(tmp_path_factory):
+    launchers = Launchers(tmp_path_factory.mktemp("launch"))
+    yield launchers
+    launchers.close()

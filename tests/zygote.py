@@ -1,0 +1,61 @@
+"""Runs launchers in forks of one process that has imported TensorFlow: each starts in a tenth of a second, not in seven.
+
+Reads one JSON line a request: {"argv": …, "stdout": path, "stderr": path, "cwd": path} starts a launcher and is answered
+by its process id; {"wait": id} is answered by its exit code, negative for a signal, when it has ended. TensorFlow must
+not have run anything before a fork, so this process only ever imports.
+"""
+
+import json
+import os
+import pathlib
+import runpy
+import sys
+import traceback
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import keras  # noqa: F401
+import tensorflow as tf  # noqa: F401
+
+import data_prep.brats
+import data_prep.convert
+import data_prep.isic
+import tfunc.prediction
+import tfunc.training  # noqa: F401
+
+
+def child(request):
+    """Becomes the launcher; never returns."""
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.chdir(request["cwd"])
+    sys.argv = request["argv"]
+    code = 0
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def main():
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "wait" in request:
+            answer = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
+        else:
+            answer = os.fork()
+            if answer == 0:
+                child(request)
+        print(f"zygote {answer}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
