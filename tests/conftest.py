@@ -130,16 +130,22 @@ def port(model, state):
 
 @pytest.fixture(scope="session")
 def shaken():
-    """shaken(model): gives batch normalisation the uneven numbers that training would, negative scales included."""
+    """shaken(model): gives a new model the uneven numbers that training would, negative scales included.
+
+    Kernels are enlarged, since the initial ones let an image fade to a constant, of which anything would be true.
+    """
 
     def shake(model, seed=0):
         random = np.random.default_rng(seed)
         for layer in model.layers:
-            if len(layer.weights) == 4:
-                count = layer.weights[0].shape[0]
+            weights = layer.get_weights()
+            if len(weights) == 4:
+                count = len(weights[0])
                 gamma = random.uniform(0.5, 1.5, count) * random.choice([1, 1, 1, -1], count)
                 beta, mean = random.normal(0, 0.3, (2, count))
                 layer.set_weights([gamma, beta, mean, random.uniform(0.3, 2.0, count)])
+            elif weights:
+                layer.set_weights([2.2 * weights[0], weights[1]])
         return model
 
     return shake

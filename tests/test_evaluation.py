@@ -1,13 +1,16 @@
 """Evaluation of folders and runs: files, columns, numbers, ranges, and every refusal."""
 
 import csv
+import dataclasses
 import json
+import os
 import pathlib
 import subprocess
 import sys
 
 import nibabel
 import numpy as np
+import PIL.Image
 import pytest
 
 from data_prep import convert, nifti, phantom
@@ -291,6 +294,8 @@ def test_processes_give_the_same(tmp_path):
         write(tmp_path / "maps" / "case_3_uncertainty.nii.gz", np.full((4, 9, 7), np.nan))
         with pytest.raises(UserError, match="case_3_uncertainty"):
             evaluation.evaluate(maps, truth, pool)
+        with pytest.raises(UserError, match="a worker process died"):
+            list(engine.results(pool, os._exit, [1]))
 
 
 def test_results_are_bounded_and_in_order():
@@ -381,17 +386,19 @@ def test_run(data_dir, tmp_path, pictures):
         evaluate_run(data_dir, tmp_path, ["baseline"])
 
 
-def test_tensorboard(data_dir, tmp_path, pictures):
+def test_tensorboard(tmp_path):
     """Scalars of the table and the pictures reach an event file, and a second evaluation replaces it."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    predict(data_dir, tmp_path, "baseline", "probability")
-    finished = evaluate_run(data_dir, tmp_path, ["baseline"])
+    make_study(tmp_path)
+    finished = evaluate_study(tmp_path)
+    picture = tmp_path / "figure1.png"
+    PIL.Image.new("RGB", (8, 6)).save(picture)
     for _ in range(2):
-        folder = evaluation.tensorboard(finished)
+        folder = evaluation.tensorboard(dataclasses.replace(finished, pictures=(picture,)))
     assert len(list(folder.iterdir())) == 1
     events = EventAccumulator(str(folder)).Reload()
-    assert "evaluation/dice/baseline" in events.Tags()["tensors"] and "evaluation/figure1" in events.Tags()["tensors"]
+    assert {"evaluation/dice/maps", "evaluation/figure1"} <= set(events.Tags()["tensors"])
 
 
 def test_thresholds_of_the_validation_set(data_dir, tmp_path):

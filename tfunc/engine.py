@@ -73,12 +73,16 @@ def _dask(scheduler):
 
 
 def results(pool, function, items, ahead=None):
-    """Yields `function(item)` for each item, in order, with at most `ahead` calls under way (default twice the CPUs).
+    """Yields `function(item)` for each item, in order, with at most `ahead` calls under way.
 
+    `ahead` is by default two a local process, and 256 on a cluster, whose size may change.
     Memory stays flat in the number of items. The first exception stops it: nothing more is submitted, what waits is
     cancelled. A worker that dies (as when memory runs out) becomes a `UserError`.
     """
-    ahead = 1 if isinstance(pool, Serial) else ahead or 2 * max(cpus(), getattr(pool, "_max_workers", 0))
+    if isinstance(pool, Serial):
+        ahead = 1
+    elif ahead is None:
+        ahead = 2 * pool._max_workers if isinstance(pool, concurrent.futures.ProcessPoolExecutor) else 256
     under_way = collections.deque()
     try:
         for item in items:

@@ -172,7 +172,7 @@ def calibration_figure(scores):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, 2.75), layout="constrained")
-    levels, subjects = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    levels, subjects = figure.subplots(1, 2, width_ratios=(1, 1))
     _levels(levels, scores)
     _gaps(subjects, tables.miscalibration(scores))
     return figure
@@ -188,7 +188,7 @@ def _levels(axes, scores):
     axes.plot(subject, rows, "D", color="#D55E00", label="mean of subjects", markersize=5)
     axes.set_yticks(rows, [tables.title(method) for method in order])
     axes.set(xlabel="expected calibration error (%)", xlim=(0, None), ylim=(len(order) - 0.5, -0.5))
-    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    _legend_above(axes, 2)
 
 
 def _gaps(axes, of):
@@ -200,14 +200,20 @@ def _gaps(axes, of):
         (~(under | over), "0.6", "neither", 1 - of.under - of.over),
         (under, "#0072B2", "under-confident", of.under),
     ):
-        axes.bar(rows[chosen], gaps[chosen], width=0.9, color=color, label=f"{name} {100 * share:.0f} %")
+        axes.bar(rows[chosen], gaps[chosen], width=0.9, color=color)
+        axes.bar(0, 0, color=color, label=f"{name} {100 * share:.0f} %")  # in the legend also where no subject is
     for limit in (of.threshold, -of.threshold):
         axes.axhline(limit, color="0.3", linestyle=":", linewidth=0.8)
     axes.axhline(0, color="0.3", linewidth=0.6)
-    axes.set(xlabel="subjects, sorted", ylabel="mean signed calibration gap")
+    axes.set(xlim=(0.4, len(gaps) + 0.6), xlabel="subjects, sorted", ylabel="mean signed calibration gap")
+    _legend_above(axes, 3)
+
+
+def _legend_above(axes, columns):
     axes.legend(
-        frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=0.8, handlelength=1
-    )
+        frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, fontsize=7, handlelength=1,
+        handletextpad=0.4, columnspacing=0.9, borderaxespad=0.2,
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------------ overlays

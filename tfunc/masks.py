@@ -63,5 +63,6 @@ class Masks:
     def of(self, subject, slice):
         """uint8 {0, 1} [height, width] of one slice."""
         row = self.bits[self.first[subject] + slice]
-        bits = tf.bitwise.right_shift(row[:, tf.newaxis], tf.range(7, -1, -1, dtype=tf.uint8)[tf.newaxis]) & 1
+        places = tf.constant([[7, 6, 5, 4, 3, 2, 1, 0]], tf.uint8)  # np.packbits puts the first voxel highest
+        bits = tf.bitwise.bitwise_and(tf.bitwise.right_shift(row[:, tf.newaxis], places), tf.constant(1, tf.uint8))
         return tf.reshape(tf.reshape(bits, [-1])[: self.height * self.width], [self.height, self.width])

@@ -101,7 +101,10 @@ def get(name, members=10, count=5):
 
 
 def subjects(network, manifest, quirks=False, cross_validation=5):
-    """(training names, validation names) of a network; cross_validation: number of folds. Raises `UserError` where there are too few subjects."""
+    """(training names, validation names) of a network; cross_validation: number of folds.
+
+    Raises `UserError` where there are too few subjects.
+    """
     train = [entry.name for entry in manifest.split("train")]
     valid = [entry.name for entry in manifest.split("valid")]
     if network.subset == "member":

@@ -168,6 +168,8 @@ class Trainer:
         )
         saved = time.monotonic()
         for batch in self._guard(data, self.train):
+            if c.step >= total:
+                break
             loss = float(self.step_fn(batch, tf.constant(c.step, tf.int64)))
             if not np.isfinite(loss):
                 raise UserError(f"{self.network.name}, step {c.step}", expected="a finite loss", found=str(loss))
@@ -178,15 +180,17 @@ class Trainer:
                 saved = time.monotonic()
             if self.stop:
                 raise Stopped(f"{self.network.name}: stopped at step {c.step}; the same command continues from there")
-            if c.step >= total:
-                break
 
     def _validate(self):
         """Scores every validation subject, keeps the best weights, and closes the epoch."""
         c = self.counters
         score, loss = self.score()
+        if not np.isfinite(loss):
+            where = f"{self.network.name}, epoch {c.epoch + 1}"
+            raise UserError(where, expected="a finite validation loss", found=str(loss), do="lower --learning_rate")
         c.epoch += 1
         entry = {"epoch": c.epoch, "step": c.step, "loss": c.loss_sum / max(1, c.step_in_epoch)}
+        c.step_in_epoch, c.loss_sum = 0, 0.0
         c.history.append({**entry, "valid_loss": loss, "valid_dice": score})
         better = score > c.best
         c.waited = 0 if better else c.waited + 1
@@ -194,7 +198,6 @@ class Trainer:
             c.best, c.best_epoch = score, c.epoch
         if better if self.config.keeps == "best" else self._over(self._total_steps(self._steps())):
             save_weights(self.model, self.folder / runs.WEIGHTS)
-        c.step_in_epoch, c.loss_sum = 0, 0.0
         self._write_log()
         for name in ("loss", "valid_loss", "valid_dice"):
             tf.summary.scalar(name, c.history[-1][name], step=c.epoch)
@@ -291,6 +294,8 @@ class Trainer:
 
     def _over(self, total):
         c, patience = self.counters, self.config.patience
+        if c.step_in_epoch:  # stopped between an epoch's last step and its validation
+            return False
         return c.step >= total or (patience is not None and c.waited >= patience)
 
     def _distribute(self, make):
@@ -430,5 +435,7 @@ def _check(config):
         value = getattr(config, name)
         if value is not None and value < 1:
             raise UserError(f"--{name}={value}", expected="1 or more")
+    if not 0 <= config.seed < 2**31:
+        raise UserError(f"--seed={config.seed}", expected="0 or more, below 2147483648")
     if not config.learning_rate > 0:
         raise UserError(f"--learning_rate={config.learning_rate}", expected="more than 0")

@@ -1,0 +1,78 @@
+# make demo    made-up patients -> records -> three methods -> maps -> Table 1 and pictures, in demo/
+# make test    the test suite             make test-addons   the same on the stack of TensorFlow Addons
+# make lint    ruff                       make clean         removes environments, demo and caches
+#
+# Each needs python3 (with venv) and make, and installs what it needs by itself. PYTHON=python3.12 chooses another Python.
+
+PYTHON ?= python3
+# more for pytest, as in make test PYTEST="-k brats"
+PYTEST ?=
+
+CURRENT := .venv/bin/python
+ADDONS := .venv-addons/bin/python
+
+.PHONY: demo test test-addons lint clean check-python check-python-addons
+
+# ---------------------------------------------------------------------------------------------------------------- demo
+
+DEMO_DATA := --dataset=brats --data_dir=demo/data
+DEMO_RUN := $(DEMO_DATA) --run_dir=demo/run
+DEMO_TRAIN := --epochs=15 --start_filters=8 --depth=3 --batch_size=16 --learning_rate=2e-3
+DEMO_METHODS := baseline baseline_mc aleatoric
+
+demo: .venv/installed
+	@$(CURRENT) launch/phantom.py --dataset=brats --raw_dir=demo/raw --subjects=28 --shape=24,64,64
+	@$(CURRENT) launch/prepare.py $(DEMO_DATA) --raw_dir=demo/raw
+	@set -e; for method in $(DEMO_METHODS); do \
+	    $(CURRENT) launch/train.py --method=$$method $(DEMO_RUN) $(DEMO_TRAIN); \
+	    $(CURRENT) launch/predict.py --method=$$method $(DEMO_RUN); \
+	done
+	@$(CURRENT) launch/evaluate.py $(DEMO_RUN)
+
+# --------------------------------------------------------------------------------------------------------------- tests
+
+test: .venv/installed
+	@TF_CPP_MIN_LOG_LEVEL=2 $(CURRENT) -m pytest $(PYTEST)
+
+test-addons: .venv-addons/installed
+	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PYTEST)
+
+lint: .venv/installed
+	@$(CURRENT) -m ruff check
+	@$(CURRENT) -m ruff format --check
+
+clean:
+	rm -rf .venv .venv-addons demo build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -------------------------------------------------------------------------------------------------------- environments
+
+# The stamp is written last, so an installation that was interrupted is taken up again; one that is older than what it
+# was made from is brought up to date.
+.venv/installed: setup.cfg pyproject.toml constraints/current.txt | check-python
+	@echo "installing into .venv: some minutes the first time"
+	@$(PYTHON) -m venv .venv
+	@$(CURRENT) -m pip install --quiet --disable-pip-version-check -c constraints/current.txt -e ".[test]"
+	@touch $@
+
+.venv-addons/installed: setup.cfg pyproject.toml constraints/addons.txt | check-python-addons
+	@echo "installing into .venv-addons: some minutes the first time"
+	@$(PYTHON) -m venv .venv-addons
+	@$(ADDONS) -m pip install --quiet --disable-pip-version-check -c constraints/addons.txt -e ".[addons,test]"
+	@touch $@
+
+check-python:
+	@$(call require_python,13,3.10 to 3.13)
+
+check-python-addons:
+	@$(call require_python,11,3.10 or 3.11 (the last that TensorFlow 2.15 supports))
+
+# $(call require_python,newest minor version,in words): one line and an end where Python does not fit
+define require_python
+command -v $(PYTHON) >/dev/null || { \
+    echo "$(PYTHON): not found; install Python $(2), e.g. apt install python3 python3-venv, or give PYTHON=..." >&2; exit 1; }; \
+$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $(1)))' || { \
+    echo "$(PYTHON) is `$(PYTHON) -V 2>&1`; expected $(2); give another, e.g. make PYTHON=python3.11" >&2; exit 1; }; \
+$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+    echo "$(PYTHON) has no venv; install it, e.g. apt install python3-venv" >&2; exit 1; }
+endef
