@@ -22,11 +22,8 @@ import hashlib
 import importlib
 import itertools
 import json
-import multiprocessing
-import os
 import pathlib
 import shutil
-import threading
 
 from data_prep import artefacts, records, splits
 from data_prep.errors import UserError
@@ -259,19 +256,6 @@ def convert_subject(load, source, options, folder):
     }
     artefacts.write_json(folder / f"{subject.name}.json", {"bytes": part.stat().st_size, "entry": information})
     return subject.name
-
-
-def start_worker():
-    """Initializer of a worker process: ends it when the process that made it is gone.
-
-    A worker of a killed pool would otherwise wait for work forever.
-    """
-
-    def watch():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 # Parts and shards

@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import records
+from data_prep import records, workers
 from data_prep.errors import UserError
 from launch import program, settings
 from tfunc import methods
@@ -34,6 +34,7 @@ flags.DEFINE_bool("full_size", False, "ISIC: also write PNG maps at the photogra
 
 
 def main():
+    workers.start_tensorflow()
     from tfunc import devices, prediction
 
     if FLAGS.network:

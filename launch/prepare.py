@@ -8,8 +8,6 @@ A killed run is continued by the same command. Result: the folder --data_dir wit
 and subject; training and prediction read it.
 """
 
-import concurrent.futures
-import multiprocessing
 import os
 import pathlib
 import sys
@@ -21,6 +19,7 @@ from absl import flags
 from data_prep import convert
 from data_prep.errors import UserError
 from launch import program
+from tfunc import engine
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("dataset", None, list(convert.DATASETS), "Which dataset the raw data are.")
@@ -49,7 +48,7 @@ def main():
             raise UserError(f"--{name}", expected="a value", found="none", do="see --helpshort")
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing here needs a GPU, and each worker would take all its memory
     data_dir = FLAGS.data_dir or f"data/{FLAGS.dataset}"
-    with _workers(FLAGS.workers) as executor:
+    with engine.executor(FLAGS.workers) as executor:
         manifest = convert.convert(
             FLAGS.dataset,
             FLAGS.raw_dir,
@@ -67,23 +66,6 @@ def main():
     print(f"manifest: {manifest.path}")
     where = f" --data_dir={data_dir}" if FLAGS.data_dir else ""
     print(f"next: python launch/train.py --method=baseline --dataset={FLAGS.dataset}{where}")
-
-
-class _workers:
-    """A process pool, or None for one worker: this process then does the work."""
-
-    def __init__(self, number):
-        self.pool = None
-        if number > 1:
-            spawn = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
-            self.pool = concurrent.futures.ProcessPoolExecutor(number, spawn, convert.start_worker)
-
-    def __enter__(self):
-        return self.pool
-
-    def __exit__(self, kind, value, traceback):
-        if self.pool:
-            self.pool.shutdown(cancel_futures=True)
 
 
 def options(dataset, image_size, intensity, label_map):

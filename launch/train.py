@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
+from data_prep import workers
 from data_prep.errors import UserError
 from launch import program, settings
 from tfunc import methods
@@ -25,6 +26,7 @@ settings.define_training()
 
 
 def main():
+    workers.start_tensorflow()
     from tfunc import devices, networks, training
 
     strategy = devices.strategy(FLAGS.devices)

@@ -26,6 +26,8 @@ TINY = {
     "seed": 20,
     "precision": "float32",
     "deterministic": False,
+    "reference_quirks": False,
+    "folds": 5,
 }
 
 
@@ -83,6 +85,27 @@ def train():
         return training.fit(networks.get(network), dataset, data_dir, run_dir, settings, strategy, report)
 
     return run
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    """trainer(network, data_dir, strategy=None, base=None, **settings): a `Trainer` that has not begun."""
+    from data_prep import records
+    from tfunc import datasets, networks, training
+
+    def make(network, data_dir, strategy=None, base=None, folder=tmp_path / "network", **settings):
+        network, manifest = networks.get(network), records.read_manifest(data_dir)
+        own = {"network": network.name, "dataset": manifest.dataset, "channels": len(manifest.channels), "keeps": "best"}
+        empty = {"records": "", "input": {}, "learns_from": {}, "train_subjects": 0, "count": 0}
+        values = {**TINY, **own, **empty, **settings}
+        config = training.Config(**{field.name: values[field.name] for field in dataclasses.fields(training.Config)})
+        train, valid = (
+            datasets.Slices(data_dir, manifest, names, split)
+            for names, split in zip(networks.subjects(network, manifest), ("train", "valid"), strict=True)
+        )
+        return training.Trainer(network, config, train, valid, folder, strategy, lambda line: None, base)
+
+    return make
 
 
 @pytest.fixture(scope="session")

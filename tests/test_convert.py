@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pytest
 
-from data_prep import artefacts, convert, records, splits, subject
+from data_prep import artefacts, convert, records, splits, subject, workers
 from data_prep.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -154,7 +154,7 @@ def test_process_pool(raw_dir, tmp_path):
     """Two spawned workers, as the launcher has them, and an error that comes back from one. About 6 seconds: each
     worker imports TensorFlow."""
     spawn = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(2, spawn, convert.start_worker) as executor:
+    with concurrent.futures.ProcessPoolExecutor(2, spawn, workers.start_worker) as executor:
         with pytest.raises(UserError, match=r"s2\.json.*half of one"):
             run(raw_dir, tmp_path / "broken", {"broken": "s2"}, executor=executor, workers=2)
         run(raw_dir, tmp_path / "two", executor=executor, workers=2)
@@ -377,10 +377,10 @@ def test_workers_die_with_their_parent(tmp_path):
     program = tmp_path / "parent.py"
     program.write_text(
         "import concurrent.futures, multiprocessing, os, sys\n"
-        "from data_prep import convert\n"
+        "from data_prep import convert, workers\n"
         "if __name__ == '__main__':\n"
         "    spawn = multiprocessing.get_context('spawn')\n"
-        "    pool = concurrent.futures.ProcessPoolExecutor(1, spawn, convert.start_worker)\n"
+        "    pool = concurrent.futures.ProcessPoolExecutor(1, spawn, workers.start_worker)\n"
         "    print(pool.submit(os.getpid).result(), flush=True)\n"
         "    os.kill(os.getpid(), 9)\n"
     )

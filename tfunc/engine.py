@@ -11,6 +11,7 @@ import multiprocessing
 import os
 
 from data_prep.errors import UserError
+from data_prep.workers import start_worker
 
 
 def cpus():
@@ -49,7 +50,7 @@ def executor(workers=None, scheduler=None):
     if workers == 1:
         yield Serial()
         return
-    with concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), start_worker) as pool:
         try:
             yield pool
         except BaseException:

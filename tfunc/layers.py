@@ -99,10 +99,17 @@ class BatchNormalisation(keras.layers.BatchNormalization):
             is_training=learn,
         )
         if learn:
-            for variable, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                old = tf.convert_to_tensor(variable)
-                variable.assign(old + (1.0 - self.momentum) * (tf.stop_gradient(batch) - old))
+            self._move(tf.stop_gradient(mean), tf.stop_gradient(variance))
         return outputs
+
+    def _move(self, mean, variance):
+        """Moves the running statistics, by the replicas' average: else each replica's would drift from the others'."""
+        context = tf.distribute.get_replica_context()
+        if context is not None and context.num_replicas_in_sync > 1:
+            mean, variance = context.all_reduce(tf.distribute.ReduceOp.MEAN, [mean, variance])
+        for variable, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            old = tf.convert_to_tensor(variable)
+            variable.assign(old + (1.0 - self.momentum) * (batch - old))
 
 
 def batch_normalisation(dtype=None):

@@ -1,0 +1,58 @@
+"""How a process of ours starts: TensorFlow without its chatter, and a worker that does not outlive its parent."""
+
+import contextlib
+import multiprocessing
+import os
+import sys
+import tempfile
+import threading
+
+
+def start_tensorflow():
+    """Imports TensorFlow and looks for GPUs while standard error is set aside.
+
+    TensorFlow's C++ code prints half a dozen lines about drivers and instruction sets there before any setting reaches
+    it; a user's one-line error must not drown in them. If the import fails, the lines are shown.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if "tensorflow" in sys.modules:
+        return
+    with _standard_error_aside():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+def start_worker():
+    """Initializer of a worker process: it starts TensorFlow, and ends when the process that made it is gone.
+
+    A worker of a killed pool would otherwise wait for work forever.
+    """
+
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    start_tensorflow()
+
+
+@contextlib.contextmanager
+def _standard_error_aside():
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # no standard error at all
+        yield
+        return
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            aside.seek(0)
+            os.write(kept, aside.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
