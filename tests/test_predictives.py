@@ -19,7 +19,7 @@ def images(*shape):
 
 
 def make(name, *models, samples=SAMPLES):
-    return predictives.PREDICTIVES[name](list(models), Options(samples=samples))
+    return getattr(predictives, name)(list(models), Options(samples=samples))
 
 
 def foreground(logits):
@@ -40,7 +40,7 @@ def model(shaken):
 def test_softmax(model):
     """Probability, its argmax and its normalised entropy, of the Keras model's own logits."""
     image = images(3, 17, 20, 3)
-    maps = make("softmax", model)(image, SEEDS)
+    maps = make("Softmax", model)(image, SEEDS)
     p = foreground(model(image))
     np.testing.assert_allclose(maps["probability"], p, atol=1e-5)
     np.testing.assert_array_equal(maps["prediction"], np.asarray(maps["probability"]) > 0.5)
@@ -52,7 +52,7 @@ def test_ties_are_background():
     """At exactly one half the argmax of the two classes is the first, as in the reference."""
     network = unet(3, 2, 1, seed=1)
     network.set_weights([0 * weight for weight in network.get_weights()])
-    maps = make("softmax", network)(images(1, 4, 4, 3), SEEDS[:1])
+    maps = make("Softmax", network)(images(1, 4, 4, 3), SEEDS[:1])
     assert (maps["probability"].numpy() == 0.5).all() and not maps["prediction"].numpy().any()
     assert (maps["uncertainty"].numpy() == 1).all()
 
@@ -65,7 +65,7 @@ def test_monte_carlo_is_the_mean_of_explicit_dropout_passes(shaken, center):
     uniform = sampling.sample_uniform(SEEDS, SAMPLES, rates)
     passes = [foreground(model(image, keeps=sampling.keeps(uniform[index], rates))) for index in range(SAMPLES)]
     p = np.mean(passes, axis=0)
-    maps = make("mc", model)(image, SEEDS)
+    maps = make("MonteCarlo", model)(image, SEEDS)
     np.testing.assert_allclose(maps["probability"], p, atol=1e-5)
     np.testing.assert_allclose(maps["uncertainty"], entropy(p), atol=1e-4)
     information = entropy(p) - np.mean([entropy(one) for one in passes], axis=0)
@@ -78,10 +78,10 @@ def test_samples_differ_and_converge(model):
     image = images(1, 16, 16, 3)
 
     def probability(samples, row):
-        return tf.function(make("mc", model, samples=samples))(image, SEEDS[row : row + 1])["probability"]
+        return tf.function(make("MonteCarlo", model, samples=samples))(image, SEEDS[row : row + 1])["probability"]
 
     one, other = probability(1, 0), probability(1, 1)
-    plain = make("softmax", model)(image, SEEDS[:1])["probability"]
+    plain = make("Softmax", model)(image, SEEDS[:1])["probability"]
     assert np.abs(one - other).mean() > 0.01 and np.abs(one - plain).mean() > 0.01
     many, again = probability(200, 0), probability(200, 1)
     assert np.abs(many - again).mean() < 0.2 * np.abs(one - other).mean()
@@ -89,7 +89,7 @@ def test_samples_differ_and_converge(model):
 
 def test_a_row_is_the_same_in_every_batch(model):
     """A slice's maps depend on its image and seed, not on the batch, its place in it or the order."""
-    predictive, image = tf.function(make("mc", model), jit_compile=False), images(3, 16, 16, 3)
+    predictive, image = tf.function(make("MonteCarlo", model), jit_compile=False), images(3, 16, 16, 3)
     whole = predictive(image, SEEDS)
     alone = predictive(image[1:2], SEEDS[1:2])
     turned = predictive(image[::-1].copy(), SEEDS[::-1].copy())
@@ -101,14 +101,14 @@ def test_a_row_is_the_same_in_every_batch(model):
 def test_same_image_other_seed_other_masks(model):
     """Two slices that look alike still draw their own masks within one batch."""
     image = np.repeat(images(1, 16, 16, 3), 2, axis=0)
-    first, second = make("mc", model)(image, SEEDS[:2])["probability"]
+    first, second = make("MonteCarlo", model)(image, SEEDS[:2])["probability"]
     assert np.abs(first - second).max() > 0.01
 
 
 def test_sampling_leaves_the_model_alone(model):
     """Batch-normalisation statistics, and every other weight, are the same after MC prediction."""
     before = [weight.copy() for weight in model.get_weights()]
-    make("mc", model)(images(3, 16, 16, 3), SEEDS)
+    make("MonteCarlo", model)(images(3, 16, 16, 3), SEEDS)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -116,13 +116,13 @@ def test_sampling_leaves_the_model_alone(model):
 def test_a_model_without_dropout_is_refused():
     """MC of a deterministic network would be zero uncertainty by mistake: a `UserError` says so."""
     with pytest.raises(UserError, match="dropout"):
-        make("mc", unet(3, 4, 2, dropout=0.0))
+        make("MonteCarlo", unet(3, 4, 2, dropout=0.0))
 
 
 def test_no_samples_are_refused(model):
     """Zero passes have no mean."""
     with pytest.raises(UserError, match="samples=0"):
-        make("mc", model, samples=0)
+        make("MonteCarlo", model, samples=0)
 
 
 def test_the_graph_does_not_grow_with_the_samples(model):
@@ -130,7 +130,7 @@ def test_the_graph_does_not_grow_with_the_samples(model):
 
     def nodes(samples):
         specs = [tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([None, 2], tf.int64)]
-        graph = tf.function(make("mc", model, samples=samples), input_signature=specs, jit_compile=False)
+        graph = tf.function(make("MonteCarlo", model, samples=samples), input_signature=specs, jit_compile=False)
         return len(graph.get_concrete_function().graph.as_graph_def().node)
 
     assert nodes(20) == nodes(2)
@@ -139,7 +139,7 @@ def test_the_graph_does_not_grow_with_the_samples(model):
 def test_ensemble_is_the_mean_of_its_members(shaken):
     """Average of the members' softmax, its entropy, and mutual information above zero where they disagree."""
     members, image = [shaken(unet(3, 4, 2, seed=s), s) for s in range(3)], images(2, 16, 16, 3)
-    maps = make("ensemble", *members)(image, SEEDS[:2])
+    maps = make("Ensemble", *members)(image, SEEDS[:2])
     singles = [foreground(member(image)) for member in members]
     p = np.mean(singles, axis=0)
     np.testing.assert_allclose(maps["probability"], p, atol=1e-5)
@@ -152,7 +152,7 @@ def test_ensemble_is_the_mean_of_its_members(shaken):
 def test_aleatoric_is_the_size_of_the_predicted_classs_sigma(shaken):
     """Softmax of the mean logits; |sigma| of the class that wins, where the raw head is negative too."""
     model, image = shaken(unet(3, 4, 2, sigma=True, seed=2)), images(2, 16, 16, 3)
-    maps = make("aleatoric", model)(image, SEEDS[:2])
+    maps = make("Aleatoric", model)(image, SEEDS[:2])
     logits, sigma = (output.numpy() for output in model(image))
     assert (sigma < 0).any() and 0 < np.mean(logits[..., 1] > logits[..., 0]) < 1
     expected = np.where(logits[..., 1] > logits[..., 0], np.abs(sigma[..., 1]), np.abs(sigma[..., 0]))
@@ -165,8 +165,8 @@ def test_auxiliary_methods_keep_the_baselines_segmentation(model, shaken):
     image = images(2, 16, 16, 3)
     head, second = shaken(AuxiliaryHead(4, seed=3)), shaken(unet(4, 4, 2, seed=4))
     p = foreground(model(image))
-    features = make("auxiliary_feat", model, head)(image, SEEDS[:2])
-    segmentation = make("auxiliary_segm", model, second)(image, SEEDS[:2])
+    features = make("AuxiliaryFeatures", model, head)(image, SEEDS[:2])
+    segmentation = make("AuxiliarySegmentation", model, second)(image, SEEDS[:2])
     for maps in (features, segmentation):
         np.testing.assert_allclose(maps["probability"], p, atol=1e-5)
     np.testing.assert_allclose(features["uncertainty"], foreground(head(model.features(image))), atol=1e-4)

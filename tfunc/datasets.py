@@ -80,7 +80,6 @@ class Slices:
             tf.data.TFRecordDataset,
             cycle_length=min(INTERLEAVED_SHARDS, len(files)),
             block_length=1,
-            deterministic=True,
         )
         data = self._keyed(data).filter(lambda _, subject, slice, train: (subject >= 0) & train)
         data = data.shuffle(buffer, seed=int(random.integers(1 << 31)), reshuffle_each_iteration=False)

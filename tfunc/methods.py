@@ -14,7 +14,7 @@ class Method:
 
     name: as on the command line and in file names.  title: as in the paper's table.
     networks: what it predicts with, of `tfunc/networks.py`; `ensemble` stands for all members.
-    predictive: of `tfunc/predictives.py`.
+    predictive: a class of `tfunc/predictives.py`, or `package.module:Class` for one of your own.
     kind: what evaluation reads: `probability` (entropy of the foreground probability), `confidence` (an error
         probability, min-max per subject) or `sigma` (min-max over the whole set).
     in_paper: ranked in Table 1; later methods stand below a line.
@@ -31,22 +31,22 @@ class Method:
     @property
     def sampled(self):
         """Whether its maps depend on a number of samples and a seed."""
-        return self.predictive == "mc"
+        return self.predictive == "MonteCarlo"
 
 
 METHODS = {
     method.name: method
     for method in (
-        Method("baseline", "baseline", ("baseline",), "softmax", "probability", "softmax entropy of one U-Net"),
-        Method("center", "center", ("center",), "softmax", "probability", "dropout 0.5 at the center positions"),
-        Method("baseline_mc", "baseline+MC", ("baseline",), "mc", "probability", "the baseline, dropout sampled"),
-        Method("center_mc", "center+MC", ("center",), "mc", "probability", "center, dropout sampled"),
-        Method("ensemble", "ensemble", ("ensemble",), "ensemble", "probability", "several baselines on 90 % subsets"),
+        Method("baseline", "baseline", ("baseline",), "Softmax", "probability", "softmax entropy of one U-Net"),
+        Method("center", "center", ("center",), "Softmax", "probability", "dropout 0.5 at the center positions"),
+        Method("baseline_mc", "baseline+MC", ("baseline",), "MonteCarlo", "probability", "the baseline, dropout sampled"),
+        Method("center_mc", "center+MC", ("center",), "MonteCarlo", "probability", "center, dropout sampled"),
+        Method("ensemble", "ensemble", ("ensemble",), "Ensemble", "probability", "several baselines on 90 % subsets"),
         Method(
             "auxiliary_feat",
             "auxiliary feat.",
             ("baseline", "auxiliary_feat"),
-            "auxiliary_feat",
+            "AuxiliaryFeatures",
             "confidence",
             "a head on the baseline's features learns its errors",
         ),
@@ -54,12 +54,12 @@ METHODS = {
             "auxiliary_segm",
             "auxiliary segm.",
             ("baseline", "auxiliary_segm"),
-            "auxiliary_segm",
+            "AuxiliarySegmentation",
             "confidence",
             "a second U-Net learns errors from image and mask",
         ),
         Method(
-            "aleatoric", "aleatoric", ("aleatoric",), "aleatoric", "sigma", "a second head learns the logits' sigma"
+            "aleatoric", "aleatoric", ("aleatoric",), "Aleatoric", "sigma", "a second head learns the logits' sigma"
         ),
     )
 }

@@ -35,20 +35,14 @@ class Options:
 
 
 class Predictor:
-    """A method, ready to run: `networks` says from which weights, `maps` runs one batch.
+    """A predictive, ready to run on subjects: one traced graph, batches filled across subjects and spread over replicas."""
 
-    strategy: spreads each batch over its replicas. Raises `NotReady` naming the command for a network not trained.
-    """
-
-    def __init__(self, method, run_dir, dataset, options, strategy=None):
-        trained = models.load_all(run_dir, method.networks, dataset)
-        self.method, self.options, self.config = method, options, trained[0].config
-        self.networks = {one.name: one.checksum for one in trained}
-        self.size = 2 ** self.config["depth"]  # the smallest slice that survives the poolings
+    def __init__(self, make_predictive, channels, size, options, strategy=None):
+        """make_predictive: called in the strategy's scope. size: height and width below which slices are refused."""
+        self.options, self.size = options, size
         self.strategy = strategy or tf.distribute.get_strategy()
         with self.strategy.scope():
-            self.predictive = predictives.PREDICTIVES[method.predictive]([one.model for one in trained], options)
-        channels = self.config["channels"]
+            self.predictive = make_predictive()
         signature = [tf.TensorSpec([None, None, None, channels], tf.float32), tf.TensorSpec([None, 2], tf.int64)]
         self.maps = tf.function(self.predictive, input_signature=signature, jit_compile=False)
 
@@ -107,6 +101,21 @@ class Predictor:
             entry[2] -= 1
 
 
+def trained_predictor(method, run_dir, dataset, options, strategy=None):
+    """(predictor, trained networks) of a method; raises `NotReady` naming the command for a network not trained."""
+    trained = models.load_all(run_dir, method.networks, dataset)
+    config = trained[0].config
+    made = predictives.of(method)
+    predictor = Predictor(
+        lambda: made([one.model for one in trained], options),
+        config["channels"],
+        2 ** config["depth"],  # the smallest slice that survives the poolings
+        options,
+        strategy,
+    )
+    return predictor, trained
+
+
 def write_maps(folder, subject, maps, full_size=False):
     """Writes a subject's maps; each file is whole or not there."""
     for name, values in maps.items():
@@ -144,7 +153,7 @@ def predict_split(method, dataset, data_dir, run_dir, split, options, names=None
     if not chosen:
         known = ", ".join(sorted({name for entry in manifest.subjects for name in entry.splits}))
         raise UserError(f"--split={split}", expected=f"a split with subjects ({known})", found="none")
-    predictor = Predictor(method, run_dir, dataset, options, strategy)
+    predictor, trained = trained_predictor(method, run_dir, dataset, options, strategy)
     folder = runs.predictions_dir(run_dir, method.name, split)
     config = {
         "method": method.name,
@@ -154,7 +163,7 @@ def predict_split(method, dataset, data_dir, run_dir, split, options, names=None
         "samples": options.samples if method.sampled else None,
         "seed": options.seed if method.sampled else None,
         "precision": options.precision,
-        "networks": predictor.networks,
+        "networks": {one.name: one.checksum for one in trained},
         "records": artefacts.sha256(manifest.path),
     }
     runs.claim(folder, config, "these predictions")
@@ -181,8 +190,8 @@ def predict_input(method, dataset, reader, path, run_dir, out_dir, options):
     """
     if not pathlib.Path(path).exists():
         raise UserError(path, expected="a subject's folder or an image", found="nothing")
-    predictor = Predictor(method, run_dir, dataset, options)
-    subject = reader.load(reader.find_one(path), predictor.config["input"])
+    predictor, trained = trained_predictor(method, run_dir, dataset, options)
+    subject = reader.load(reader.find_one(path), trained[0].config["input"])
     ((subject, maps),) = predictor.subjects([subject])
     write_maps(out_dir, subject, maps, options.full_size)
     return subject, maps

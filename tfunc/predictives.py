@@ -10,11 +10,19 @@ and gives a dict of [batch, height, width] maps:
     mutual_information float32, normalised like the entropy, for methods that average several predictions
 """
 
+import importlib
+
 import tensorflow as tf
 
 from data_prep.errors import UserError
 from tfunc import inference, sampling
 from tfunc.losses import binary_entropy
+
+
+def of(method):
+    """The class of a method's predictive."""
+    module, _, name = method.predictive.rpartition(":")
+    return getattr(importlib.import_module(module or __name__), name)
 
 
 def foreground(logits):
@@ -147,13 +155,3 @@ class AuxiliarySegmentation:
         maps = _entropy_maps(foreground(self.network(images)))
         mask = tf.cast(maps["prediction"], tf.float32)[..., tf.newaxis]
         return {**maps, "uncertainty": foreground(self.auxiliary(tf.concat([images, mask], axis=-1)))}
-
-
-PREDICTIVES = {
-    "softmax": Softmax,
-    "mc": MonteCarlo,
-    "ensemble": Ensemble,
-    "aleatoric": Aleatoric,
-    "auxiliary_feat": AuxiliaryFeatures,
-    "auxiliary_segm": AuxiliarySegmentation,
-}

@@ -41,7 +41,7 @@ class Job:
 
 def network_method(name):
     """A method that is one network's softmax: how a cross-validated network predicts the fold it never saw."""
-    return Method(name, name, (name,), "softmax", "probability", "one network of the cross-validation")
+    return Method(name, name, (name,), "Softmax", "probability", "one network of the cross-validation")
 
 
 def plan(manifest, methods, members=10, folds=5, quirks=False, epochs=None, samples=20, valid=False):
@@ -75,12 +75,12 @@ def plan(manifest, methods, members=10, folds=5, quirks=False, epochs=None, samp
             found.append(predict(network_method(name), "heldout", [train(networks.fold(index, folds))], names))
         validation = {entry.name for entry in manifest.split("valid")}
         if not validation <= {name for _, names in networks.folds(manifest, folds) for name in names}:
-            baseline = Method("baseline", "", ("baseline",), "softmax", "probability", "")
+            baseline = Method("baseline", "", ("baseline",), "Softmax", "probability", "")
             found.append(predict(baseline, "valid", [train(networks.get("baseline"))], validation))
         return found
 
     def predict(method, split, needs, names):
-        passes = {"mc": samples, "ensemble": members}.get(method.predictive, len(method.networks))
+        passes = {"MonteCarlo": samples, "Ensemble": members}.get(method.predictive, len(method.networks))
         flag = f"--network={method.name}" if split == "heldout" else f"--method={method.name}"
         artefact = runs.predictions_dir("", method.name, split) / "predictions.json"
         cost = passes * sum(sizes[name][1] for name in names)
