@@ -27,12 +27,12 @@ settings.define_training()
 
 def main():
     workers.start_tensorflow()
-    from tfunc import devices, networks, training
+    from tfunc import devices, fitting, networks
 
     strategy = devices.strategy(FLAGS.devices)
     for name in _networks():
         network = networks.get(name, FLAGS.ensemble_size, FLAGS.folds)
-        folder, done = training.fit(
+        folder, done = fitting.fit(
             network, FLAGS.dataset, settings.data_dir(), settings.run_dir(), settings.training(), strategy
         )
         best = f"best validation Dice {done['valid_dice']:.4f} at epoch {done['best_epoch']}"

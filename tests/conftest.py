@@ -78,32 +78,38 @@ def isic_data(tmp_path_factory):
 @pytest.fixture(scope="session")
 def train():
     """train(network, dataset, data_dir, run_dir, **settings): a tiny training; returns (folder, finished.json)."""
-    from tfunc import networks, training
+    from tfunc import fitting, networks
 
     def run(network, dataset, data_dir, run_dir, strategy=None, report=lambda line: None, **settings):
         settings = {**TINY, **settings}
-        return training.fit(networks.get(network), dataset, data_dir, run_dir, settings, strategy, report)
+        return fitting.fit(networks.get(network), dataset, data_dir, run_dir, settings, strategy, report)
 
     return run
 
 
+def make_trainer(network, data_dir, strategy=None, base=None, folder=None, **settings):
+    """A `Trainer` that has not begun, of tiny settings; `fit` without the run around it."""
+    from data_prep import records
+    from tfunc import datasets, fitting, networks, training
+
+    network, manifest = networks.get(network), records.read_manifest(data_dir)
+    own = {"network": network.name, "dataset": manifest.dataset, "channels": len(manifest.channels), "keeps": "best"}
+    empty = {"records": "", "input": {}, "learns_from": {}, "train_subjects": 0, "count": 0}
+    values = {**TINY, **own, **empty, **settings}
+    config = fitting.Config(**{field.name: values[field.name] for field in dataclasses.fields(fitting.Config)})
+    train, valid = (
+        datasets.Slices(data_dir, manifest, names, split)
+        for names, split in zip(networks.subjects(network, manifest), ("train", "valid"), strict=True)
+    )
+    return training.Trainer(network, config, train, valid, folder, strategy, lambda line: None, base)
+
+
 @pytest.fixture
 def trainer(tmp_path):
-    """trainer(network, data_dir, strategy=None, base=None, **settings): a `Trainer` that has not begun."""
-    from data_prep import records
-    from tfunc import datasets, networks, training
+    """`make_trainer` into a folder of the test's own."""
 
-    def make(network, data_dir, strategy=None, base=None, folder=tmp_path / "network", **settings):
-        network, manifest = networks.get(network), records.read_manifest(data_dir)
-        own = {"network": network.name, "dataset": manifest.dataset, "channels": len(manifest.channels), "keeps": "best"}
-        empty = {"records": "", "input": {}, "learns_from": {}, "train_subjects": 0, "count": 0}
-        values = {**TINY, **own, **empty, **settings}
-        config = training.Config(**{field.name: values[field.name] for field in dataclasses.fields(training.Config)})
-        train, valid = (
-            datasets.Slices(data_dir, manifest, names, split)
-            for names, split in zip(networks.subjects(network, manifest), ("train", "valid"), strict=True)
-        )
-        return training.Trainer(network, config, train, valid, folder, strategy, lambda line: None, base)
+    def make(*args, **settings):
+        return make_trainer(*args, **{"folder": tmp_path / "network", **settings})
 
     return make
 

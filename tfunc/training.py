@@ -5,6 +5,7 @@ a training is its variables and its counters, and a resumed training equals an u
 """
 
 import dataclasses
+import os
 import signal
 import time
 
@@ -12,44 +13,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from data_prep import artefacts, progress, records
+from data_prep import artefacts, progress
 from data_prep.errors import Stopped, UserError
-from tfunc import datasets, losses, masks, models, networks, runs, sampling, stack, state
+from tfunc import models, monitor, runs, sampling, stack, state
 from tfunc.objectives import OBJECTIVES
 
 ADAM_EPSILON = 1e-8  # torch's; Keras adds it before the bias correction, which matters only to gradients near 1e-8
 SAVE_SECONDS = 300
-EXAMPLES = 3  # validation subjects shown in TensorBoard
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-    """What a training depends on. It is written to `config.json`, and another one may not share its folder."""
-
-    network: str
-    dataset: str
-    records: str  # checksum of dataset.json
-    channels: int
-    input: dict  # how a new subject is to be read: the dataset module's `load` options
-    learns_from: dict  # checksums of the networks that its targets or inputs come from
-    train_subjects: int
-    count: int  # members of the ensemble or folds of the cross-validation that it is one of
-    keeps: str  # which epoch's weights: best or last
-    reference_quirks: bool
-    epochs: int
-    max_steps: int | None
-    batch_size: int
-    start_filters: int
-    depth: int
-    learning_rate: float
-    patience: int | None
-    seed: int
-    precision: str
-    deterministic: bool
-
-    @property
-    def dtype_policy(self):
-        return "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
 
 
 @dataclasses.dataclass
@@ -62,6 +32,7 @@ class Counters:
     loss_sum: float = 0.0
     best: float = -1.0
     best_epoch: int = 0
+    kept_epoch: int = 0
     waited: int = 0
     history: list = dataclasses.field(default_factory=list)
 
@@ -98,7 +69,7 @@ class Trainer:
             self.optimizer = keras.optimizers.Adam(config.learning_rate, epsilon=ADAM_EPSILON)
             self.optimizer.build(self.model.trainable_variables)
         self.counters = Counters()
-        self.examples = None
+        self.monitor = monitor.Monitor(folder, config, valid, self.objective.show)
         self.stop = False
 
     # The graphs
@@ -147,11 +118,10 @@ class Trainer:
     def run(self):
         """Trains to the end, from the saved state where there is one. Returns the content of `finished.json`."""
         self.resume()
-        writer = tf.summary.create_file_writer(str(self.folder))
         steps = self._steps()
         total = self._total_steps(steps)
         self.report(f"{self.network.name}: {self.model.count_params():,} parameters, {steps} steps an epoch")
-        with self._sigterm(), writer.as_default(), progress.Progress(self.network.name, total, " steps") as bar:
+        with self._sigterm(), self.monitor, progress.Progress(self.network.name, total, " steps") as bar:
             bar.advance(self.counters.step)
             while not self._over(total):
                 self._epoch(steps, total, bar)
@@ -197,11 +167,10 @@ class Trainer:
         if better:
             c.best, c.best_epoch = score, c.epoch
         if better if self.config.keeps == "best" else self._over(self._total_steps(self._steps())):
-            save_weights(self.model, self.folder / runs.WEIGHTS)
+            c.kept_epoch = c.epoch
+            save_weights(self.model, self._candidate())
         self._write_log()
-        for name in ("loss", "valid_loss", "valid_dice"):
-            tf.summary.scalar(name, c.history[-1][name], step=c.epoch)
-        tf.summary.image("image, truth, prediction, uncertainty", self._overlays(), c.epoch, max_outputs=EXAMPLES)
+        self.monitor.epoch(c.history[-1])
         self.report(
             f"{self.network.name} epoch {c.epoch}/{self.config.epochs} loss {c.history[-1]['loss']:.4f} "
             f"valid Dice {score:.4f}{' *' if better else f' (best {c.best:.4f} at {c.best_epoch})'}"
@@ -219,21 +188,6 @@ class Trainer:
         scores = [dice_score(*map(int, row), self.smooth) for row in counts]
         return float(np.mean(scores)), loss_sum / slices
 
-    def _overlays(self):
-        """float32 [subjects, height, 4 * width, 1]: a few validation slices, each beside what the network makes of it."""
-        if self.examples is None:
-            self.examples = _fullest_slices(self.valid, EXAMPLES)
-        probability, target = self.objective.show({name: tf.constant(v) for name, v in self.examples.items()})
-        image = self.examples["image"][..., 0]
-        low, high = image.min(axis=(1, 2), keepdims=True), image.max(axis=(1, 2), keepdims=True)
-        panels = [
-            (image - low) / np.maximum(high - low, 1e-6),
-            tf.cast(target, tf.float32),
-            tf.cast(probability > 0.5, tf.float32),
-            losses.binary_entropy(probability),
-        ]
-        return tf.concat(panels, axis=2)[..., tf.newaxis]
-
     # Saving and resuming
 
     def _variables(self):
@@ -242,6 +196,20 @@ class Trainer:
     def save(self):
         arrays = [np.asarray(variable) for variable in self._variables()]
         state.save(self.folder, arrays, {"stack": stack.name(), **dataclasses.asdict(self.counters)})
+        self._settle_weights()
+
+    def _candidate(self):
+        return self.folder / f"epoch-{self.counters.kept_epoch:04}.weights.h5"
+
+    def _settle_weights(self):
+        """Makes the kept epoch's weights the best ones once the state that knows them is saved.
+
+        A kill between the two is mended on resume; weights of an epoch that the state doesn't know are dropped.
+        """
+        if self._candidate().exists():
+            os.replace(self._candidate(), self.folder / runs.WEIGHTS)
+        for lost in self.folder.glob("epoch-*.weights.h5"):
+            lost.unlink()
 
     def resume(self):
         """Takes up the saved state; raises `UserError` where it was saved by the other stack."""
@@ -260,6 +228,7 @@ class Trainer:
             variable.assign(array)
         names = {field.name for field in dataclasses.fields(Counters)}
         self.counters = Counters(**{name: value for name, value in counters.items() if name in names})
+        self._settle_weights()
         self.report(f"{self.network.name}: continues at epoch {self.counters.epoch + 1}, step {self.counters.step}")
 
     def _finish(self):
@@ -268,7 +237,7 @@ class Trainer:
             "weights_sha256": artefacts.sha256(self.folder / runs.WEIGHTS),
             "epochs": c.epoch,
             "steps": c.step,
-            "kept_epoch": c.best_epoch if self.config.keeps == "best" else c.epoch,
+            "kept_epoch": c.kept_epoch,
             "best_epoch": c.best_epoch,
             "valid_dice": c.best,
             **stack.versions(),
@@ -319,19 +288,6 @@ class Trainer:
         return _OnSigterm(self)
 
 
-def _fullest_slices(slices, count):
-    """The slice with the most foreground of each of the first `count` subjects, as one batch of NumPy arrays."""
-    found = {}
-    few = slices.first(count)
-    for batch in few.in_order(16).as_numpy_iterator():
-        for row, subject in enumerate(batch["subject"]):
-            area = batch["label"][row].sum()
-            if subject not in found or area > found[subject][0]:
-                found[subject] = area, {name: values[row] for name, values in batch.items()}
-    rows = [row for _, (_, row) in sorted(found.items())]
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-
 class _OnSigterm:
     """Sets `trainer.stop` when SIGTERM arrives, while the block runs; does nothing outside the main thread."""
 
@@ -356,86 +312,3 @@ def _replica():
     context = tf.distribute.get_replica_context()
     identifier = context.replica_id_in_sync_group if context else 0
     return tf.cast(identifier, tf.int32)
-
-
-def input_options(manifest):
-    """The `load` options under which a new subject is read as the records were."""
-    if manifest.dataset == "isic":
-        return {"image_size": [manifest.height, manifest.width], "intensity": manifest.intensity}
-    return {}
-
-
-def fit(network, dataset, data_dir, run_dir, settings, strategy=None, report=print):
-    """Trains `network` into its folder of the run; finds it where it is finished. Returns (folder, finished.json).
-
-    settings: the fields of `Config` that are the user's; `epochs` None is the network's own number.
-    Raises `UserError` where the folder holds another configuration, `NotReady` without records or without the networks
-    and predictions that it learns from.
-    """
-    manifest = records.read_manifest(data_dir)
-    if manifest.dataset != dataset:
-        do = "give its --data_dir"
-        raise UserError(manifest.path, expected=f"records of {dataset}", found=manifest.dataset, do=do)
-    quirks = settings["reference_quirks"]
-    names = networks.subjects(network, manifest, quirks, settings["folds"])
-    base, folders, sources = _learns_from(network, manifest, run_dir, names, settings)
-    shape = {name: base.config[name] if base else settings[name] for name in ("start_filters", "depth")}
-    config = Config(
-        network=network.name,
-        dataset=dataset,
-        records=artefacts.sha256(manifest.path),
-        channels=len(manifest.channels),
-        input=input_options(manifest),
-        learns_from=sources,
-        train_subjects=len(names[0]),
-        count=network.count,
-        keeps="last" if network.keeps_last(dataset, quirks) else "best",
-        **{
-            **{name: value for name, value in settings.items() if name != "folds"},
-            **(shape if network.objective == "auxiliary_feat" else {}),
-            "epochs": settings["epochs"] or network.epochs(dataset, quirks),
-            "seed": settings["seed"] + network.seed,
-        },
-    )
-    _check(config)
-    folder = runs.network_dir(run_dir, network.name)
-    runs.claim(folder, dataclasses.asdict(config), f"the network {network.name}")
-    done = runs.finished(folder)
-    if done:
-        report(f"{folder}: trained already (best epoch {done['best_epoch']}, validation Dice {done['valid_dice']:.4f})")
-        return folder, done
-    keras.utils.set_random_seed(config.seed)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    slices = [_slices(data_dir, manifest, *part, folders) for part in zip(names, ("train", "valid"), strict=True)]
-    return folder, Trainer(network, config, *slices, folder, strategy, report, base).run()
-
-
-def _learns_from(network, manifest, run_dir, names, settings):
-    """(trained baseline or None, {subject: folder of its mask} or None, their checksums) for the auxiliary networks."""
-    if network.objective == "auxiliary_feat":
-        base = models.load(run_dir, "baseline", manifest.dataset)
-        return base, None, {"baseline": base.checksum}
-    if network.objective == "auxiliary_segm":
-        folders = masks.sources(run_dir, manifest, [*names[0], *names[1]], settings["folds"])
-        return None, folders, masks.checksums(folders)
-    return None, None, {}
-
-
-def _slices(data_dir, manifest, names, split, folders):
-    found = datasets.Slices(data_dir, manifest, names, split)
-    if folders is not None:
-        found.masks = masks.Masks(found.entries, folders)
-    return found
-
-
-def _check(config):
-    """Raises `UserError` for numbers that no training can have."""
-    for name in ("epochs", "batch_size", "start_filters", "depth", "max_steps", "patience"):
-        value = getattr(config, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name}={value}", expected="1 or more")
-    if not 0 <= config.seed < 2**31:
-        raise UserError(f"--seed={config.seed}", expected="0 or more, below 2147483648")
-    if not config.learning_rate > 0:
-        raise UserError(f"--learning_rate={config.learning_rate}", expected="more than 0")

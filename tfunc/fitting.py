@@ -1,0 +1,124 @@
+"""From a network's name and the user's settings to its finished training: which subjects, what it learns from, which folder."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from data_prep import artefacts, records
+from data_prep.errors import UserError
+from tfunc import datasets, masks, models, networks, runs
+from tfunc.training import Trainer
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a training depends on. It is written to `config.json`, and another one may not share its folder."""
+
+    network: str
+    dataset: str
+    records: str  # checksum of dataset.json
+    channels: int
+    input: dict  # how a new subject is to be read: the dataset module's `load` options
+    learns_from: dict  # checksums of the networks that its targets or inputs come from
+    train_subjects: int
+    count: int  # members of the ensemble or folds of the cross-validation that it is one of
+    keeps: str  # which epoch's weights: best or last
+    reference_quirks: bool
+    epochs: int
+    max_steps: int | None
+    batch_size: int
+    start_filters: int
+    depth: int
+    learning_rate: float
+    patience: int | None
+    seed: int
+    precision: str
+    deterministic: bool
+
+    @property
+    def dtype_policy(self):
+        return "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
+
+
+def input_options(manifest):
+    """The `load` options under which a new subject is read as the records were."""
+    if manifest.dataset == "isic":
+        return {"image_size": [manifest.height, manifest.width], "intensity": manifest.intensity}
+    return {}
+
+
+def fit(network, dataset, data_dir, run_dir, settings, strategy=None, report=print):
+    """Trains `network` into its folder of the run; finds it where it is finished. Returns (folder, finished.json).
+
+    settings: the fields of `Config` that are the user's; `epochs` None is the network's own number.
+    Raises `UserError` where the folder holds another configuration, `NotReady` without records or without the networks
+    and predictions that it learns from.
+    """
+    manifest = records.read_manifest(data_dir)
+    if manifest.dataset != dataset:
+        do = "give its --data_dir"
+        raise UserError(manifest.path, expected=f"records of {dataset}", found=manifest.dataset, do=do)
+    quirks = settings["reference_quirks"]
+    names = networks.subjects(network, manifest, quirks, settings["folds"])
+    base, folders, sources = _learns_from(network, manifest, run_dir, names, settings)
+    shape = {name: base.config[name] if base else settings[name] for name in ("start_filters", "depth")}
+    config = Config(
+        network=network.name,
+        dataset=dataset,
+        records=artefacts.sha256(manifest.path),
+        channels=len(manifest.channels),
+        input=input_options(manifest),
+        learns_from=sources,
+        train_subjects=len(names[0]),
+        count=network.count,
+        keeps="last" if network.keeps_last(dataset, quirks) else "best",
+        **{
+            **{name: value for name, value in settings.items() if name != "folds"},
+            **(shape if network.objective == "auxiliary_feat" else {}),
+            "epochs": settings["epochs"] or network.epochs(dataset, quirks),
+            "seed": settings["seed"] + network.seed,
+        },
+    )
+    _check(config)
+    folder = runs.network_dir(run_dir, network.name)
+    runs.claim(folder, dataclasses.asdict(config), f"the network {network.name}")
+    done = runs.finished(folder)
+    if done:
+        report(f"{folder}: trained already (best epoch {done['best_epoch']}, validation Dice {done['valid_dice']:.4f})")
+        return folder, done
+    keras.utils.set_random_seed(config.seed)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    slices = [_slices(data_dir, manifest, *part, folders) for part in zip(names, ("train", "valid"), strict=True)]
+    return folder, Trainer(network, config, *slices, folder, strategy, report, base).run()
+
+
+def _learns_from(network, manifest, run_dir, names, settings):
+    """(trained baseline or None, {subject: folder of its mask} or None, their checksums) for the auxiliary networks."""
+    if network.objective == "auxiliary_feat":
+        base = models.load(run_dir, "baseline", manifest.dataset)
+        return base, None, {"baseline": base.checksum}
+    if network.objective == "auxiliary_segm":
+        folders = masks.sources(run_dir, manifest, [*names[0], *names[1]], settings["folds"])
+        return None, folders, masks.checksums(folders)
+    return None, None, {}
+
+
+def _slices(data_dir, manifest, names, split, folders):
+    found = datasets.Slices(data_dir, manifest, names, split)
+    if folders is not None:
+        found.masks = masks.Masks(found.entries, folders)
+    return found
+
+
+def _check(config):
+    """Raises `UserError` for numbers that no training can have."""
+    for name in ("epochs", "batch_size", "start_filters", "depth", "max_steps", "patience"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name}={value}", expected="1 or more")
+    if not 0 <= config.seed < 2**31:
+        raise UserError(f"--seed={config.seed}", expected="0 or more, below 2147483648")
+    if not config.learning_rate > 0:
+        raise UserError(f"--learning_rate={config.learning_rate}", expected="more than 0")
