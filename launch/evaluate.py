@@ -12,7 +12,8 @@ Anyone's NIfTI maps, one folder of them or a folder of method folders:
 error probability, or `sigma`, in `<subject>_uncertainty.nii.gz` with `<subject>_prediction.nii.gz` beside it.
 
 About a second per BraTS subject and method. Writes subjects.csv, calibration.csv, thresholds.csv, supplementary.csv,
-table1.{csv,md,tex}, summary.json, figure1, thresholds and calibration (PNG and PDF) and overlay.png.
+table1.{csv,md,tex}, summary.json, figure1, thresholds and calibration (PNG and PDF), overlay.png, and report.html, which
+shows all of it and the voxels of some subjects in a browser.
 """
 
 import pathlib
@@ -63,6 +64,7 @@ def main():
     print(f"\n{finished.markdown}")
     print("Pictures:", *(f"  {path}" for path in finished.pictures if path.suffix == ".png"), sep="\n")
     print(f"Tables and counts: {finished.folder}")
+    print(f"Report: open {finished.report}")
     if not FLAGS.predictions and (rest := [name for name in METHODS if name not in finished.summary["methods"]]):
         print(f"next: python launch/train.py --method={rest[0]} --dataset={FLAGS.dataset}")
 

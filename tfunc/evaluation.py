@@ -15,7 +15,7 @@ import numpy as np
 from data_prep import artefacts
 from data_prep.errors import NotReady, UserError
 from data_prep.progress import Progress
-from tfunc import __version__, engine, figures, metrics, sources, tables
+from tfunc import __version__, engine, figures, metrics, report, sources, tables
 from tfunc.methods import METHODS
 
 POLICY = {
@@ -182,8 +182,8 @@ def supplement_lines(evaluated):
     return lines
 
 
-def summary(evaluated, rows, report, examples):
-    """What summary.json says; `report` are the entries about the evaluation itself. NaN becomes null."""
+def summary(evaluated, rows, about, examples):
+    """What summary.json says; `about` are the entries about the evaluation itself. NaN becomes null."""
     miscalibration = tables.miscalibration(evaluated.scores)
     methods = {}
     for maps in evaluated.maps:
@@ -203,7 +203,7 @@ def summary(evaluated, rows, report, examples):
     return _json(
         {
             "version": __version__,
-            **report,
+            **about,
             "thresholds": list(metrics.THRESHOLDS),
             "methods": methods,
             "miscalibration": {name: getattr(miscalibration, name) for name in ("threshold", "under", "over")},
@@ -235,12 +235,19 @@ class Finished:
     summary: dict
     fresh: bool
 
+    @property
+    def report(self):
+        return self.folder / report.NAME
 
-def write(evaluated, folder, report, chosen=None, published=None, examples=None):
-    """Writes every file of an evaluation but summary.json, each atomically -> (Markdown table, pictures, summary)."""
+
+def write(evaluated, folder, about, truth, chosen=None, published=None, examples=None):
+    """Writes every file of an evaluation but summary.json, each atomically -> (Markdown table, pictures, summary).
+
+    Of a run, whose records hold the images, also the overlays.
+    """
     folder = pathlib.Path(folder)
     rows = tables.table1(evaluated.scores, chosen, published)
-    notes = _notes(rows, report["threshold_split"], published)
+    notes = _notes(rows, about["threshold_split"], published)
     markdown = tables.markdown(rows, notes)
     for name, lines in (
         ("subjects.csv", subjects_lines(evaluated)),
@@ -255,8 +262,13 @@ def write(evaluated, folder, report, chosen=None, published=None, examples=None)
     by_rule = examples is None
     if by_rule:
         examples = dict(zip(("S1", "S2", "S3"), tables.example_subjects(evaluated.scores), strict=False))
-    pictures = figures.write_all(folder, evaluated, examples, by_rule, report["dataset"] or "")
-    return markdown, pictures, summary(evaluated, rows, report, examples)
+    pictures = figures.write_all(folder, evaluated, examples, by_rule, about["dataset"] or "")
+    image_of = truth.subject if isinstance(truth, sources.RecordsTruth) else None
+    if image_of:
+        pictures = (*pictures, *figures.overlay(folder, evaluated, truth, examples))
+    text = summary(evaluated, rows, about, examples)
+    report.write(folder, evaluated, rows, notes, text, pictures, truth, image_of)
+    return markdown, pictures, text
 
 
 def named_examples(names, subjects):
@@ -333,7 +345,7 @@ def evaluate_folders(request, all_maps, truth, make_pool):
         return there
     with make_pool(_size(all_maps)) as pool:
         evaluated = evaluate(all_maps, truth, pool, request.sigma_range)
-    return _finish(request, evaluated, inputs, None, None)
+    return _finish(request, evaluated, inputs, None, truth)
 
 
 def _size(all_maps):
@@ -363,7 +375,7 @@ def _finished(request, names, inputs):
         raise UserError(folder, expected="an evaluation with the same settings", found=difference, do=do)
     if missing := [name for name in there["methods"] if name not in names]:
         raise UserError(folder, expected=f"{', '.join(missing)} among the methods, as evaluated before", do=do)
-    files = [folder / name for name in ("table1.md", "subjects.csv", *there["pictures"])]
+    files = [folder / name for name in ("table1.md", "subjects.csv", report.NAME, *there["pictures"])]
     if there["inputs"] != inputs or there["version"] != __version__ or not all(path.exists() for path in files):
         return None
     pictures = tuple(folder / name for name in there["pictures"])
@@ -374,7 +386,7 @@ def _finish(request, evaluated, inputs, chosen, truth):
     """Writes the files, summary.json last."""
     folder, subjects = request.out_dir, evaluated.maps[0].subjects
     complete = len(subjects) == tables.TEST_SUBJECTS.get(request.dataset)
-    report = {
+    about = {
         "dataset": request.dataset,
         "subjects": len(subjects),
         "complete": complete,
@@ -385,9 +397,7 @@ def _finish(request, evaluated, inputs, chosen, truth):
     examples = named_examples(request.figure_subjects, subjects) if request.figure_subjects else None
     (folder / "summary.json").unlink(missing_ok=True)  # from here on the old files are being replaced
     published = request.dataset if complete else None
-    markdown, pictures, text = write(evaluated, folder, report, chosen, published, examples)
-    if truth is not None:
-        pictures = (*pictures, *figures.overlay(folder, evaluated, truth, text["figure1_subjects"]))
+    markdown, pictures, text = write(evaluated, folder, about, truth, chosen, published, examples)
     text["pictures"] = [picture.name for picture in pictures]
     artefacts.write_json(folder / "summary.json", text)
     return Finished(folder, markdown, tuple(pictures), text, fresh=True)
