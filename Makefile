@@ -1,4 +1,4 @@
-# make demo    made-up patients -> records -> three methods -> maps -> Table 1 and pictures, in demo/
+# make demo    made-up patients -> records -> all methods -> maps -> Table 1 and a report to open, in demo/
 # make test    the test suite             make test-addons   the same on the stack of TensorFlow Addons
 # make lint    ruff                       make clean         removes environments, demo and caches
 #
@@ -16,18 +16,14 @@ ADDONS := .venv-addons/bin/python
 # ---------------------------------------------------------------------------------------------------------------- demo
 
 DEMO_DATA := --dataset=brats --data_dir=demo/data
-DEMO_RUN := $(DEMO_DATA) --run_dir=demo/run
-DEMO_TRAIN := --epochs=15 --start_filters=8 --depth=3 --batch_size=16 --learning_rate=2e-3
-DEMO_METHODS := baseline baseline_mc aleatoric
+# small enough for a laptop, large enough that the uncertainty means something
+DEMO_STUDY := --ensemble_size=2 --folds=2 --epochs=10 --start_filters=16 --depth=3 --batch_size=16 --learning_rate=1e-3 \
+    --samples=10
 
 demo: .venv/installed
-	@$(CURRENT) launch/phantom.py --dataset=brats --raw_dir=demo/raw --subjects=28 --shape=24,64,64
+	@$(CURRENT) launch/phantom.py --dataset=brats --raw_dir=demo/raw --subjects=40 --shape=16,64,64
 	@$(CURRENT) launch/prepare.py $(DEMO_DATA) --raw_dir=demo/raw
-	@set -e; for method in $(DEMO_METHODS); do \
-	    $(CURRENT) launch/train.py --method=$$method $(DEMO_RUN) $(DEMO_TRAIN); \
-	    $(CURRENT) launch/predict.py --method=$$method $(DEMO_RUN); \
-	done
-	@$(CURRENT) launch/evaluate.py $(DEMO_RUN)
+	@$(CURRENT) launch/study.py $(DEMO_DATA) --run_dir=demo/run $(DEMO_STUDY)
 
 # --------------------------------------------------------------------------------------------------------------- tests
 

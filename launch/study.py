@@ -55,7 +55,7 @@ def main():
         return
     plan.run(FLAGS.jobs_per_machine)
     folder = settings.run_dir() / "evaluation"
-    print(f"\n{(folder / 'table1.md').read_text()}\nTables and pictures: {folder}")
+    print(f"\n{(folder / 'table1.md').read_text()}\nTables and pictures: {folder}\nopen {folder / 'report.html'}")
 
 
 def _commands():

@@ -12,17 +12,15 @@ import runpy
 import sys
 import traceback
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a GPU's driver does not survive a fork
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-import keras  # noqa: F401
-import tensorflow as tf  # noqa: F401
+from data_prep import workers
 
-import data_prep.brats
-import data_prep.convert
-import data_prep.isic
-import tfunc.prediction
-import tfunc.training  # noqa: F401
+workers.start_tensorflow()  # its chatter goes here, as in a launcher's own process it goes aside
+
+import tfunc.fitting
+import tfunc.prediction  # noqa: F401
 
 
 def child(request):
