@@ -92,7 +92,9 @@ def test_draws_are_normal_and_differ_by_seed():
     assert one == again != other
     # one sample: the loss is the mean of softplus(-d), d the difference of two normal draws of deviation 2
     exact = stats.norm(0, 2 * 2**0.5).expect(lambda d: np.logaddexp(0, -d))
-    rows = aleatoric_rows(np.zeros((64, 32, 32, 2), "f4"), np.full((64, 32, 32, 2), 2, "f4"), np.ones((64, 32, 32)), None, 1)
+    rows = aleatoric_rows(
+        np.zeros((64, 32, 32, 2), "f4"), np.full((64, 32, 32, 2), 2, "f4"), np.ones((64, 32, 32)), None, 1
+    )
     assert float(tf.reduce_mean(rows)) == pytest.approx(exact, abs=0.05)
 
 
@@ -102,7 +104,9 @@ def test_aleatoric_rows_are_means_over_pixels():
     rows = aleatoric_rows(arrays["logits"], arrays["sigma"], arrays["target"], noise=arrays["eps"])
     assert rows.shape == (2,)
     halves = [
-        aleatoric_loss(*(arrays[name][i : i + 1] for name in ("logits", "sigma", "target")), arrays["eps"][:, i : i + 1])
+        aleatoric_loss(
+            *(arrays[name][i : i + 1] for name in ("logits", "sigma", "target")), arrays["eps"][:, i : i + 1]
+        )
         for i in (0, 1)
     ]
     np.testing.assert_allclose(rows, halves, rtol=1e-6)

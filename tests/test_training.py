@@ -48,7 +48,9 @@ def test_a_training_learns_and_leaves_its_artefacts(brats_run, brats_data):
     lines, done = log(folder), runs.finished(folder)
     assert [line["epoch"] for line in lines] == ["1", "2"]
     assert float(lines[1]["loss"]) < float(lines[0]["loss"])
-    assert done["steps"] == int(lines[1]["step"]) and done["valid_dice"] == max(float(l["valid_dice"]) for l in lines)
+    assert done["steps"] == int(lines[1]["step"]) and done["valid_dice"] == max(
+        float(line["valid_dice"]) for line in lines
+    )
     assert list(folder.glob("events.out.tfevents.*"))
     assert not list(folder.glob("resume*")) and not list(folder.glob(".partial*"))
     config = json.loads((folder / runs.CONFIG).read_text())

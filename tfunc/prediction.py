@@ -45,6 +45,7 @@ class Predictor:
             self.predictive = make_predictive()
         signature = [tf.TensorSpec([None, None, None, channels], tf.float32), tf.TensorSpec([None, 2], tf.int64)]
         self.maps = tf.function(self.predictive, input_signature=signature, jit_compile=False)
+        self.spread = tf.function(lambda *batch: self.strategy.run(self.predictive, batch), jit_compile=False)
 
     def run(self, images, seeds):
         """Maps of a batch as NumPy arrays; the rows are spread over the replicas."""
@@ -60,7 +61,7 @@ class Predictor:
                 lambda context: tf.constant(parts[context.replica_id_in_sync_group][index])
             )
 
-        results = self.strategy.run(self.maps, args=(share(0), share(1)))
+        results = self.spread(share(0), share(1))
         local = self.strategy.experimental_local_results
         return {name: np.concatenate([part.numpy() for part in local(v)])[:count] for name, v in results.items()}
 
