@@ -22,6 +22,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_enum("method", None, list(methods.METHODS), "which method")
 flags.DEFINE_string("network", None, "with --split=heldout: a network of the cross-validation, such as cv_0")
 settings.define_dataset()
+flags.adopt_module_key_flags(settings)
 flags.DEFINE_string("split", "test", "which subjects: test, valid, train, or predict (those without labels)")
 flags.DEFINE_list("subjects", None, "only these subjects, by name")
 flags.DEFINE_string("input", None, "one new patient: a folder with the four modalities, or an image")
@@ -50,11 +51,13 @@ def main():
         raise UserError("--full_size", expected="--dataset=isic", found=FLAGS.dataset)
     if FLAGS.batch_size < 1:
         raise UserError(f"--batch_size={FLAGS.batch_size}", expected="1 or more")
+    if not 0 <= FLAGS.seed < 2**31:
+        raise UserError(f"--seed={FLAGS.seed}", expected="0 or more, below 2147483648")
     options = _options()
     if FLAGS.input:
         from data_prep.convert import DATASETS
 
-        reader = DATASETS[FLAGS.dataset]
+        reader = DATASETS[FLAGS.dataset].load()
         subject, maps = prediction.predict_input(
             method, FLAGS.dataset, reader, FLAGS.input, run_dir, FLAGS.out_dir, options
         )

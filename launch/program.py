@@ -17,6 +17,8 @@ def _flags_parser(argv):
         if len(rest) > 1:
             raise UserError(f"argument {rest[1]!r}", expected="flags of the form --name=value", do="see --helpshort")
         return rest
+    except SystemExit:
+        sys.exit(0)  # absl ends here after --help, with 1
     except flags.Error as error:
         _stop(f"{' '.join(str(error).split())}; see --helpshort", UserError.exit_code)
     except UserError as error:

@@ -23,6 +23,7 @@ from tfunc import methods, runs, study
 FLAGS = flags.FLAGS
 settings.define_dataset()
 settings.define_training()
+flags.adopt_module_key_flags(settings)
 flags.DEFINE_list("methods", ["all"], f"all, or some of {', '.join(methods.METHODS)}")
 flags.DEFINE_integer("samples", 20, "passes of the sampled methods", lower_bound=1)
 flags.DEFINE_enum("threshold_split", "test", ["test", "valid"], "who chooses the thresholds of U-E and BnF")

@@ -23,6 +23,7 @@ flags.DEFINE_enum("method", None, list(methods.METHODS), "whose networks to trai
 flags.DEFINE_string("network", None, "one network, such as ensemble_03 or cv_0, in place of a method's")
 settings.define_dataset()
 settings.define_training()
+flags.adopt_module_key_flags(settings)
 
 
 def main():

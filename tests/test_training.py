@@ -23,6 +23,9 @@ from tfunc.training import dice_score
 FLAGS = {"start_filters": 2, "depth": 1, "batch_size": 8, "learning_rate": 1e-2}
 
 
+EPOCHS = 14  # of the killed training: each of five kills costs two at most, and the first is let alone for one more
+
+
 def log(folder):
     return list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
 
@@ -312,9 +315,9 @@ def training_flags(data_dir, run_dir, **more):
 
 @pytest.fixture(scope="module")
 def deterministic(launch, isic_data, tmp_path_factory):
-    """Folder of a network trained by the launcher with `--deterministic`, twelve short epochs."""
+    """Folder of a network trained by the launcher with `--deterministic`, short epochs."""
     run = tmp_path_factory.mktemp("deterministic")
-    ended = launch("train", *training_flags(isic_data, run, epochs=12))
+    ended = launch("train", *training_flags(isic_data, run, epochs=EPOCHS))
     assert ended.code == 0, ended.err
     return runs.network_dir(run, "baseline")
 
@@ -335,36 +338,40 @@ def same(one, other):
 
 
 def test_same_seed_same_metrics_and_weights(deterministic, launch, isic_data, tmp_path):
-    """Two processes, same seed, `--deterministic`: equal logs and weights to the bit; another seed, others."""
-    flags = training_flags(isic_data, tmp_path / "same", epochs=12)
+    """Two processes, same seed, `--deterministic`: equal logs and weights to the bit."""
+    flags = training_flags(isic_data, tmp_path / "same", epochs=EPOCHS)
     assert launch("train", *flags).code == 0
     same(contents(deterministic), contents(runs.network_dir(tmp_path / "same", "baseline")))
-    flags = training_flags(isic_data, tmp_path / "other", epochs=1, seed=21)
-    assert launch("train", *flags).code == 0
-    other = contents(runs.network_dir(tmp_path / "other", "baseline"))
-    assert other[0].splitlines()[1] != contents(deterministic)[0].splitlines()[1]
 
 
 def test_kill_9_at_random_moments(deterministic, launch, isic_data, tmp_path):
     """Killed five times anywhere, also while it saves: the log and the best weights equal the uninterrupted run's.
 
-    Each time it is let alone until it has saved something new, and for a random moment more.
+    Each time it is let alone until it has saved something new, and for some part of an epoch more.
     """
-    flags = training_flags(isic_data, tmp_path, epochs=12)
-    folder, chance, kills = runs.network_dir(tmp_path, "baseline"), random.Random(7), 0
-    pointer = folder / state.POINTER
-    while kills < 5:
-        started, before, begun = launch.start("train", *flags), modified(pointer), time.monotonic()
-        while modified(pointer) == before and time.monotonic() - begun < 60:
-            time.sleep(0.005)
-        time.sleep(chance.uniform(0, 0.15))
+    flags = training_flags(isic_data, tmp_path, epochs=EPOCHS)
+    folder, chance, epoch = runs.network_dir(tmp_path, "baseline"), random.Random(7), None
+    for _ in range(5):
+        started = launch.start("train", *flags)
+        await_saving(folder)
+        if epoch is None:
+            epoch = await_saving(folder)
+        time.sleep(chance.uniform(0, epoch))
         os.kill(started[0], signal.SIGKILL)
-        assert launch.end(started).code == -signal.SIGKILL
-        kills += 1
-    assert not (folder / runs.FINISHED).exists(), "it was to be killed before its end"
+        assert launch.end(started).code == -signal.SIGKILL, "it ended before it was killed"
+    assert not (folder / runs.FINISHED).exists()
     ended = launch("train", *flags)
     assert ended.code == 0 and "continues at" in ended.out, ended.err
     same(contents(deterministic), contents(folder))
+
+
+def await_saving(folder):
+    """Waits until the state has been saved anew; returns the seconds that took."""
+    pointer, begun = folder / state.POINTER, time.monotonic()
+    before = modified(pointer)
+    while modified(pointer) == before and time.monotonic() - begun < 60:
+        time.sleep(0.005)
+    return time.monotonic() - begun
 
 
 def modified(path):

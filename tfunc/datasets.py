@@ -3,9 +3,11 @@
 A batch is a dict of tensors, the first axis the slice:
     image float32 [n, height, width, channels], normalised; label uint8 [n, height, width]
     subject int32 [n], position in the list of subjects asked for; slice int32 [n]
-    row int32 [n], position in the global batch; weight float32 [n], 1 / (real slices of the global batch), 0 for padding
+    row int32 [n], position in the global batch (padding has that of the slice it repeats)
+    weight float32 [n], 1 / (real slices of the global batch), 0 for padding
 
-The order depends on (seed, epoch) only, so that a training can be taken up in the middle of an epoch.
+The order depends on (seed, epoch) and on TensorFlow's global seed, which `fitting.fit` sets to the training's; so a training
+can be taken up in the middle of an epoch.
 """
 
 import math
@@ -133,7 +135,7 @@ def share(batch, replicas):
     per_replica = (count + replicas - 1) // replicas
     row = tf.range(per_replica * replicas)
     batch = {name: tf.gather(values, row % count) for name, values in batch.items()}
-    batch["row"] = row
+    batch["row"] = row % count
     batch["weight"] = tf.where(row < count, 1.0 / tf.cast(count, tf.float32), 0.0)
     if replicas == 1:
         return batch

@@ -245,7 +245,7 @@ def _overlay_row(label, truth_of, chosen, name):
     box = _box(used)
     image = subject.image[position]
     image = image[box] if subject.is_photograph else _windowed(image[..., 0])[box]
-    return f"{label}  {_shortened(name)}", image, target[position][box], [(u[box], p[box]) for u, p in maps]
+    return f"{label}\n{_shortened(name)}", image, target[position][box], [(u[box], p[box]) for u, p in maps]
 
 
 def _box(used, margin=0.35, least=0.4):
@@ -283,7 +283,7 @@ def _overlay(rows, titles):
         line[0].imshow(image, cmap="gray", vmin=0, vmax=1 if image.ndim == 2 else None, interpolation="nearest")
         _outline(line[0], target, TRUTH, 1.4)
         _outline(line[0], maps[0][1], SEGMENTATION, 1.0)
-        line[0].set_ylabel(title)
+        line[0].set_ylabel(title, fontsize=6)  # two short lines: a row is an inch high
         for cell, (uncertainty, prediction) in zip(line[1:], maps, strict=True):
             scale = cell.imshow(uncertainty, cmap="inferno", vmin=0, vmax=1, interpolation="nearest")
             _outline(cell, prediction != target, ERROR, 0.7)

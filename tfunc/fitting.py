@@ -76,7 +76,7 @@ def fit(network, dataset, data_dir, run_dir, settings, strategy=None, report=pri
         **{
             **{name: value for name, value in settings.items() if name != "folds"},
             **(shape if network.objective == "auxiliary_feat" else {}),
-            "epochs": settings["epochs"] or network.epochs(dataset, quirks),
+            "epochs": network.epochs(dataset, quirks) if settings["epochs"] is None else settings["epochs"],
             "seed": settings["seed"] + network.seed,
         },
     )

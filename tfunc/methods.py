@@ -39,7 +39,9 @@ METHODS = {
     for method in (
         Method("baseline", "baseline", ("baseline",), "Softmax", "probability", "softmax entropy of one U-Net"),
         Method("center", "center", ("center",), "Softmax", "probability", "dropout 0.5 at the center positions"),
-        Method("baseline_mc", "baseline+MC", ("baseline",), "MonteCarlo", "probability", "the baseline, dropout sampled"),
+        Method(
+            "baseline_mc", "baseline+MC", ("baseline",), "MonteCarlo", "probability", "the baseline, dropout sampled"
+        ),
         Method("center_mc", "center+MC", ("center",), "MonteCarlo", "probability", "center, dropout sampled"),
         Method("ensemble", "ensemble", ("ensemble",), "Ensemble", "probability", "several baselines on 90 % subsets"),
         Method(

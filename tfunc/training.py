@@ -98,7 +98,7 @@ class Trainer:
         rates = getattr(self.model, "dropout_rates", [])
         if not rates:
             return None
-        size = 2 * self.config.batch_size  # padding adds less than a batch; fixed, so that replicas draw the same
+        size = self.config.batch_size
         uniform = sampling.training_uniform(self.config.seed, step, batch["row"], size, rates)
         return sampling.keeps(uniform, rates)
 
