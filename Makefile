@@ -17,7 +17,7 @@ ADDONS := .venv-addons/bin/python
 
 DEMO_DATA := --dataset=brats --data_dir=demo/data
 # small enough for a laptop, large enough that the uncertainty means something
-DEMO_STUDY := --ensemble_size=2 --folds=2 --epochs=10 --start_filters=16 --depth=3 --batch_size=16 --learning_rate=1e-3 \
+DEMO_STUDY := --ensemble_size=2 --folds=2 --epochs=8 --start_filters=16 --depth=3 --batch_size=16 --learning_rate=2e-3 \
     --samples=10
 
 demo: .venv/installed

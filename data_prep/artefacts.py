@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import socket
 
 from data_prep.errors import UserError
 
@@ -13,12 +14,12 @@ from data_prep.errors import UserError
 def aside(path):
     """Yields a temporary path beside `path` (same ending, so that writers choose the same format); renames it at the end.
 
-    A kill leaves at most a file named `.partial-<pid>-<name>`, which nothing reads and the next writer of the same
-    process id overwrites. On an exception the temporary file is removed and `path` stays as it was.
+    A kill leaves at most a file named `.partial-<host>-<pid>-<name>`, which nothing reads and the next writer of the
+    same host and process id overwrites. On an exception the temporary file is removed and `path` stays as it was.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".partial-{socket.gethostname()}-{os.getpid()}-{path.name}")
     try:
         yield temporary
         with open(temporary, "rb") as written:

@@ -24,7 +24,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 from absl import flags
 
 from data_prep.errors import UserError
-from launch import program
+from launch import program, settings
 from tfunc import engine, evaluation, metrics, sources
 from tfunc.methods import METHODS, parse
 
@@ -66,7 +66,8 @@ def main():
     print(f"Tables and counts: {finished.folder}")
     print(f"Report: open {finished.report}")
     if not FLAGS.predictions and (rest := [name for name in METHODS if name not in finished.summary["methods"]]):
-        print(f"next: python launch/train.py --method={rest[0]} --dataset={FLAGS.dataset}")
+        given = settings.given()
+        print(f"next: python launch/train.py --method={rest[0]} --dataset={FLAGS.dataset}{given}")
 
 
 def _run():

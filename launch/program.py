@@ -1,5 +1,6 @@
 """What every launcher shares: flags read with our exit codes, errors as one line, quiet TensorFlow."""
 
+import errno
 import os
 import sys
 
@@ -8,6 +9,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from absl import app, flags
 
 from data_prep.errors import Stopped, UserError
+
+MENDABLE = {  # what a full or protected disk, or a file where a folder should be, says
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EEXIST", "EISDIR")
+}
 
 
 def _flags_parser(argv):
@@ -41,6 +46,10 @@ def run(main):
             _stop(str(error), error.exit_code)
         except Stopped as stopped:
             _stop(str(stopped), stopped.exit_code)
+        except OSError as error:
+            if error.errno not in MENDABLE:
+                raise
+            _stop(f"{error.filename or 'the disk'}: {error.strerror}", UserError.exit_code)
         except KeyboardInterrupt:
             _stop("interrupted; the same command continues where it stopped", 130)
 

@@ -44,6 +44,7 @@ def main():
         FLAGS.epochs,
         FLAGS.samples,
         FLAGS.threshold_split == "valid",
+        settings.training(),
     )
     plan = study.Study(jobs, settings.run_dir(), pathlib.Path(__file__).parent, _commands())
     if FLAGS.dry_run:
@@ -56,7 +57,9 @@ def main():
         return
     plan.run(FLAGS.jobs_per_machine)
     folder = settings.run_dir() / "evaluation"
-    print(f"\n{(folder / 'table1.md').read_text()}\nTables and pictures: {folder}\nopen {folder / 'report.html'}")
+    print(f"\n{(folder / 'table1.md').read_text(encoding='utf-8')}\nPictures:")
+    print(*(f"  {path}" for path in sorted(folder.glob("*.png"))), sep="\n")
+    print(f"Tables and counts: {folder}\nReport: open {folder / 'report.html'}")
 
 
 def _commands():

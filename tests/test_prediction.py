@@ -96,7 +96,7 @@ def test_a_map_overlays_its_source_through_one_new_patient(tmp_path, monkeypatch
     """The same for `--input`: no records, no labels."""
     patient = write_patient(tmp_path, 5, labelled=False)
 
-    trained = types.SimpleNamespace(config={"input": {}})
+    trained = types.SimpleNamespace(config={"input": {}}, name="baseline", checksum="0")
     monkeypatch.setattr(prediction, "trained_predictor", lambda *_: (copies(), [trained]))
     method = methods.get("baseline")
     options = prediction.Options()
@@ -272,6 +272,23 @@ def test_unknown_splits_and_subjects_are_refused(run, brats_data):
         split(run, brats_data, name="tset")
     with pytest.raises(UserError, match="nobody"):
         split(run, brats_data, names=["nobody"])
+
+
+def test_a_subject_of_another_split_is_refused(run, brats_data):
+    """A training subject may not slip into the test set's folder, and so into its table."""
+    trained_on = records.read_manifest(brats_data).split("train")[0].name
+    with pytest.raises(UserError, match=f"--split=test.*{trained_on}"):
+        split(run, brats_data, names=[trained_on])
+
+
+def test_other_records_than_the_networks_are_refused(run, brats_data, tmp_path):
+    """Records prepared again may be split or scaled otherwise: test subjects could have been trained on."""
+    other = tmp_path / "other"
+    shutil.copytree(brats_data, other)
+    manifest = other / "dataset.json"
+    manifest.write_text(manifest.read_text() + " ")
+    with pytest.raises(UserError, match="records that baseline was trained on"):
+        split(run, other)
 
 
 @pytest.mark.parametrize("method", ["baseline", "baseline_mc"])

@@ -9,8 +9,9 @@ import time
 import pytest
 from test_networks import manifest
 
+from data_prep import artefacts
 from data_prep.errors import NotReady, UserError
-from tfunc import methods, study
+from tfunc import methods, runs, study
 
 
 def jobs_by_name(*args, **kwargs):
@@ -198,3 +199,36 @@ def test_lock_is_the_kernels(made_up):
     one = made_up({"a": ((), 0, 0)})
     with one.claim(one.jobs["a"]), open(one.folder / "locks" / "a.lock") as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def test_another_configuration_is_not_done(tmp_path):
+    """A network trained with other settings, a prediction by other weights or of some subjects, is asked for again."""
+    settings = {"epochs": 2, "seed": 20, "folds": 5, "patience": None, "batch_size": 8}
+    jobs = study.plan(manifest(), methods.parse(["baseline_mc"]), epochs=2, samples=5, settings=settings)
+    one = study.Study(jobs, tmp_path, tmp_path, {}, print)
+    folder = runs.network_dir(tmp_path, "baseline")
+    config = {"epochs": 2, "seed": 20, "count": 0, "batch_size": 8}
+    artefacts.write_json(folder / runs.CONFIG, config)
+    artefacts.write_json(folder / runs.FINISHED, {"weights_sha256": "a"})
+    assert one.done(one.jobs["train_baseline"])
+    artefacts.write_json(folder / runs.CONFIG, {**config, "epochs": 1})
+    assert not one.done(one.jobs["train_baseline"])
+    path = runs.predictions_dir(tmp_path, "baseline_mc") / "predictions.json"
+    made = {"networks": {"baseline": "a"}, "complete": True, "samples": 5}
+    for change, done in (
+        ({}, True),
+        ({"samples": 2}, False),
+        ({"complete": False}, False),
+        ({"networks": {"baseline": "b"}}, False),
+    ):
+        artefacts.write_json(path, {**made, **change})
+        assert one.done(one.jobs["predict_baseline_mc"]) == done, change
+
+
+def test_a_table_is_extended_never_cut(tmp_path):
+    """The evaluation's command names the methods that were evaluated before, beside its own."""
+    jobs = study.plan(manifest(), methods.parse(["center"]))
+    one = study.Study(jobs, tmp_path, tmp_path, {"evaluate.py": []}, print)
+    summary = tmp_path / "evaluation" / "summary.json"
+    artefacts.write_json(summary, {"methods": {"baseline": {}}, "settings": {"threshold_split": "test"}})
+    assert "--methods=baseline,center" in one.command(one.jobs["evaluate"])

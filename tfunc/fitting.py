@@ -76,21 +76,28 @@ def fit(network, dataset, data_dir, run_dir, settings, strategy=None, report=pri
         **{
             **{name: value for name, value in settings.items() if name != "folds"},
             **(shape if network.objective == "auxiliary_feat" else {}),
+            # to stop by the held-out fold's Dice would be to select on it
+            "patience": None if network.keeps_last(dataset, quirks) else settings["patience"],
             "epochs": network.epochs(dataset, quirks) if settings["epochs"] is None else settings["epochs"],
             "seed": settings["seed"] + network.seed,
         },
     )
     _check(config)
     folder = runs.network_dir(run_dir, network.name)
-    runs.claim(folder, dataclasses.asdict(config), f"the network {network.name}")
     done = runs.finished(folder)
+    parts = zip(names, ("train", "valid"), strict=True)
+    slices = None if done else [_slices(data_dir, manifest, *part, folders) for part in parts]
+    for part in slices or ():
+        if min(part.height, part.width) < 2**config.depth:
+            found = f"{part.height}x{part.width}"
+            raise UserError(manifest.path, expected=f"slices of {2**config.depth} or more for this depth", found=found)
+    runs.claim(folder, dataclasses.asdict(config), f"the network {network.name}")  # once the data can be trained on
     if done:
         report(f"{folder}: trained already (best epoch {done['best_epoch']}, validation Dice {done['valid_dice']:.4f})")
         return folder, done
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    slices = [_slices(data_dir, manifest, *part, folders) for part in zip(names, ("train", "valid"), strict=True)]
     return folder, Trainer(network, config, *slices, folder, strategy, report, base).run()
 
 

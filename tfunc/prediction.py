@@ -10,7 +10,7 @@ import tensorflow as tf
 from data_prep import artefacts, nifti, progress, records
 from data_prep.errors import UserError
 from tfunc import models, predictives, runs, stack
-from tfunc.masks import FINISHED
+from tfunc.masks import FINISHED, HELD_OUT
 
 MAPS = {"prediction": np.uint8, "probability": np.float32, "uncertainty": np.float32}
 UNCERTAINTY = {
@@ -151,10 +151,16 @@ def predict_split(method, dataset, data_dir, run_dir, split, options, names=None
     manifest = records.read_manifest(data_dir)
     entries = manifest.split(split)
     chosen = [manifest.subject(name) for name in names] if names else entries
+    if split != HELD_OUT and (outside := [entry.name for entry in chosen if split not in entry.splits]):
+        raise UserError("--subjects", expected=f"subjects of --split={split}", found=outside[0])
     if not chosen:
         known = ", ".join(sorted({name for entry in manifest.subjects for name in entry.splits}))
         raise UserError(f"--split={split}", expected=f"a split with subjects ({known})", found="none")
+    if manifest.dataset != dataset:
+        do = "give its --data_dir"
+        raise UserError(manifest.path, expected=f"records of {dataset}", found=manifest.dataset, do=do)
     predictor, trained = trained_predictor(method, run_dir, dataset, options, strategy)
+    _require_same_records(manifest, trained)
     folder = runs.predictions_dir(run_dir, method.name, split)
     config = {
         "method": method.name,
@@ -180,8 +186,22 @@ def predict_split(method, dataset, data_dir, run_dir, split, options, names=None
             write_maps(folder, subject, maps, options.full_size)
             bar.advance()
     done = [entry.name for entry in manifest.subjects if is_written(folder, entry.name)]
-    artefacts.write_json(folder / FINISHED, {**config, "subjects": done, **stack.versions()})
+    complete = set(done) >= {entry.name for entry in entries or chosen}
+    artefacts.write_json(folder / FINISHED, {**config, "subjects": done, "complete": complete, **stack.versions()})
     return folder
+
+
+def _require_same_records(manifest, trained):
+    """Raises `UserError` unless the networks were trained on these records: others may be split or scaled otherwise."""
+    checksum = artefacts.sha256(manifest.path)
+    for one in trained:
+        if one.config["records"] != checksum:
+            raise UserError(
+                manifest.path,
+                expected=f"the records that {one.name} was trained on",
+                found="others",
+                do="give their --data_dir, use --input for other patients, or train into another --run_dir",
+            )
 
 
 def predict_input(method, dataset, reader, path, run_dir, out_dir, options):
@@ -195,4 +215,15 @@ def predict_input(method, dataset, reader, path, run_dir, out_dir, options):
     subject = reader.load(reader.find_one(path), trained[0].config["input"])
     ((subject, maps),) = predictor.subjects([subject])
     write_maps(out_dir, subject, maps, options.full_size)
+    about = {
+        "method": method.name,
+        "kind": method.kind,
+        "uncertainty": UNCERTAINTY[method.kind],
+        "source": subject.source,
+        "samples": options.samples if method.sampled else None,
+        "seed": options.seed if method.sampled else None,
+        "networks": {one.name: one.checksum for one in trained},
+        **stack.versions(),
+    }
+    artefacts.write_json(pathlib.Path(out_dir) / f"{subject.name}.json", about)
     return subject, maps

@@ -1,13 +1,13 @@
 """The whole study as a list of jobs: what each needs, whether it is done, and running what is not.
 
-A job is one command of our own launchers and one artefact whose presence says that it is done; nothing else is
-remembered, so a study can be killed, extended and restarted. A job is claimed by a lock on a file that the command
-inherits: it is held as long as the command lives, even if the study that started it is gone, and no longer.
+A job is one command of our own launchers and one artefact that says, by its presence and its configuration, that it is
+done; nothing else is remembered, so a study can be killed, extended and restarted. A job is claimed by a lock on a file
+that the command inherits: it is held as long as the command lives, even if the study that started it is gone, and no
+longer.
 """
 
 import dataclasses
 import fcntl
-import json
 import os
 import pathlib
 import shlex
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from data_prep import progress
+from data_prep import artefacts, progress
 from data_prep.errors import NotReady, Stopped, UserError
 from tfunc import networks, runs
 from tfunc.methods import Method
@@ -37,6 +37,7 @@ class Job:
     program: str
     arguments: tuple
     cost: float
+    expects: dict = dataclasses.field(default_factory=dict)  # entries of the artefact's configuration
 
 
 def network_method(name):
@@ -44,17 +45,31 @@ def network_method(name):
     return Method(name, name, (name,), "Softmax", "probability", "one network of the cross-validation")
 
 
-def plan(manifest, methods, members=10, folds=5, quirks=False, epochs=None, samples=20, valid=False):
+def plan(manifest, methods, members=10, folds=5, quirks=False, epochs=None, samples=20, valid=False, settings=None):
     """The jobs of a study of `methods`, each after those it needs.
 
-    valid: also predict the validation split, for honest thresholds. Raises `UserError` for subsets that can't be made.
+    settings: the trainings' (`launch/settings.py`): a network that was trained with others isn't done. valid: also
+    predict the validation split, for honest thresholds. Raises `UserError` for subsets that can't be made.
     """
     jobs = {}
     sizes = {entry.name: (entry.training_slices, entry.slices) for entry in manifest.subjects}
 
-    def add(name, needs, artefact, program, arguments, cost):
-        jobs.setdefault(name, Job(name, tuple(needs), str(artefact), program, tuple(arguments), cost))
+    def add(name, needs, artefact, program, arguments, cost, expects=None):
+        jobs.setdefault(name, Job(name, tuple(needs), str(artefact), program, tuple(arguments), cost, expects or {}))
         return name
+
+    def expected(network):
+        """The part of a network's configuration that the study's settings decide."""
+        if settings is None:
+            return {}
+        from_base = ("start_filters", "depth") if network.objective == "auxiliary_feat" else ()
+        left_out = ("folds", "patience", *from_base)
+        return {
+            **{name: value for name, value in settings.items() if name not in left_out},
+            "epochs": network.epochs(manifest.dataset, quirks) if epochs is None else epochs,
+            "seed": settings["seed"] + network.seed,
+            "count": network.count,
+        }
 
     def train(network):
         """Adds the training of a network and of what it learns from; returns the job's name."""
@@ -65,7 +80,8 @@ def plan(manifest, methods, members=10, folds=5, quirks=False, epochs=None, samp
         passes = 3 * sum(sizes[name][0] for name in names[0]) + sum(sizes[name][1] for name in names[1])
         artefact = runs.network_dir("", network.name) / runs.FINISHED
         cost = passes * (epochs or network.epochs(manifest.dataset, quirks))
-        return add(f"train_{network.name}", needs, artefact, "train.py", [f"--network={network.name}"], cost)
+        flags = [f"--network={network.name}"]
+        return add(f"train_{network.name}", needs, artefact, "train.py", flags, cost, expected(network))
 
     def held_out(network):
         """Adds what auxiliary segm. takes its masks from: the folds' networks, and on ISIC the real baseline."""
@@ -85,7 +101,8 @@ def plan(manifest, methods, members=10, folds=5, quirks=False, epochs=None, samp
         artefact = runs.predictions_dir("", method.name, split) / "predictions.json"
         cost = passes * sum(sizes[name][1] for name in names)
         name = f"predict_{method.name}" + ("" if split == "test" else f"_{split}")
-        return add(name, needs, artefact, "predict.py", [flag, f"--split={split}"], cost)
+        expects = {"samples": samples} if method.sampled else {}
+        return add(name, needs, artefact, "predict.py", [flag, f"--split={split}"], cost, expects)
 
     last = []
     for method in methods:
@@ -98,7 +115,8 @@ def plan(manifest, methods, members=10, folds=5, quirks=False, epochs=None, samp
         for split in ("test", "valid") if valid else ("test",):
             last.append(predict(method, split, needs, [entry.name for entry in manifest.split(split)]))
     names = ",".join(method.name for method in methods)
-    add("evaluate", last, "evaluation/summary.json", "evaluate.py", [f"--methods={names}"], 1.0)
+    expects = {"threshold_split": "valid" if valid else "test"}
+    add("evaluate", last, "evaluation/summary.json", "evaluate.py", [f"--methods={names}"], 1.0, expects)
     return list(jobs.values())
 
 
@@ -114,19 +132,35 @@ class Study:
     # What is done
 
     def done(self, job):
-        """Whether the job's artefact is there; the evaluation's must also be younger than all predictions."""
+        """Whether the job's artefact is there and what this study would make.
+
+        Otherwise the job's own command is asked, which refuses another configuration and names the difference.
+        """
         path = self.run_dir / job.artefact
         if not path.exists():
             return False
+        if job.program == "train.py":
+            return _has(artefacts.read_json(path.with_name(runs.CONFIG)), job.expects)
+        if job.program == "predict.py":
+            return self._predicted(artefacts.read_json(path), job)
+        if job.program == "evaluate.py":
+            return self._evaluated(artefacts.read_json(path), path, job)
+        return True
+
+    def _predicted(self, found, job):
+        """Complete, with the study's settings, and by the weights that the networks have now."""
+        now = {name: runs.finished(runs.network_dir(self.run_dir, name)) for name in found["networks"]}
+        same = all(done and done["weights_sha256"] == found["networks"][name] for name, done in now.items())
+        return same and found["complete"] and _has(found, job.expects)
+
+    def _evaluated(self, found, path, job):
+        """Of at least the study's methods, and younger than all their predictions."""
         inputs = [self.run_dir / self.jobs[name].artefact for name in job.needs]
-        if job.program != "evaluate.py":
-            return True
-        wanted = set(job.arguments[0].removeprefix("--methods=").split(","))
-        there = set(json.loads(path.read_text())["methods"])
-        return there == wanted and all(i.exists() and i.stat().st_mtime <= path.stat().st_mtime for i in inputs)
+        young = all(one.exists() and one.stat().st_mtime <= path.stat().st_mtime for one in inputs)
+        return young and set(found["methods"]) >= set(_methods(job)) and _has(found["settings"], job.expects)
 
     def waiting(self):
-        """The jobs that are not done, in order. What a done job needed is not asked for again."""
+        """The jobs that are not done, in order."""
         return [job for job in self.jobs.values() if not self.done(job)]
 
     def missing(self, job):
@@ -147,7 +181,11 @@ class Study:
     # Running
 
     def command(self, job):
-        return [sys.executable, str(self.launchers / job.program), *job.arguments, *self.commands[job.program]]
+        arguments, path = job.arguments, self.run_dir / job.artefact
+        if job.program == "evaluate.py":  # a table is extended, never cut
+            before = artefacts.read_json(path)["methods"] if path.exists() else {}
+            arguments = (f"--methods={','.join(dict.fromkeys([*before, *_methods(job)]))}",)
+        return [sys.executable, str(self.launchers / job.program), *arguments, *self.commands[job.program]]
 
     def log(self, job):
         return self.folder / "logs" / f"{job.name}.log"
@@ -256,6 +294,15 @@ class Study:
         lines = [line.strip() for line in self.log(job).read_text(errors="replace").splitlines()]
         told = [line for line in lines if line and not line.startswith(("next:", "look:", "$", "|", "W0000", "I0000"))]
         return told[-1] if told else "no output"
+
+
+def _has(found, expects):
+    """Whether a configuration has the entries that are expected."""
+    return all(found.get(name) == value for name, value in expects.items())
+
+
+def _methods(job):
+    return job.arguments[0].removeprefix("--methods=").split(",")
 
 
 class _Clock:
