@@ -18,7 +18,7 @@ ADDONS := .venv-addons/bin/python
 DEMO_DATA := --dataset=brats --data_dir=demo/data
 # small enough for a laptop, large enough that the uncertainty means something
 DEMO_STUDY := --ensemble_size=2 --folds=2 --epochs=8 --start_filters=16 --depth=3 --batch_size=16 --learning_rate=2e-3 \
-    --samples=10
+    --samples=10 --jobs_per_machine=2
 
 demo: .venv/installed
 	@$(CURRENT) launch/phantom.py --dataset=brats --raw_dir=demo/raw --subjects=40 --shape=16,64,64
