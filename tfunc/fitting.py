@@ -34,6 +34,7 @@ class Config:
     patience: int | None
     seed: int
     precision: str
+    augment: str
     deterministic: bool
 
     @property
