@@ -62,7 +62,7 @@ def _move(how, image, masks, uniform, seed):
     if how.elastic:
         points = elastic_points(height, width, how.elastic, how.knots, seed + 1)
         image = stack.dense_warp(image, points)
-        masks = tf.cast(stack.dense_warp(tf.cast(masks, tf.float32), tf.round(points)), tf.uint8)
+        masks = tf.cast(stack.dense_warp(tf.cast(masks, tf.float32), points, interpolation="nearest"), tf.uint8)
     there, _ = transforms.views(transforms.draw(uniform, how.view), height, width)
     return (
         stack.projective_transform(image[tf.newaxis], there)[0],
@@ -73,8 +73,7 @@ def _move(how, image, masks, uniform, seed):
 def elastic_points(height, width, deviation, knots, seed):
     """Where each pixel comes from under a smooth random deformation: float32 [height, width, 2] of (y, x).
 
-    deviation: of a knot's displacement along each axis, as a share of the shorter side. At whole pixels of this field
-    (`tf.round`) a bilinear warp is a nearest one.
+    deviation: of a knot's displacement along each axis, as a share of the shorter side.
     """
     rows, columns = tf.meshgrid(tf.range(height, dtype=tf.float32), tf.range(width, dtype=tf.float32), indexing="ij")
     coarse = tf.random.stateless_normal([knots, knots, 2], seed, alg=sampling.ALGORITHM)

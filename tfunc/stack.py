@@ -33,12 +33,16 @@ def projective_transform(images, transforms, interpolation="bilinear", fill_mode
     return keras.ops.image.affine_transform(images, transforms, interpolation=interpolation, fill_mode=fill_mode)
 
 
-def dense_warp(image, points):
-    """One image read at points of its own, bilinearly; neighbours outside count as 0. TensorFlow Addons' or Keras' own.
+def dense_warp(image, points, interpolation="bilinear"):
+    """One image read at points of its own; neighbours outside count as 0. TensorFlow Addons' or Keras' own.
 
     image: float32 [height, width, channels], its shape known while tracing. points: float32 [height, width, 2], the
-    (y, x) in `image` of each output pixel, pixel centres at whole numbers. Returns float32 of the image's shape.
+    (y, x) in `image` of each output pixel, pixel centres at whole numbers. interpolation: `bilinear` or `nearest`.
+    Returns float32 of the image's shape.
     """
+    nearest = interpolation == "nearest"
+    if nearest:  # TensorFlow Addons has bilinear only, which at whole points is the nearest
+        points = tf.round(points)
     if name() == "addons":
         # It clamps at the edge and subtracts the flow: a border of one zero pixel makes the outside 0
         height, width = image.shape[:2]
@@ -48,7 +52,8 @@ def dense_warp(image, points):
         flow = here - tf.pad(points + 1.0, [[1, 1], [1, 1], [0, 0]])
         return _addons().dense_image_warp(padded[tf.newaxis], flow[tf.newaxis])[0, 1:-1, 1:-1]
     coordinates = tf.transpose(points, [2, 0, 1])
-    channels = [keras.ops.image.map_coordinates(one, coordinates, order=1) for one in tf.unstack(image, axis=-1)]
+    order = 0 if nearest else 1
+    channels = [keras.ops.image.map_coordinates(one, coordinates, order=order) for one in tf.unstack(image, axis=-1)]
     return tf.stack(channels, axis=-1)
 
 
