@@ -8,15 +8,15 @@ each environment to compare the stacks.
 """
 
 import argparse
-import os
 import pathlib
 import statistics
 import sys
 import tempfile
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from data_prep import workers
 
 BATCH = 16
 
@@ -29,6 +29,7 @@ def main():
     options = parser.parse_args()
     size = tuple(map(int, options.size.split(",")))
 
+    workers.start_tensorflow()
     from data_prep import convert, phantom, records
     from tfunc import augmentation, datasets, stack
 

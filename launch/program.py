@@ -1,14 +1,14 @@
 """What every launcher shares: flags read with our exit codes, errors as one line, quiet TensorFlow."""
 
 import errno
-import os
 import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import app, flags
 
+from data_prep import workers
 from data_prep.errors import Stopped, UserError
+
+workers.set_environment()  # a launcher may import TensorFlow on its own
 
 MENDABLE = {  # what a full or protected disk, or a file where a folder should be, says
     getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EEXIST", "EISDIR")

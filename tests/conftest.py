@@ -2,15 +2,16 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 import subprocess
 import sys
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import numpy as np
 import pytest
+
+from data_prep import workers
+
+workers.set_environment()
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 GOLDENS = ROOT / "tests" / "goldens"
