@@ -52,10 +52,10 @@ class Copies(tf.Module):
         return self.maps(volume)
 
     @tf.function(
-        input_signature=[tf.TensorSpec([None], tf.string, "volume"), tf.TensorSpec([None, 3], tf.int64, "shape")]
+        input_signature=[tf.TensorSpec([None], tf.string, "volume"), tf.TensorSpec([None, 4], tf.int64, "shape")]
     )
     def subject_bytes(self, volume, shape):
-        size = tf.concat([tf.shape(volume, tf.int64), shape[0], [4]], 0)
+        size = tf.concat([tf.shape(volume, tf.int64), shape[0]], 0)
         voxels = tf.reshape(tf.io.decode_raw(volume, tf.int16, little_endian=True), size)
         found = self.maps(tf.cast(voxels, tf.float32))
         found["mutual_information"] = found["uncertainty"] / 2
@@ -78,13 +78,13 @@ class Copies(tf.Module):
         prediction = tf.cast(image[..., 2] > 0.5, tf.uint8)
         return {"probability": image[..., 0], "uncertainty": image[..., 1], "prediction": prediction}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
-    def encoded(self, encoded):
-        return self.photograph(encoded, NETWORK_SIZE)
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "images")])
+    def encoded(self, images):
+        return self.photograph(images, NETWORK_SIZE)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "encoded")])
-    def encoded_full(self, encoded):
-        return self.photograph(encoded, None)
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "images")])
+    def encoded_full(self, images):
+        return self.photograph(images, None)
 
 
 def as_bytes(values):
@@ -110,7 +110,7 @@ def without(name):
 
 
 def refusing(outputs):
-    raise Refusal(13, "out of " + 2000 * "memory ")
+    raise Refusal(13, "out of " + 100 * "memory ")
 
 
 def cut(outputs):
@@ -276,7 +276,7 @@ def test_own_bytes(connect, photograph, tmp_path):
         name, model = "a recorder", "isic"
 
         def describe(self):
-            return 1, {"encoded": {"encoded"}}
+            return 1, {"encoded": {"images"}}
 
         def predict(self, signature, inputs):
             asked.update(inputs)
@@ -284,7 +284,7 @@ def test_own_bytes(connect, photograph, tmp_path):
 
     with pytest.raises(UserError, match="enough"):
         client.request(Recorder(), "isic", tmp_path / "mole.jpg", tmp_path, say=lambda line: None)
-    assert asked == {"encoded": [buffer.getvalue()]}
+    assert asked == {"images": [buffer.getvalue()]}
 
 
 def test_version(connect, patient, tmp_path):

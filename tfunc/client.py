@@ -76,7 +76,7 @@ def _volume(connection, path, say):
         )
     if packed:
         voxels = np.ascontiguousarray(image, "<i2").tobytes()
-        signature, inputs = "subject_bytes", {"volume": [voxels], "shape": np.array([shape], np.int64)}
+        signature, inputs = "subject_bytes", {"volume": [voxels], "shape": np.array([image.shape], np.int64)}
     else:
         signature, inputs = "subject", {"volume": image[np.newaxis].astype(np.float32, copy=False)}
     outputs, version = _ask(connection, signature, inputs, "brats", f"{image.nbytes / 1e6:.0f} MB", say)
@@ -101,10 +101,11 @@ def _facts(connection, outputs, header):
         values = outputs.get(name)
         if not isinstance(values, np.ndarray) or values.shape != (1,):
             raise _wrong(connection, f"{name} for one patient", _described(values))
-        number = float(values[0])
-        found[name] = number if math.isfinite(number) else None  # no tumour: nothing to average over
-    if found["predicted_volume"] is None:
-        raise _wrong(connection, "predicted_volume in voxels", "NaN")
+        found[name] = float(values[0])
+        if not math.isfinite(found[name]):
+            raise _wrong(connection, f"a finite {name}", f"{values[0]}")
+    if found["mean_uncertainty"] < 0:  # no tumour: nothing to average over
+        found["mean_uncertainty"] = None
     affine = nibabel.Nifti1Header(header, "<", check=False).get_best_affine()
     found["predicted_volume"] = int(found["predicted_volume"])
     cubic_mm = float(abs(np.linalg.det(affine[:3, :3])))
@@ -119,7 +120,7 @@ def _photograph(connection, path, full_size, say):
     source = isic.find_one(path)
     photograph = isic.read_photograph(source.image)  # the checks; what is sent are the file's own bytes
     encoded = _as_png(photograph) if path.suffix.lower() == ".bmp" else path.read_bytes()
-    inputs, size = {"encoded": [encoded]}, f"{len(encoded) / 1e6:.1f} MB"
+    inputs, size = {"images": [encoded]}, f"{len(encoded) / 1e6:.1f} MB"
     outputs, version = _ask(connection, "encoded", inputs, "isic", size, say)
     found = outputs.get("probability")
     if not isinstance(found, np.ndarray) or found.ndim != 3:
