@@ -7,6 +7,8 @@ must show: its maps are the images' own channels.
 import http.server
 import io
 import json
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,8 +22,9 @@ from conftest import ROOT
 from PIL import Image
 from serving_fixture import Model, Refusal, Server
 
+from data_prep import brats, isic
 from data_prep.errors import UserError
-from tfunc import client, transport
+from tfunc import client, export, methods, prediction, transport
 
 SHAPE = (11, 7, 5)  # x, y, z: each its own
 SUFFIXES = ("_flair", "_t1", "_t2", "_t1ce")
@@ -293,6 +296,106 @@ def test_version(connect, patient, tmp_path):
         client.request(connect("rest", "brats", version=1), "brats", patient, tmp_path, say=lambda line: None)
     connection = connect("grpc", "brats", version=3)
     assert connection.describe()[0] == 3
+
+
+# --------------------------------------------------------------------------------------------------------- real exports
+
+
+@pytest.fixture(scope="module")
+def exported(brats_run, isic_run, tmp_path_factory):
+    """A server of what launch/export.py writes for tiny runs, under the names of docs/serving.md."""
+    folder, found = tmp_path_factory.mktemp("exported"), {}
+    for name, run in (("brats_baseline", brats_run), ("isic_baseline", isic_run)):
+        dataset, method = name.split("_", 1)
+        options = prediction.Options(samples=2)
+        path = export.export(methods.get(method), dataset, run, folder / name, options, report=lambda line: None)
+        found[name] = {int(path.name): Model(path)}
+    server = Server({**found, "brats_baseline_mc": found["brats_baseline"]})  # the page's example
+    yield server
+    server.close()
+
+
+def read(folder, name, kind):
+    return np.asarray(nibabel.load(folder / f"{name}_{kind}.nii.gz").dataobj)
+
+
+@pytest.mark.parametrize(("protocol", "dtype", "tolerance"), [("rest", np.int16, 2.5e-4), ("grpc", np.float32, 1e-5)])
+def test_served_equals_predicted_patient(protocol, dtype, tolerance, exported, brats_raw, brats_run, tmp_path):
+    """request.py's maps are those of predict.py --input: within float16 as bytes, within 1e-5 as floats."""
+    source = next(brats_raw.glob("HGG/*"))
+    patient = tmp_path / source.name
+    patient.mkdir()
+    for suffix in SUFFIXES:
+        image = nibabel.load(source / f"{source.name}{suffix}.nii.gz")
+        step = 1 if dtype == np.int16 else 0.125
+        voxels = (np.asarray(image.dataobj) * step).astype(dtype)
+        nibabel.save(
+            nibabel.Nifti1Image(voxels, image.affine, image.header, dtype=dtype),
+            patient / f"{patient.name}{suffix}.nii",
+        )
+    method, options = methods.get("baseline"), prediction.Options()
+    prediction.predict_input(method, "brats", brats, patient, brats_run, tmp_path / "predicted", options)
+    connection = transport.connect(getattr(exported, protocol), "brats_baseline")
+    answer = client.request(connection, "brats", patient, tmp_path / "served", say=lambda line: None)
+    for kind in ("probability", "uncertainty"):
+        ours, theirs = (read(tmp_path / folder, patient.name, kind) for folder in ("served", "predicted"))
+        assert (
+            theirs.std() > 10 * tolerance
+        )  # a small network hardly trained: little contrast, but far above what is allowed
+        np.testing.assert_allclose(ours, theirs, atol=tolerance)
+    ours, theirs = (read(tmp_path / folder, patient.name, "prediction") for folder in ("served", "predicted"))
+    certain = np.abs(read(tmp_path / "predicted", patient.name, "probability") - 0.5) > 1e-4
+    np.testing.assert_array_equal(ours[certain], theirs[certain])
+    assert certain.mean() > 0.9
+    headers = [
+        nibabel.load(tmp_path / f / f"{patient.name}_probability.nii.gz").header for f in ("served", "predicted")
+    ]
+    assert headers[0].binaryblock == headers[1].binaryblock
+    assert answer.about["predicted_volume"] == ours.sum()
+
+
+def test_served_equals_predicted_photograph(exported, isic_data, isic_run, tmp_path):
+    """The same for a photograph, its JPEG decoded by the server; its PNG maps within two of 65535 grey levels."""
+    photograph = next((isic_data.parent / "raw").glob("*Test*Data/*.jpg"))
+    method, options = methods.get("baseline"), prediction.Options(full_size=True)
+    prediction.predict_input(method, "isic", isic, photograph, isic_run, tmp_path / "predicted", options)
+    connection = transport.connect(exported.rest, "isic_baseline")
+    client.request(connection, "isic", photograph, tmp_path / "served", full_size=True, say=lambda line: None)
+    for kind in ("probability", "uncertainty"):
+        ours, theirs = (read(tmp_path / folder, photograph.stem, kind) for folder in ("served", "predicted"))
+        assert theirs.std() > 1e-4
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+        pngs = [np.asarray(Image.open(tmp_path / f / f"{photograph.stem}_{kind}.png")) for f in ("served", "predicted")]
+        assert pngs[0].dtype == pngs[1].dtype and pngs[0].shape == pngs[1].shape
+        np.testing.assert_allclose(pngs[0].astype(float), pngs[1].astype(float), atol=2)
+    masks = [
+        np.asarray(Image.open(tmp_path / f / f"{photograph.stem}_prediction.png")) for f in ("served", "predicted")
+    ]
+    assert (masks[0] == masks[1]).mean() > 0.99 and set(np.unique(masks[0])) <= {0, 255}
+
+
+def test_the_page_on_serving(exported, brats_raw, tmp_path, monkeypatch):
+    """The Python of docs/serving.md runs as it stands, against a model exported for it; its map overlays the patient."""
+    page = (ROOT / "docs" / "serving.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    for written, real in (
+        ("http://localhost:8501", exported.rest),
+        ("localhost:8500", exported.grpc.partition("://")[2]),
+    ):
+        assert written in code
+        code = code.replace(written, real)
+    source = next(brats_raw.glob("HGG/*"))
+    (tmp_path / "patient").mkdir()
+    for suffix in SUFFIXES:
+        shutil.copy(source / f"{source.name}{suffix}.nii.gz", tmp_path / "patient" / f"patient{suffix}.nii.gz")
+    monkeypatch.chdir(tmp_path)
+    ran = {}
+    exec(code, ran)
+    written, flair = nibabel.load("uncertainty.nii.gz"), nibabel.load(f"patient/patient{SUFFIXES[0]}.nii.gz")
+    np.testing.assert_allclose(written.affine, flair.affine, atol=1e-6)
+    assert written.get_data_dtype() == np.float32
+    np.testing.assert_allclose(np.asarray(written.dataobj).T, ran["uncertainty"], atol=2.5e-4)
+    assert ran["uncertainty"].std() > 2.5e-3
 
 
 # --------------------------------------------------------------------------------------------------------------- errors
