@@ -310,7 +310,7 @@ def exported(brats_run, isic_run, tmp_path_factory):
         options = prediction.Options(samples=2)
         path = export.export(methods.get(method), dataset, run, folder / name, options, report=lambda line: None)
         found[name] = {int(path.name): Model(path)}
-    server = Server({**found, "brats_baseline_mc": found["brats_baseline"]})  # the page's example
+    server = Server({**found, "brats_baseline_mc": found["brats_baseline"], "isic_ensemble": found["isic_baseline"]})
     yield server
     server.close()
 
@@ -398,6 +398,19 @@ def test_the_page_on_serving(exported, brats_raw, tmp_path, monkeypatch):
     assert ran["uncertainty"].std() > 2.5e-3
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_pages_curl(exported, isic_data, tmp_path):
+    """The shell command of docs/serving.md runs as it stands and leaves maps of the photograph."""
+    page = (ROOT / "docs" / "serving.md").read_text()
+    (command,) = [block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "curl" in block]
+    shutil.copy(next((isic_data.parent / "raw").glob("*Test*Data/*.jpg")), tmp_path / "photo.jpg")
+    command = command.replace("http://localhost:8501", exported.rest)
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True, capture_output=True)
+    outputs = json.loads((tmp_path / "maps.json").read_text())["outputs"]
+    assert set(outputs) == {"probability", "uncertainty", "prediction"}
+    assert np.shape(outputs["probability"]) == (1, 32, 48)
+
+
 # --------------------------------------------------------------------------------------------------------------- errors
 
 
@@ -456,6 +469,7 @@ def test_nobody_there(scheme, silent, closed, patient, tmp_path):
     for address, words in (
         (f"{scheme}://127.0.0.1:{closed}", "expected TensorFlow Serving, found .*refused.*; start the server"),
         (f"{scheme}://nowhere.invalid:1", "nowhere.invalid:1: expected TensorFlow Serving"),
+        (f"{scheme}://no..where:1", "no..where:1: expected TensorFlow Serving"),
         (f"{scheme}://127.0.0.1:{silent}", "expected an answer, found none within 0.5 s; give a longer --timeout"),
     ):
         with pytest.raises(UserError, match=words):
@@ -501,9 +515,13 @@ def test_rest_on_the_port_of_grpc(served, patient, tmp_path):
         client.request(connection, "brats", patient, tmp_path)
 
 
-@pytest.mark.parametrize("server", ["localhost:8501", "ftp://host", "http://", "http://host:many", "grpc://host:0"])
+@pytest.mark.parametrize(
+    "server", ["localhost:8501", "ftp://host", "http://", "http://host:many", "grpc://host:0", "http://[::1"]
+)
 def test_addresses(server):
-    with pytest.raises(UserError, match=f"--server={server}: expected an address such as http://localhost:8501"):
+    with pytest.raises(
+        UserError, match=f"--server={re.escape(server)}: expected an address such as http://localhost:8501"
+    ):
         transport.connect(server, "brats")
 
 
@@ -554,7 +572,10 @@ def test_launcher(launch, served, closed, patient, tmp_path):
         (["--model=brats", "--full_size"], "--full_size"),
         (["--model=brats", "--timeout=0"], "--timeout=0"),
         (["--server=http://host"], "model"),
+        (["--model=brats", f"--server=grpc://127.0.0.1:{closed}"], "refused"),
+        (["--model=nobody", f"--server={served.grpc}"], "nobody"),
         (["--model=brats", f"--input={tmp_path / 'nobody'}"], "expected a subject's folder or an image"),
+        (["--model=brats", f"--out_dir={tmp_path / 'maps' / 'P1.json'}"], "found a file"),
     ):
         ended = launch("request", *where, *flags)
         assert ended.code == 2 and word in ended.err and len(ended.err.splitlines()) == 1, ended.err

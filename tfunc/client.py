@@ -7,6 +7,7 @@ the patient's first modality and lies on it. TensorFlow is not needed here, unle
 import dataclasses
 import io
 import math
+import os
 import pathlib
 
 import nibabel
@@ -49,14 +50,24 @@ def request(connection, dataset, path, out_dir, full_size=False, say=print):
     path = pathlib.Path(path)
     if not path.exists():
         raise UserError(path, expected="a subject's folder or an image", found="nothing")
-    answer = _volume(connection, path, say) if dataset == "brats" else _photograph(connection, path, full_size, say)
     folder = pathlib.Path(out_dir)
+    _require_writable(folder)
+    answer = _volume(connection, path, say) if dataset == "brats" else _photograph(connection, path, full_size, say)
     for name, values in answer.maps.items():
         nifti.write_map(folder / f"{answer.name}_{name}.nii.gz", values, answer.header)
     for name, values in answer.own_size.items():
         _write_png(folder / f"{answer.name}_{name}.png", values)
     artefacts.write_json(folder / f"{answer.name}.json", answer.about)
     return answer
+
+
+def _require_writable(folder):
+    """Before minutes of waiting, and not after; makes nothing, since the request may yet fail."""
+    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    if not there.is_dir():
+        raise UserError(folder, expected="a folder for the maps", found=f"a file, {there}")
+    if not os.access(there, os.W_OK):
+        raise UserError(folder, expected="a folder that can be written", found=f"{there}, which can't")
 
 
 # -------------------------------------------------------------------------------------------------------------- BraTS

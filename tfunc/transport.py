@@ -30,19 +30,19 @@ def connect(server, model, version=None, timeout=600.0):
     without the package tensorflow-serving-api.
     """
     where = f"--server={server}"
-    address = urllib.parse.urlsplit(server)
     try:
-        port = address.port
+        address = urllib.parse.urlsplit(server)
+        good = address.scheme in PORTS and address.hostname and address.port != 0
     except ValueError:
-        port = 0
-    if address.scheme not in PORTS or not address.hostname or port == 0:
+        good = False
+    if not good:
         raise UserError(
             where, expected="an address such as http://localhost:8501 (REST) or grpc://localhost:8500 (gRPC)"
         )
     if not re.fullmatch(r"[^/:?#\s]+", model):
         raise UserError(f"--model={model}", expected="the name that the server gives the model, such as baseline_mc")
     kind = Grpc if address.scheme == "grpc" else Rest
-    return kind(address, port or PORTS[address.scheme], model, version, timeout)
+    return kind(address, address.port or PORTS[address.scheme], model, version, timeout)
 
 
 class _Connection:
@@ -130,10 +130,12 @@ class Rest(_Connection):
             return answer.status, answer.read().decode("utf-8", "replace")
         except TimeoutError:
             raise self.late(f"none within {self.timeout:g} s") from None
-        except socket.gaierror as error:
-            raise self.unreachable(f"no such host ({error.strerror})") from None
+        except (socket.gaierror, UnicodeError) as error:  # the second for names that no host can have
+            raise self.unreachable(f"no such host ({error.args[-1]})") from None
         except OSError as error:
             raise self.unreachable((error.strerror or str(error)).lower()) from None
+        except http.client.IncompleteRead as error:
+            raise self.unreachable(f"an answer that broke off after {len(error.partial)} bytes") from None
         except http.client.HTTPException as error:
             raise self.strange(f"no HTTP ({type(error).__name__}); gRPC's port needs --server=grpc://") from None
         finally:
