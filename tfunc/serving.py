@@ -82,7 +82,7 @@ class Served(tf.Module):
             for name, function in (("encoded", self.encoded), ("encoded_full", self.encoded_full)):
                 found[name] = function, [tf.TensorSpec([None], tf.string, "images")]
         return {
-            name: tf.function(function, input_signature=specs, jit_compile=False)
+            name: tf.function(function, input_signature=specs, jit_compile=False, autograph=False)
             for name, (function, specs) in found.items()
         }
 

@@ -7,6 +7,8 @@ written here in protobuf's wire format.
 import numpy as np
 import tensorflow as tf
 
+from data_prep import brats, phantom_brain, phantom_skin, subject
+
 NAME = "tf_serving_warmup_requests"
 
 # field numbers of tensorflow_serving/apis/{prediction_log, predict, model}.proto
@@ -40,24 +42,31 @@ def prediction_log(model, signature, inputs):
 
 
 def requests(signatures, facts):
-    """{signature: {input: array}}: one small valid request for each of `serving.Served.signatures`."""
-    height, width = facts.input.get("image_size") or (4 * facts.smallest, 4 * facts.smallest)
+    """{signature: {input: array}}: one small valid request for each of `serving.Served.signatures`, of a made-up subject."""
     random = np.random.default_rng(0)
-    volume = random.integers(0, 1000, (1, 2, height, width, facts.channels), np.int16)
-    photograph = tf.io.encode_jpeg(random.integers(0, 256, (height, width, 3), np.uint8)).numpy()
-    images = random.normal(size=(1, height, width, facts.channels)).astype(np.float32)
-    of = {
-        "serving_default": {"images": images},
-        "seeded": {"images": images, "seed": np.array([0], np.int64)},
-        "subject": {"volume": volume.astype(np.float32)},
-        "subject_bytes": {
-            "volume": [volume[0].astype("<i2").tobytes()],
-            "shape": np.array([volume.shape[1:]], np.int64),
-        },
-        "encoded": {"images": [photograph]},
-        "encoded_full": {"images": [photograph]},
-    }
+    return (_volumes if facts.dataset == "brats" else _photographs)(signatures, facts, random)
+
+
+def _volumes(signatures, facts, random):
+    side = max(32, 4 * facts.smallest)
+    modalities = phantom_brain.brain(random, (16, side, side)).modalities
+    volume = np.stack([modalities[name] for name in brats.CHANNELS], -1)[7:9].astype(np.int16)
+    mean, deviation = subject.zscore_statistics(volume, "the warm-up request")
+    images = ((volume[:1] - mean) / deviation).astype(np.float32)
+    coded = {"volume": [volume.astype("<i2").tobytes()], "shape": np.array([volume.shape], np.int64)}
+    of = {**_images(images), "subject": {"volume": volume[np.newaxis].astype(np.float32)}, "subject_bytes": coded}
     return {name: of[name] for name in signatures}
+
+
+def _photographs(signatures, facts, random):
+    photograph, _ = phantom_skin.skin(random, tuple(facts.input["image_size"]))
+    encoded = {"images": [tf.io.encode_jpeg(photograph).numpy()]}
+    of = {**_images(photograph[np.newaxis].astype(np.float32) / 255), "encoded": encoded, "encoded_full": encoded}
+    return {name: of[name] for name in signatures}
+
+
+def _images(images):
+    return {"serving_default": {"images": images}, "seeded": {"images": images, "seed": np.zeros(len(images), np.int64)}}
 
 
 def write(path, model, requests):
