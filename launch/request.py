@@ -1,7 +1,7 @@
 """Asks a TensorFlow Serving address for one patient's or photograph's maps, and writes them as predict --input does.
 
-    python launch/request.py --dataset=brats --model=baseline_mc --input=patient_folder --out_dir=maps
-    python launch/request.py --dataset=isic --model=aleatoric --server=grpc://host:8500 --input=photo.jpg --out_dir=maps
+    python launch/request.py --dataset=brats --model=brats_baseline_mc --input=patient_folder --out_dir=maps
+    python launch/request.py --dataset=isic --model=isic_ensemble --server=grpc://host:8500 --input=photo.jpg --out_dir=maps
 
 Seconds for a photograph; for a patient as long as the server takes. docs/serving.md says how to start one.
 """
