@@ -158,14 +158,12 @@ def affine():
     return matrix
 
 
-def write_patient(folder, dtype=np.int16, step=1, depth=SHAPE[2]):
+def write_patient(folder, dtype=np.int16, step=1, shape=SHAPE):
     """Four modalities of intensities below 1000, in multiples of `step`."""
     random = np.random.default_rng(7)
     folder.mkdir(parents=True)
     for suffix in SUFFIXES:
-        array = (random.integers(0, 2, (*SHAPE[:2], depth)) * random.integers(1, 900, (*SHAPE[:2], depth))).astype(
-            dtype
-        )
+        array = (random.integers(0, 2, shape) * random.integers(1, 900, shape)).astype(dtype)
         image = nibabel.Nifti1Image(array * dtype(step), affine(), dtype=dtype)
         image.set_sform(affine(), 2)
         image.set_qform(affine(), 1)
@@ -241,6 +239,13 @@ def test_whole_numbers_in_floats(connect, tmp_path):
     large = write_patient(tmp_path / "P4", np.float32, 100)
     with pytest.raises(UserError, match=r"found intensities up to 8\d+; use gRPC"):
         client.request(connect("rest", "brats"), "brats", large, tmp_path / "none")
+
+
+def test_messages_above_4_mb(connect, tmp_path):
+    """gRPC's limit of 4 MB a message does not hold: 8 MB there and 5 MB back."""
+    patient = write_patient(tmp_path / "P6", np.float32, 0.25, (256, 256, 8))
+    client.request(connect("grpc", "brats"), "brats", patient, tmp_path / "maps", say=lambda line: None)
+    check_overlay(tmp_path / "maps", patient, 1e-7)
 
 
 @pytest.fixture(scope="module")
@@ -442,7 +447,7 @@ def test_unknown_version(protocol, connect, patient, tmp_path):
 @BOTH
 def test_the_graphs_own_words(protocol, connect, tmp_path):
     """What the graph refuses is told in its own message, without node names."""
-    patient = write_patient(tmp_path / "P5", depth=9)
+    patient = write_patient(tmp_path / "P5", shape=(*SHAPE[:2], 9))
     with pytest.raises(UserError, match="volume: expected fewer than 9 slices") as error:
         client.request(connect(protocol, "brats"), "brats", patient, tmp_path / "maps", say=lambda line: None)
     assert "{{" not in str(error.value) and not (tmp_path / "maps").exists()
