@@ -1,10 +1,12 @@
 """Files that are either whole or not there: written aside, then renamed."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import pathlib
+import shutil
 import socket
 
 from data_prep.errors import UserError
@@ -27,6 +29,51 @@ def aside(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_aside(path):
+    """The same for a folder: yields a new one beside `path` and renames it at the end, which needs `path` not to be there.
+
+    What a kill left of an earlier one, of this host and a process that is gone, is removed.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".partial-{socket.gethostname()}-*-{path.name}"):
+        if not _runs(int(left.name.split("-")[-2])):
+            shutil.rmtree(left, ignore_errors=True)
+    temporary = path.with_name(f".partial-{socket.gethostname()}-{os.getpid()}-{path.name}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        for written in [*temporary.rglob("*"), temporary]:
+            _sync(written)
+        try:
+            os.rename(temporary, path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise UserError(path, expected="nothing there", found="what another process wrote meanwhile") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _runs(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _sync(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path, text):

@@ -106,20 +106,8 @@ def _request(out_dir):
         dataset=FLAGS.dataset,
         threshold_split=FLAGS.threshold_split,
         figure_subjects=tuple(FLAGS.figure_subjects),
-        sigma_range=_sigma_range(FLAGS.sigma_range),
+        sigma_range=settings.sigma_range(FLAGS.sigma_range),
     )
-
-
-def _sigma_range(values):
-    if values is None:
-        return None
-    try:
-        low, high = (float(value) for value in values)
-    except ValueError:
-        low, high = 0.0, 0.0
-    if not low < high:
-        raise UserError(f"--sigma_range={','.join(values)}", expected="MIN,MAX with MIN below MAX")
-    return low, high
 
 
 def _pool(size):

@@ -4,6 +4,8 @@ import pathlib
 
 from absl import flags
 
+from data_prep.errors import UserError
+
 FLAGS = flags.FLAGS
 TRAINING = [
     "epochs",
@@ -66,3 +68,16 @@ def run_dir():
 def given(names=("data_dir", "run_dir")):
     """` --name=value` for those of the flags that were given, to print the next command as it must be typed."""
     return "".join(f" --{name}={FLAGS[name].value}" for name in names if FLAGS[name].present)
+
+
+def sigma_range(values):
+    """(lowest, highest) of --sigma_range=MIN,MAX, or None where it isn't given."""
+    if values is None:
+        return None
+    try:
+        low, high = (float(value) for value in values)
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not low < high:
+        raise UserError(f"--sigma_range={','.join(values)}", expected="MIN,MAX with MIN below MAX")
+    return low, high

@@ -160,7 +160,7 @@ def predict_split(method, dataset, data_dir, run_dir, split, options, names=None
         do = "give its --data_dir"
         raise UserError(manifest.path, expected=f"records of {dataset}", found=manifest.dataset, do=do)
     predictor, trained = trained_predictor(method, run_dir, dataset, options, strategy)
-    _require_same_records(manifest, trained)
+    require_same_records(manifest, trained)
     folder = runs.predictions_dir(run_dir, method.name, split)
     config = {
         "method": method.name,
@@ -191,7 +191,7 @@ def predict_split(method, dataset, data_dir, run_dir, split, options, names=None
     return folder
 
 
-def _require_same_records(manifest, trained):
+def require_same_records(manifest, trained):
     """Raises `UserError` unless the networks were trained on these records: others may be split or scaled otherwise."""
     checksum = artefacts.sha256(manifest.path)
     for one in trained:

@@ -19,6 +19,10 @@ def predictions_dir(run_dir, method, split="test"):
     return pathlib.Path(run_dir) / "predictions" / (method if split == "test" else f"{method}@{split}")
 
 
+def evaluation_dir(run_dir):
+    return pathlib.Path(run_dir) / "evaluation"
+
+
 def claim(folder, config, what):
     """Writes `config.json` into a new folder; in an existing one it must be the same.
 

@@ -1,0 +1,56 @@
+"""Exports a method as a SavedModel for TensorFlow Serving: one folder, probability and uncertainty from one request.
+
+    python launch/export.py --method=baseline_mc --dataset=brats
+
+Writes <export_dir>/<version>/ with the signatures serving_default, seeded (sampled methods), subject and subject_bytes
+(BraTS), encoded and encoded_full (ISIC), and warm-up requests. Without --version it is version 1; a version that is there
+with the same configuration stays, with another it is refused. Takes some seconds a network.
+"""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
+
+from absl import flags
+
+from data_prep import workers
+from data_prep.errors import UserError
+from launch import program, settings
+from tfunc import methods
+
+FLAGS = flags.FLAGS
+flags.DEFINE_enum("method", None, list(methods.METHODS), "which method", required=True)
+flags.DEFINE_enum("dataset", None, ["brats", "isic"], "which dataset", required=True)
+flags.DEFINE_string("run_dir", None, "folder of the run (default runs/<dataset>)")
+flags.DEFINE_string("data_dir", None, "records that the networks must have been trained on (default: not checked)")
+flags.DEFINE_string("export_dir", None, "where the versions go (default <run_dir>/export/<method>)")
+flags.DEFINE_integer("version", None, "number of the version (default: 1, or the newest there is)")
+flags.DEFINE_integer("samples", 20, "passes of a sampled method")
+flags.DEFINE_integer("seed", 20, "of the samples' dropout masks, where a request gives none")
+flags.DEFINE_list("sigma_range", None, "MIN,MAX that become 0 and 1, for a sigma (default: the evaluation's)")
+
+
+def main():
+    workers.start_tensorflow()
+    from tfunc import export, prediction
+
+    if FLAGS.version is not None and FLAGS.version < 1:
+        raise UserError(f"--version={FLAGS.version}", expected="1 or more")
+    if not 0 <= FLAGS.seed < 2**63:
+        raise UserError(f"--seed={FLAGS.seed}", expected="0 or more, below 2^63")
+    folder = export.export(
+        methods.get(FLAGS.method),
+        FLAGS.dataset,
+        settings.run_dir(),
+        FLAGS.export_dir or settings.run_dir() / "export" / FLAGS.method,
+        prediction.Options(samples=FLAGS.samples, seed=FLAGS.seed),
+        FLAGS.version,
+        settings.sigma_range(FLAGS.sigma_range),
+        FLAGS.data_dir,
+    )
+    print(f"{FLAGS.method}: SavedModel in {folder}")
+
+
+if __name__ == "__main__":
+    program.run(main)
