@@ -14,6 +14,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from data_prep import workers
+
 ROUNDS, STEPS = 5, 3
 
 
@@ -160,6 +162,7 @@ def main():
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     flags = parser.parse_args()
     height, width = map(int, flags.size.split(","))
+    workers.start_tensorflow()  # with the settings of the launchers
     candidates = {}
     for name, make in (("tfunc", ours), ("keras layers", keras_layers), ("torch", torch_unet)):
         try:
