@@ -8,6 +8,7 @@ from data_prep.errors import NotReady, UserError
 CONFIG = "config.json"
 FINISHED = "finished.json"
 WEIGHTS = "best.weights.h5"
+CAME_LATER = {"average_weights": False}  # settings that older folders don't name, with what those were made with
 
 
 def network_dir(run_dir, network):
@@ -19,6 +20,11 @@ def predictions_dir(run_dir, method, split="test"):
     return pathlib.Path(run_dir) / "predictions" / (method if split == "test" else f"{method}@{split}")
 
 
+def completed(found, asked):
+    """The configuration `found`, with those entries of `asked` that came after it was written."""
+    return {**{name: value for name, value in CAME_LATER.items() if name in asked}, **found}
+
+
 def claim(folder, config, what):
     """Writes `config.json` into a new folder; in an existing one it must be the same.
 
@@ -28,7 +34,7 @@ def claim(folder, config, what):
     if not path.exists():
         artefacts.write_json(path, config)
         return False
-    difference = artefacts.difference(artefacts.read_json(path), config)
+    difference = artefacts.difference(completed(artefacts.read_json(path), config), config)
     if difference:
         raise UserError(
             path,
