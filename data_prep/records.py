@@ -169,7 +169,8 @@ def parse_slice(serialized, height, width, channels, labelled):
 
     height, width: the size to pad to, at least the subject's own. labelled: whether a label must be there.
     Returns image float32 [height, width, channels], normalised exactly as `Subject.normalised` does; label uint8
-    [height, width], zeros unless `labelled`; subject string, slice int64 and train bool, scalars.
+    [height, width], zeros unless `labelled`; zero float32 [channels], what an intensity of 0 became; subject string, slice
+    int64 and train bool, scalars.
     """
     import tensorflow as tf
 
@@ -197,6 +198,7 @@ def parse_slice(serialized, height, width, channels, labelled):
     return {
         "image": (image - parsed["mean"]) / parsed["std"],
         "label": label,
+        "zero": -parsed["mean"] / parsed["std"],
         "subject": parsed["subject"],
         "slice": parsed["slice"],
         "train": parsed["train"] > 0,

@@ -16,6 +16,7 @@ TRAINING = [
     "patience",
     "seed",
     "precision",
+    "augment",
     "deterministic",
     "reference_quirks",
     "folds",
@@ -44,6 +45,9 @@ def define_training():
     flags.DEFINE_integer("patience", None, "stop after that many epochs without a better Dice (default: never)")
     flags.DEFINE_integer("seed", 20, "of weights, order and dropout; member k of the ensemble adds k")
     flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "of the convolutions; losses stay float32")
+    flags.DEFINE_enum(
+        "augment", "none", ["none", "light", "strong"], "random changes of the training slices; the paper has none"
+    )
     flags.DEFINE_bool("deterministic", False, "the same result to the bit, at some cost of speed")
     flags.DEFINE_integer("ensemble_size", 10, "members of the ensemble", lower_bound=1)
     flags.DEFINE_integer("folds", 5, "of the cross-validation behind auxiliary_segm", lower_bound=2)

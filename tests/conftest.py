@@ -26,6 +26,7 @@ TINY = {
     "patience": None,
     "seed": 20,
     "precision": "float32",
+    "augment": "none",
     "deterministic": False,
     "reference_quirks": False,
     "folds": 5,

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from scipy import stats
+from scipy import ndimage, stats
 
 from data_prep.errors import UserError
-from tfunc import predictives, sampling
+from tfunc import predictives, sampling, transforms
 from tfunc.prediction import Options
 from tfunc.unet import AuxiliaryHead, unet
 
@@ -87,9 +87,10 @@ def test_samples_differ_and_converge(model):
     assert np.abs(many - again).mean() < 0.2 * np.abs(one - other).mean()
 
 
-def test_a_row_is_the_same_in_every_batch(model):
+@pytest.mark.parametrize("name", ["MonteCarlo", "TestTimeAugmentation"])
+def test_a_row_is_the_same_in_every_batch(model, name):
     """A slice's maps depend on its image and seed, not on the batch, its place in it or the order."""
-    predictive, image = tf.function(make("MonteCarlo", model), jit_compile=False), images(3, 16, 16, 3)
+    predictive, image = tf.function(make(name, model), jit_compile=False), images(3, 16, 16, 3)
     whole = predictive(image, SEEDS)
     alone = predictive(image[1:2], SEEDS[1:2])
     turned = predictive(image[::-1].copy(), SEEDS[::-1].copy())
@@ -125,15 +126,59 @@ def test_no_samples_are_refused(model):
         make("MonteCarlo", model, samples=0)
 
 
-def test_the_graph_does_not_grow_with_the_samples(model):
+@pytest.mark.parametrize("name", ["MonteCarlo", "TestTimeAugmentation"])
+def test_the_graph_does_not_grow_with_the_samples(model, name):
     """Samples run in a loop: twenty of them are as many graph nodes as two, so memory stays flat."""
 
     def nodes(samples):
         specs = [tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([None, 2], tf.int64)]
-        graph = tf.function(make("MonteCarlo", model, samples=samples), input_signature=specs, jit_compile=False)
+        graph = tf.function(make(name, model, samples=samples), input_signature=specs, jit_compile=False)
         return len(graph.get_concrete_function().graph.as_graph_def().node)
 
     assert nodes(20) == nodes(2)
+
+
+def seen_through(view, image, mode):
+    """SciPy's bilinear reading of [height, width, channels] where a view's row of numbers says."""
+    a = np.asarray(view, np.float64)
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]].astype(float)
+    points = [a[3] * x + a[4] * y + a[5], a[0] * x + a[1] * y + a[2]]
+    return np.stack([ndimage.map_coordinates(c, points, order=1, mode=mode) for c in np.moveaxis(image, -1, 0)], -1)
+
+
+def test_augmented_at_test_time_is_the_mean_over_views(model):
+    """Each view seen, segmented and brought back by SciPy and Keras; the mean is over the views that saw the voxel."""
+    image = ndimage.gaussian_filter(images(1, 24, 31, 3), (0, 2, 2, 0)) * 4
+    maps = make("TestTimeAugmentation", model)(image, SEEDS[:1])
+    uniform = sampling.rows_uniform(SEEDS[:1], [SAMPLES, transforms.UNIFORMS])[0]
+    there, back = transforms.views(transforms.draw(uniform, predictives.TestTimeAugmentation.RANGE), 24, 31)
+    passes, seen = [foreground(model(image))[0]], [np.ones((24, 31), bool)]
+    for index in range(1, SAMPLES):
+        p = foreground(model(seen_through(there[index], image[0], "reflect")[np.newaxis].astype(np.float32)))[0]
+        ones = seen_through(there[index], np.ones((24, 31, 1)), "grid-constant")
+        seen.append(seen_through(back[index], ones, "grid-constant")[..., 0] > 0.999)
+        passes.append(seen_through(back[index], p[..., np.newaxis], "grid-constant")[..., 0])
+    passes, seen = np.stack(passes), np.stack(seen)
+    p = (passes * seen).sum(0) / seen.sum(0)
+    assert 0.5 < seen[1:].mean() < 1
+    sure = np.ones_like(p, bool)  # but where a voxel is seen by a hair
+    sure[~np.isclose(np.asarray(maps["probability"])[0], p, atol=1e-3)] = False
+    assert sure.mean() > 0.98
+    information = entropy(p) - (np.stack([entropy(one) for one in passes]) * seen).sum(0) / seen.sum(0)
+    np.testing.assert_allclose(maps["uncertainty"][0][sure], entropy(p)[sure], atol=5e-3)
+    np.testing.assert_allclose(maps["mutual_information"][0][sure], information[sure], atol=5e-3)
+    assert np.abs(passes[1] - passes[2]).mean() > 0.01
+
+
+def test_one_view_is_the_image_itself(model):
+    """With one sample the method is the baseline; with more it is not, and every row has its own views."""
+    image = np.repeat(images(1, 16, 20, 3), 2, axis=0)
+    plain = make("Softmax", model)(image, SEEDS[:2])["probability"]
+    one = make("TestTimeAugmentation", model, samples=1)(image, SEEDS[:2])
+    np.testing.assert_allclose(one["probability"], plain, atol=1e-6)
+    assert not one["mutual_information"].numpy().any()
+    first, second = make("TestTimeAugmentation", model)(image, SEEDS[:2])["probability"].numpy()
+    assert np.abs(first - plain[0]).max() > 0.01 and np.abs(first - second).max() > 0.01
 
 
 def test_ensemble_is_the_mean_of_its_members(shaken):

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from data_prep import records
 from data_prep.errors import UserError
+from tfunc import augmentation
 
 SHUFFLE_BYTES = 1 << 30  # serialized slices held for shuffling; a smaller training set is shuffled whole
 INTERLEAVED_SHARDS = 16
@@ -73,8 +74,11 @@ class Slices:
         """Steps of one training epoch; the last, smaller batch is kept."""
         return math.ceil(self.training_count / batch_size)
 
-    def training(self, batch_size, seed, epoch, skip=0, replicas=1):
-        """One epoch of shuffled training slices, from step `skip` on; each element is one replica's share of a batch."""
+    def training(self, batch_size, seed, epoch, skip=0, replicas=1, augment="none"):
+        """One epoch of shuffled training slices, from step `skip` on; each element is one replica's share of a batch.
+
+        augment: a level of `augmentation.LEVELS`.
+        """
         random = np.random.default_rng([seed, epoch])
         files = [str(self.data_dir / shard) for shard in random.permutation(self.shards)]
         buffer = int(min(self.training_count, max(1024, SHUFFLE_BYTES // self.slice_bytes)))
@@ -85,7 +89,18 @@ class Slices:
         )
         data = self._keyed(data).filter(lambda _, subject, slice, train: (subject >= 0) & train)
         data = data.shuffle(buffer, seed=int(random.integers(1 << 31)), reshuffle_each_iteration=False)
-        return self._batches(data.skip(skip * batch_size), batch_size, replicas)
+        data = data.skip(skip * batch_size)
+        if augment == "none":
+            return self._batches(data, batch_size, replicas)
+
+        def change(batch, zero):
+            names = [name for name in ("label", "mask") if name in batch]
+            masks = tf.stack([batch[name] for name in names], axis=-1)
+            slice_seed = augmentation.seed_of(seed, epoch, batch["subject"], batch["slice"])
+            image, masks = augmentation.apply(augment, batch["image"], masks, zero, slice_seed)
+            return {**batch, "image": image, **dict(zip(names, tf.unstack(masks, axis=-1), strict=True))}
+
+        return self._batches(data, batch_size, replicas, change)
 
     def in_order(self, batch_size, replicas=1):
         """All slices of the subjects, each subject's together and in order."""
@@ -104,13 +119,15 @@ class Slices:
 
         return data.map(key, num_parallel_calls=tf.data.AUTOTUNE)
 
-    def _batches(self, data, batch_size, replicas):
+    def _batches(self, data, batch_size, replicas, change=None):
+        """change: (a slice's entries, its normalised zero) -> the entries to train on."""
+
         def parse(serialized, subject, slice, _):
             parsed = records.parse_slice(serialized, self.height, self.width, self.channels, labelled=True)
             batch = {"image": parsed["image"], "label": parsed["label"], "subject": subject, "slice": slice}
             if self.masks is not None:
                 batch["mask"] = self.masks.of(subject, slice)
-            return batch
+            return change(batch, parsed["zero"]) if change else batch
 
         data = data.map(parse, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
         data = data.map(lambda batch: share(batch, replicas))

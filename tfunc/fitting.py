@@ -35,6 +35,7 @@ class Config:
     patience: int | None
     seed: int
     precision: str
+    augment: str
     deterministic: bool
 
     @property

@@ -18,6 +18,7 @@ class Method:
     kind: what evaluation reads: `probability` (entropy of the foreground probability), `confidence` (an error
         probability, min-max per subject) or `sigma` (min-max over the whole set).
     in_paper: ranked in Table 1; later methods stand below a line.
+    sampled: whether its maps depend on a number of samples and a seed.
     """
 
     name: str
@@ -27,11 +28,7 @@ class Method:
     kind: str
     help: str
     in_paper: bool = True
-
-    @property
-    def sampled(self):
-        """Whether its maps depend on a number of samples and a seed."""
-        return self.predictive == "MonteCarlo"
+    sampled: bool = False
 
 
 METHODS = {
@@ -40,9 +37,17 @@ METHODS = {
         Method("baseline", "baseline", ("baseline",), "Softmax", "probability", "softmax entropy of one U-Net"),
         Method("center", "center", ("center",), "Softmax", "probability", "dropout 0.5 at the center positions"),
         Method(
-            "baseline_mc", "baseline+MC", ("baseline",), "MonteCarlo", "probability", "the baseline, dropout sampled"
+            "baseline_mc",
+            "baseline+MC",
+            ("baseline",),
+            "MonteCarlo",
+            "probability",
+            "the baseline, dropout sampled",
+            sampled=True,
         ),
-        Method("center_mc", "center+MC", ("center",), "MonteCarlo", "probability", "center, dropout sampled"),
+        Method(
+            "center_mc", "center+MC", ("center",), "MonteCarlo", "probability", "center, dropout sampled", sampled=True
+        ),
         Method("ensemble", "ensemble", ("ensemble",), "Ensemble", "probability", "several baselines on 90 % subsets"),
         Method(
             "auxiliary_feat",
@@ -62,6 +67,17 @@ METHODS = {
         ),
         Method(
             "aleatoric", "aleatoric", ("aleatoric",), "Aleatoric", "sigma", "a second head learns the logits' sigma"
+        ),
+        # Wang et al., Aleatoric uncertainty estimation with test-time augmentation, Neurocomputing 338, 2019
+        Method(
+            "tta",
+            "test-time aug.",
+            ("baseline",),
+            "TestTimeAugmentation",
+            "probability",
+            "the baseline on flipped, turned and scaled images",
+            in_paper=False,
+            sampled=True,
         ),
     )
 }

@@ -15,7 +15,7 @@ import importlib
 import tensorflow as tf
 
 from data_prep.errors import UserError
-from tfunc import inference, sampling
+from tfunc import inference, sampling, stack, transforms
 from tfunc.losses import binary_entropy
 
 
@@ -60,9 +60,7 @@ class MonteCarlo:
         (model,) = models
         if not model.dropout_rates:
             raise UserError("MC dropout", expected="a network with dropout", found="a network without any")
-        if options.samples < 1:
-            raise UserError(f"--samples={options.samples}", expected="1 or more")
-        self.samples = options.samples
+        self.samples = _samples(options)
         self.network = inference.FoldedUNet(model, options.precision, sampled=True)
 
     def __call__(self, images, seeds):
@@ -70,23 +68,68 @@ class MonteCarlo:
         uniform = sampling.sample_uniform(seeds, self.samples, rates)
 
         def sample(index):
-            return foreground(self.network(images, inference.masks(uniform[index], rates)))
+            return foreground(self.network(images, inference.masks(uniform[index], rates))), 1.0
 
         return _mean_maps(sample, self.samples, images)
 
 
+def _samples(options):
+    if options.samples < 1:
+        raise UserError(f"--samples={options.samples}", expected="1 or more")
+    return options.samples
+
+
+class TestTimeAugmentation:
+    """The mean over `samples` views of the image, each view's probability brought back into the image's own frame.
+
+    Wang et al. (2019). The first view is the image itself, so one sample is the baseline. What a view pushed out of the
+    frame it has no say about: a voxel's mean is over the views that saw it. Outside its frame a view shows the image
+    mirrored, which no network takes for an edge.
+    """
+
+    __test__ = False  # pytest would take it for one of its own
+    RANGE = transforms.Range()
+
+    def __init__(self, models, options):
+        (model,) = models
+        self.samples = _samples(options)
+        self.network = inference.FoldedUNet(model, options.precision)
+
+    def __call__(self, images, seeds):
+        height, width = tf.shape(images)[1], tf.shape(images)[2]
+        uniform = sampling.rows_uniform(seeds, [self.samples, transforms.UNIFORMS])
+        ones = tf.ones(tf.concat([tf.shape(images)[:3], [1]], axis=0))
+
+        def sample(index):
+            there, back = transforms.views(self._drawn(uniform[:, index], index), height, width)
+            view = stack.projective_transform(images, there, fill_mode="reflect")
+            probability = foreground(self.network(view))[..., tf.newaxis]
+            # a voxel was seen where nothing outside the frame had a part in its value
+            inside = stack.projective_transform(stack.projective_transform(ones, there), back)
+            returned = stack.projective_transform(probability, back)
+            seen = tf.cast(inside > 0.999, tf.float32)
+            return tf.squeeze(tf.clip_by_value(returned, 0.0, 1.0), -1), tf.squeeze(seen, -1)
+
+        return _mean_maps(sample, self.samples, images)
+
+    def _drawn(self, uniform, index):
+        """What `transforms.draw` draws, but nothing for the first sample."""
+        first = tf.equal(index, 0)
+        nothing = (0.0, 1.0, 1.0, 1.0)
+        drawn = transforms.draw(uniform, self.RANGE)
+        return tuple(tf.where(first, still, value) for still, value in zip(nothing, drawn, strict=True))
+
+
 def _mean_maps(sample, count, images):
-    """Runs `sample(index)` -> probability `count` times, one after the other, and keeps two running sums."""
+    """Runs `sample(index)` -> (probability, weight) `count` times, one after the other, and keeps running sums."""
     zeros = tf.zeros(tf.shape(images)[:3])
 
-    def body(index, probability, entropy):
-        p = sample(index)
-        return index + 1, probability + p, entropy + binary_entropy(p)
+    def body(index, probability, entropy, weight):
+        p, w = sample(index)
+        return index + 1, probability + w * p, entropy + w * binary_entropy(p), weight + w
 
-    _, probability, entropy = tf.while_loop(
-        lambda index, *_: index < count, body, (0, zeros, zeros), parallel_iterations=1
-    )
-    return _summary(probability, entropy, count)
+    _, *sums = tf.while_loop(lambda index, *_: index < count, body, (0, zeros, zeros, zeros), parallel_iterations=1)
+    return _summary(*sums)
 
 
 def _summary(probability, entropy, count):

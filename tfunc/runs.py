@@ -8,7 +8,8 @@ from data_prep.errors import NotReady, UserError
 CONFIG = "config.json"
 FINISHED = "finished.json"
 WEIGHTS = "best.weights.h5"
-CAME_LATER = {"average_weights": False}  # settings that older folders don't name, with what those were made with
+# settings that older folders don't name, and what those were made with
+CAME_LATER = {"average_weights": False, "augment": "none"}
 
 
 def network_dir(run_dir, network):

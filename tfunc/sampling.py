@@ -32,10 +32,13 @@ def training_uniform(seed, step, rows, batch_size, rates):
 
 def sample_uniform(seeds, samples, rates):
     """seeds int64 [batch, 2] -> uniform [samples, batch, channels(rates)], each row from its own seed alone."""
-    shape = [samples, channels(rates)]
-    rows = tf.map_fn(
+    return tf.transpose(rows_uniform(seeds, [samples, channels(rates)]), [1, 0, 2])
+
+
+def rows_uniform(seeds, shape):
+    """seeds int64 [batch, 2] -> uniform float32 [batch, *shape], each row from its own seed alone."""
+    return tf.map_fn(
         lambda seed: tf.random.stateless_uniform(shape, seed, alg=ALGORITHM),
         seeds,
         fn_output_signature=tf.TensorSpec(shape, tf.float32),
     )
-    return tf.transpose(rows, [1, 0, 2])

@@ -96,7 +96,7 @@ def plan(manifest, methods, members=10, folds=5, quirks=False, epochs=None, samp
         return found
 
     def predict(method, split, needs, names):
-        passes = {"MonteCarlo": samples, "Ensemble": members}.get(method.predictive, len(method.networks))
+        passes = samples if method.sampled else members if "ensemble" in method.networks else len(method.networks)
         flag = f"--network={method.name}" if split == "heldout" else f"--method={method.name}"
         artefact = runs.predictions_dir("", method.name, split) / "predictions.json"
         cost = passes * sum(sizes[name][1] for name in names)

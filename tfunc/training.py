@@ -135,7 +135,7 @@ class Trainer:
         c = self.counters
         data = self._distribute(
             lambda _: self.train.training(
-                self.config.batch_size, self.config.seed, c.epoch, c.step_in_epoch, self.replicas
+                self.config.batch_size, self.config.seed, c.epoch, c.step_in_epoch, self.replicas, self.config.augment
             )
         )
         saved = time.monotonic()
