@@ -151,7 +151,7 @@ def test_averaging_leaves_the_training_alone(whole, small):
         equal(arrays(plain.model.trainable_variables), expected.path[-1])
     count = len(plain.model.trainable_variables)
     extra = len(stack.optimizer_variables(averaging.optimizer)) - len(stack.optimizer_variables(plain.optimizer))
-    assert extra == count - (stack.name() == "addons")  # legacy Adam keeps its learning rate elsewhere
+    assert extra == count
 
 
 def test_one_adam(small):
