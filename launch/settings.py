@@ -14,6 +14,7 @@ TRAINING = [
     "start_filters",
     "depth",
     "learning_rate",
+    "average_weights",
     "patience",
     "seed",
     "precision",
@@ -38,6 +39,11 @@ def define_training():
     flags.DEFINE_integer("start_filters", 32, "channels of the outermost level")
     flags.DEFINE_integer("depth", 4, "number of poolings")
     flags.DEFINE_float("learning_rate", 1e-4, "Adam's")
+    flags.DEFINE_bool(
+        "average_weights",
+        False,
+        "validate and keep the exponential moving average of the weights, with a decay of 0.99",
+    )
     flags.DEFINE_integer("patience", None, "stop after that many epochs without a better Dice (default: never)")
     flags.DEFINE_integer("seed", 20, "of weights, order and dropout; member k of the ensemble adds k")
     flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "of the convolutions; losses stay float32")

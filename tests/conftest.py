@@ -23,6 +23,7 @@ TINY = {
     "start_filters": 4,
     "depth": 2,
     "learning_rate": 1e-2,
+    "average_weights": False,
     "patience": None,
     "seed": 20,
     "precision": "float32",

@@ -215,7 +215,7 @@ def test_a_finished_training_does_nothing(brats_run, brats_data, train):
     assert done == runs.finished(folder) and "trained already" in said[0]
 
 
-@pytest.mark.parametrize("change", [{"depth": 3}, {"seed": 21}, {"epochs": 3}, {"learning_rate": 2e-2}])
+@pytest.mark.parametrize("change", [{"depth": 3}, {"seed": 21}, {"epochs": 3}, {"average_weights": True}])
 def test_another_configuration_is_refused(brats_run, brats_data, train, change):
     """A folder made with other settings is left alone; the error names file, setting and both values."""
     ((name, value),) = change.items()
@@ -310,12 +310,12 @@ def test_dropout_is_on_in_training(trainer, brats_data):
 
 def training_flags(data_dir, run_dir, **more):
     flags = {"method": "baseline", "dataset": "isic", "data_dir": data_dir, "run_dir": run_dir, **FLAGS, **more}
-    return [f"--{name}={value}" for name, value in flags.items()] + ["--deterministic"]
+    return [f"--{name}={value}" for name, value in flags.items()] + ["--deterministic", "--average_weights"]
 
 
 @pytest.fixture(scope="module")
 def deterministic(launch, isic_data, tmp_path_factory):
-    """Folder of a network trained by the launcher with `--deterministic`, short epochs."""
+    """Folder of a network trained by the launcher with `--deterministic` and averaged weights, short epochs."""
     run = tmp_path_factory.mktemp("deterministic")
     ended = launch("train", *training_flags(isic_data, run, epochs=EPOCHS))
     assert ended.code == 0, ended.err

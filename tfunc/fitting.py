@@ -31,6 +31,7 @@ class Config:
     start_filters: int
     depth: int
     learning_rate: float
+    average_weights: bool
     patience: int | None
     seed: int
     precision: str

@@ -8,6 +8,8 @@ from data_prep.errors import NotReady, UserError
 CONFIG = "config.json"
 FINISHED = "finished.json"
 WEIGHTS = "best.weights.h5"
+# settings that older folders don't name, and what those were made with
+CAME_LATER = {"average_weights": False, "augment": "none"}
 
 
 def network_dir(run_dir, network):
@@ -23,6 +25,11 @@ def evaluation_dir(run_dir):
     return pathlib.Path(run_dir) / "evaluation"
 
 
+def completed(found, asked):
+    """The configuration `found`, with those entries of `asked` that came after it was written."""
+    return {**{name: value for name, value in CAME_LATER.items() if name in asked}, **found}
+
+
 def claim(folder, config, what):
     """Writes `config.json` into a new folder; in an existing one it must be the same.
 
@@ -32,7 +39,7 @@ def claim(folder, config, what):
     if not path.exists():
         artefacts.write_json(path, config)
         return False
-    difference = artefacts.difference(artefacts.read_json(path), config)
+    difference = artefacts.difference(completed(artefacts.read_json(path), config), config)
     if difference:
         raise UserError(
             path,

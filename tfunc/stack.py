@@ -20,6 +20,38 @@ def versions():
     return {"stack": name(), "tensorflow": tf.__version__, "keras": keras.__version__}
 
 
+def adam(learning_rate, epsilon, variables, decay=None):
+    """Adam, built for `variables`; with a `decay` in (0, 1) it also keeps their exponential moving averages.
+
+    After the first step the averages are the variables; after each later one, decay * averages + (1 - decay) * variables.
+    Keras 3 does so itself. TensorFlow Addons' `MovingAverage` does so from `start_step=1` on (from 0 it would begin at the
+    untrained weights), around Keras' legacy Adam, the only one that it takes. `SWA`, its other, averages evenly and needs
+    to be told when to begin, so the two stacks would make different networks.
+    """
+    if decay is None or name() == "current":
+        averages = {} if decay is None else {"use_ema": True, "ema_momentum": decay}
+        optimizer = keras.optimizers.Adam(learning_rate, epsilon=epsilon, **averages)
+        optimizer.build(variables)
+        return optimizer
+    legacy = keras.optimizers.legacy.Adam(learning_rate, epsilon=epsilon)
+    optimizer = _addons().optimizers.MovingAverage(legacy, decay, start_step=1)
+    optimizer._create_all_weights(variables)  # a legacy optimizer has no `build`
+    return optimizer
+
+
+def optimizer_variables(optimizer):
+    """All that a training must save of an optimizer of `adam`, averages included, as a list."""
+    # `MovingAverage.variables()` leaves out the moments of the optimizer that it wraps; its `weights` have them
+    return list(optimizer.weights if hasattr(optimizer, "get_slot") else optimizer.variables)
+
+
+def averages(optimizer, variables):
+    """The moving averages of `variables`, in their order, of an `adam` with a decay: a list of variables."""
+    if hasattr(optimizer, "get_slot"):
+        return [optimizer.get_slot(variable, "average") for variable in variables]
+    return list(optimizer._model_variables_moving_average)
+
+
 def projective_transform(images, transforms, interpolation="bilinear", fill_mode="constant"):
     """Images seen through projective transforms, zero outside; TensorFlow Addons' or Keras' own.
 
@@ -29,7 +61,7 @@ def projective_transform(images, transforms, interpolation="bilinear", fill_mode
     (neighbours outside count as 0) or `reflect`.
     """
     if name() == "addons":
-        return _addons().transform(images, transforms, interpolation=interpolation, fill_mode=fill_mode)
+        return _addons().image.transform(images, transforms, interpolation=interpolation, fill_mode=fill_mode)
     return keras.ops.image.affine_transform(images, transforms, interpolation=interpolation, fill_mode=fill_mode)
 
 
@@ -50,7 +82,7 @@ def dense_warp(image, points, interpolation="bilinear"):
         here = tf.stack([rows, columns], axis=-1)
         padded = tf.pad(image, [[1, 1], [1, 1], [0, 0]])
         flow = here - tf.pad(points + 1.0, [[1, 1], [1, 1], [0, 0]])
-        return _addons().dense_image_warp(padded[tf.newaxis], flow[tf.newaxis])[0, 1:-1, 1:-1]
+        return _addons().image.dense_image_warp(padded[tf.newaxis], flow[tf.newaxis])[0, 1:-1, 1:-1]
     coordinates = tf.transpose(points, [2, 0, 1])
     order = 0 if nearest else 1
     channels = [keras.ops.image.map_coordinates(one, coordinates, order=order) for one in tf.unstack(image, axis=-1)]
@@ -58,8 +90,8 @@ def dense_warp(image, points, interpolation="bilinear"):
 
 
 def _addons():
-    """`tensorflow_addons.image`, without the notice of its end of life: BUILD_NOTES.md has it."""
+    """The package `tensorflow_addons`, without the notice of its end of life: BUILD_NOTES.md has it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from tensorflow_addons import image  # here: its import takes seconds
-    return image
+        import tensorflow_addons  # here: its import takes seconds
+    return tensorflow_addons

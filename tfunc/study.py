@@ -298,6 +298,7 @@ class Study:
 
 def _has(found, expects):
     """Whether a configuration has the entries that are expected."""
+    found = runs.completed(found, expects)
     return all(found.get(name) == value for name, value in expects.items())
 
 

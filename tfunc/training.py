@@ -4,12 +4,12 @@ Randomness is a function of (seed, epoch) for the order of the data and of (seed
 a training is its variables and its counters, and a resumed training equals an uninterrupted one.
 """
 
+import contextlib
 import dataclasses
 import os
 import signal
 import time
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -19,6 +19,7 @@ from tfunc import models, monitor, runs, sampling, stack, state
 from tfunc.objectives import OBJECTIVES
 
 ADAM_EPSILON = 1e-8  # torch's; Keras adds it before the bias correction, which matters only to gradients near 1e-8
+AVERAGE_DECAY = 0.99  # of `--average_weights`: the last hundred steps or so; Keras' and TensorFlow Addons' own default
 SAVE_SECONDS = 300
 
 
@@ -66,8 +67,8 @@ class Trainer:
                 base = models.copy(base)
             self.objective = OBJECTIVES[network.objective](network, config, base)
             self.model = self.objective.model
-            self.optimizer = keras.optimizers.Adam(config.learning_rate, epsilon=ADAM_EPSILON)
-            self.optimizer.build(self.model.trainable_variables)
+            decay = AVERAGE_DECAY if config.average_weights else None
+            self.optimizer = stack.adam(config.learning_rate, ADAM_EPSILON, self.model.trainable_variables, decay)
         self.counters = Counters()
         self.monitor = monitor.Monitor(folder, config, valid, self.objective.show)
         self.stop = False
@@ -125,7 +126,8 @@ class Trainer:
             bar.advance(self.counters.step)
             while not self._over(total):
                 self._epoch(steps, total, bar)
-                self._validate()
+                with self.averaged():
+                    self._validate()
                 self.save()
         return self._finish()
 
@@ -188,10 +190,33 @@ class Trainer:
         scores = [dice_score(*map(int, row), self.smooth) for row in counts]
         return float(np.mean(scores)), loss_sum / slices
 
+    @contextlib.contextmanager
+    def averaged(self):
+        """Inside the block the model has its averaged weights, where they are asked for; after it, those that learn.
+
+        Only what is trained is averaged. The running statistics of batch normalisation stay: they are averages already.
+        """
+        if not self.config.average_weights:
+            yield
+            return
+        variables = self.model.trainable_variables
+        raw = [np.asarray(variable) for variable in variables]
+        # assigned, both ways: TensorFlow Addons' own swap adds and subtracts, after which the raw weights are rounded
+        self._assign(variables, stack.averages(self.optimizer, variables))
+        try:
+            yield
+        finally:
+            self._assign(variables, raw)
+
+    @staticmethod
+    def _assign(variables, values):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(np.asarray(value))
+
     # Saving and resuming
 
     def _variables(self):
-        return [*self.model.variables, *self.optimizer.variables]
+        return [*self.model.variables, *stack.optimizer_variables(self.optimizer)]
 
     def save(self):
         arrays = [np.asarray(variable) for variable in self._variables()]
@@ -224,8 +249,7 @@ class Trainer:
                 found=f"one of the stack {counters['stack']}, whose optimizer state does not cross",
                 do="continue it there, or train into another --run_dir",
             )
-        for variable, array in zip(self._variables(), arrays, strict=True):
-            variable.assign(array)
+        self._assign(self._variables(), arrays)
         names = {field.name for field in dataclasses.fields(Counters)}
         self.counters = Counters(**{name: value for name, value in counters.items() if name in names})
         self._settle_weights()
