@@ -412,7 +412,15 @@ def _explained(data_dir):
         do = "give fewer --workers; the same command continues where it stopped"
         raise UserError("a worker process", expected="it to live", found="it was killed (memory?)", do=do) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EEXIST):
+        if error.errno not in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EROFS,
+            errno.EACCES,
+            errno.ENOENT,
+            errno.ENOTDIR,
+            errno.EEXIST,
+        ):
             raise
         where = error.filename or data_dir
         do = "mend it; the same command continues where it stopped"

@@ -51,6 +51,8 @@ def main():
         raise UserError("--full_size", expected="--dataset=isic", found=FLAGS.dataset)
     if FLAGS.batch_size < 1:
         raise UserError(f"--batch_size={FLAGS.batch_size}", expected="1 or more")
+    if FLAGS.samples < 1:
+        raise UserError(f"--samples={FLAGS.samples}", expected="1 or more")
     if not 0 <= FLAGS.seed < 2**31:
         raise UserError(f"--seed={FLAGS.seed}", expected="0 or more, below 2147483648")
     options = _options()
@@ -61,6 +63,9 @@ def main():
         subject, maps = prediction.predict_input(
             method, FLAGS.dataset, reader, FLAGS.input, run_dir, FLAGS.out_dir, options
         )
+        if maps is None:
+            print(f"{subject.name}: finished already; maps in {FLAGS.out_dir}")
+            return
         share = maps["prediction"].mean()
         print(f"{subject.name}: {maps['prediction'].sum():,} foreground voxels ({share:.2%}); maps in {FLAGS.out_dir}")
         return

@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import convert
+from data_prep import convert, isic, workers
 from data_prep.errors import UserError
 from launch import program
 from tfunc import engine
@@ -47,6 +47,8 @@ def main():
         if not FLAGS[name].value:
             raise UserError(f"--{name}", expected="a value", found="none", do="see --helpshort")
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing here needs a GPU, and each worker would take all its memory
+    if FLAGS.workers == 1:  # then this process does the work
+        workers.start_tensorflow()
     data_dir = FLAGS.data_dir or f"data/{FLAGS.dataset}"
     with engine.executor(FLAGS.workers) as executor:
         manifest = convert.convert(
@@ -84,7 +86,10 @@ def parse_size(text):
     parts = text.split(",")
     if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
         raise UserError(f"--image_size={text}", expected="height,width as 192,256")
-    return tuple(map(int, parts))
+    height, width = map(int, parts)
+    if height * width > isic.MAX_PIXELS:
+        raise UserError(f"--image_size={text}", expected=f"at most {isic.MAX_PIXELS} pixels")
+    return height, width
 
 
 def parse_label_map(text):
@@ -98,6 +103,8 @@ def parse_label_map(text):
     found = {int(raw): int(target) for raw, target in pairs}
     if len(found) < len(pairs):
         raise UserError(f"--label_map={text}", expected="each raw label once")
+    if max(found) > 255 or found.get(0):
+        raise UserError(f"--label_map={text}", expected="raw labels from 1 to 255, and 0 as background")
     return found
 
 

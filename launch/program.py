@@ -1,6 +1,9 @@
 """What every launcher shares: flags read with our exit codes, errors as one line, quiet TensorFlow."""
 
 import errno
+import os
+import re
+import shlex
 import sys
 
 from absl import app, flags
@@ -11,7 +14,8 @@ from data_prep.errors import Stopped, UserError
 workers.set_environment()  # a launcher may import TensorFlow on its own
 
 MENDABLE = {  # what a full or protected disk, or a file where a folder should be, says
-    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "ENOTDIR", "EEXIST", "EISDIR")
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "ENOENT", "ENOTDIR", "EEXIST", "EISDIR")
 }
 
 
@@ -32,8 +36,15 @@ def _flags_parser(argv):
 
 def _stop(message, code):
     sys.stdout.flush()
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print(f"error: {_as_typed(message)}", file=sys.stderr, flush=True)
     sys.exit(code)
+
+
+def _as_typed(message):
+    """The library names the command to run first; the folders that the user gave belong to it too."""
+    given = [name for name in ("data_dir", "run_dir") if name in flags.FLAGS and flags.FLAGS[name].present]
+    folders = "".join(f" --{name}={shlex.quote(flags.FLAGS[name].value)}" for name in given)
+    return re.sub(r"`(python launch/(?:train|predict|evaluate|study)\.py [^`]*)`", rf"`\1{folders}`", message)
 
 
 def run(main):
@@ -46,6 +57,9 @@ def run(main):
             _stop(str(error), error.exit_code)
         except Stopped as stopped:
             _stop(str(stopped), stopped.exit_code)
+        except BrokenPipeError:  # whoever read our output has had enough, as `head` has
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
         except OSError as error:
             if error.errno not in MENDABLE:
                 raise

@@ -15,10 +15,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import artefacts, records
+from data_prep import records
 from data_prep.errors import UserError
 from launch import program, settings
-from tfunc import methods, runs, study
+from tfunc import methods, networks, study
 
 FLAGS = flags.FLAGS
 settings.define_dataset()
@@ -34,6 +34,9 @@ flags.DEFINE_integer("jobs_per_machine", 1, "jobs at a time; with GPUs, one netw
 
 
 def main():
+    networks.check_settings(settings.training())
+    if FLAGS.job is not None and FLAGS.job_index is not None:
+        raise UserError("--job and --job_index", expected="one of them")
     manifest = records.read_manifest(settings.data_dir())
     jobs = study.plan(
         manifest,
@@ -50,8 +53,6 @@ def main():
     if FLAGS.dry_run:
         print(*plan.describe(), sep="\n")
         return
-    configuration = {**settings.training(), "ensemble_size": FLAGS.ensemble_size, "samples": FLAGS.samples}
-    runs.claim(plan.folder, {**configuration, "records": artefacts.sha256(manifest.path)}, "this study")
     if FLAGS.job is not None or FLAGS.job_index is not None:
         plan.run_one(_chosen(plan))
         return

@@ -10,6 +10,8 @@ from data_prep.errors import UserError
 from tfunc import datasets, masks, models, networks, runs
 from tfunc.training import Trainer
 
+MOST_SLICES = 1024  # in a batch, where there are not more to train on
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -84,7 +86,7 @@ def fit(network, dataset, data_dir, run_dir, settings, strategy=None, report=pri
             "seed": settings["seed"] + network.seed,
         },
     )
-    _check(config)
+    networks.check_settings(dataclasses.asdict(config))
     folder = runs.network_dir(run_dir, network.name)
     done = runs.finished(folder)
     parts = zip(names, ("train", "valid"), strict=True)
@@ -93,6 +95,9 @@ def fit(network, dataset, data_dir, run_dir, settings, strategy=None, report=pri
         if min(part.height, part.width) < 2**config.depth:
             found = f"{part.height}x{part.width}"
             raise UserError(manifest.path, expected=f"slices of {2**config.depth} or more for this depth", found=found)
+    most = max(MOST_SLICES, slices[0].training_count) if slices else None
+    if slices and config.batch_size > most:  # a batch's room is taken whole, however few slices there are
+        raise UserError(f"--batch_size={config.batch_size}", expected=f"at most {most}")
     runs.claim(folder, dataclasses.asdict(config), f"the network {network.name}")  # once the data can be trained on
     if done:
         report(f"{folder}: trained already (best epoch {done['best_epoch']}, validation Dice {done['valid_dice']:.4f})")
@@ -119,15 +124,3 @@ def _slices(data_dir, manifest, names, split, folders):
     if folders is not None:
         found.masks = masks.Masks(found.entries, folders)
     return found
-
-
-def _check(config):
-    """Raises `UserError` for numbers that no training can have."""
-    for name in ("epochs", "batch_size", "start_filters", "depth", "max_steps", "patience"):
-        value = getattr(config, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name}={value}", expected="1 or more")
-    if not 0 <= config.seed < 2**31:
-        raise UserError(f"--seed={config.seed}", expected="0 or more, below 2147483648")
-    if not config.learning_rate > 0:
-        raise UserError(f"--learning_rate={config.learning_rate}", expected="more than 0")

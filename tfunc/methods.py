@@ -92,7 +92,9 @@ def get(name):
 
 
 def parse(names):
-    """`all` or a list of names, in the table's order, each once."""
+    """`all` or a list of names, in the table's order, each once; raises `UserError` for an unknown one or for none."""
+    if not any(names):
+        raise UserError("--methods", expected=f"all, or some of {', '.join(METHODS)}", found="none")
     if list(names) == ["all"]:
         return list(METHODS.values())
     chosen = {get(name).name for name in names}

@@ -1,6 +1,7 @@
 """The one table of networks: what is trained once, on what, for how long, and which weights are kept."""
 
 import dataclasses
+import math
 
 from data_prep import splits
 from data_prep.errors import UserError
@@ -121,3 +122,15 @@ def subjects(network, manifest, quirks=False, cross_validation=5):
     if network.objective == "auxiliary_segm" and quirks and manifest.dataset == "isic":
         return folds(manifest, cross_validation)[0]  # the reference trains it on fold 0 only
     return train, valid
+
+
+def check_settings(settings):
+    """Raises `UserError` naming the flag for numbers that no training can have; None is a number not given."""
+    for name in ("epochs", "batch_size", "start_filters", "depth", "max_steps", "patience"):
+        value = settings[name]
+        if value is not None and value < 1:
+            raise UserError(f"--{name}={value}", expected="1 or more")
+    if not 0 <= settings["seed"] < 2**31:
+        raise UserError(f"--seed={settings['seed']}", expected="0 or more, below 2147483648")
+    if not (settings["learning_rate"] > 0 and math.isfinite(settings["learning_rate"])):
+        raise UserError(f"--learning_rate={settings['learning_rate']}", expected="more than 0 and finite")

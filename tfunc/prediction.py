@@ -207,23 +207,34 @@ def require_same_records(manifest, trained):
 def predict_input(method, dataset, reader, path, run_dir, out_dir, options):
     """Predicts one new patient, who needs no records, labels or split. Returns (subject, maps).
 
+    Where the same maps are there already, `maps` is None; raises `UserError` where other ones are.
+
     reader: the dataset's module of `data_prep`, with `find_one` and `load`. The run says how its images were prepared.
     """
     if not pathlib.Path(path).exists():
         raise UserError(path, expected="a subject's folder or an image", found="nothing")
     predictor, trained = trained_predictor(method, run_dir, dataset, options)
     subject = reader.load(reader.find_one(path), trained[0].config["input"])
-    ((subject, maps),) = predictor.subjects([subject])
-    write_maps(out_dir, subject, maps, options.full_size)
     about = {
         "method": method.name,
         "kind": method.kind,
         "uncertainty": UNCERTAINTY[method.kind],
-        "source": subject.source,
+        "source": str(pathlib.Path(subject.source).resolve()),
         "samples": options.samples if method.sampled else None,
         "seed": options.seed if method.sampled else None,
+        "precision": options.precision,
         "networks": {one.name: one.checksum for one in trained},
-        **stack.versions(),
     }
-    artefacts.write_json(pathlib.Path(out_dir) / f"{subject.name}.json", about)
+    index = pathlib.Path(out_dir) / f"{subject.name}.json"  # written last: without it the maps are unfinished
+    if index.exists():
+        there = artefacts.read_json(index)
+        difference = artefacts.difference({name: there.get(name) for name in about}, about)
+        if difference:
+            do = "choose another --out_dir"
+            raise UserError(index, expected="maps of the same method and networks", found=difference, do=do)
+        if is_written(out_dir, subject.name, options.full_size):
+            return subject, None
+    ((subject, maps),) = predictor.subjects([subject])
+    write_maps(out_dir, subject, maps, options.full_size)
+    artefacts.write_json(index, {**about, **stack.versions()})
     return subject, maps

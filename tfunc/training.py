@@ -6,6 +6,7 @@ a training is its variables and its counters, and a resumed training equals an u
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import signal
 import time
@@ -259,6 +260,7 @@ class Trainer:
         c = self.counters
         done = {
             "weights_sha256": artefacts.sha256(self.folder / runs.WEIGHTS),
+            "last_sha256": self._fingerprint(),
             "epochs": c.epoch,
             "steps": c.step,
             "kept_epoch": c.kept_epoch,
@@ -269,6 +271,13 @@ class Trainer:
         artefacts.write_json(self.folder / runs.FINISHED, done)
         state.discard(self.folder)
         return done
+
+    def _fingerprint(self):
+        """Checksum of the last step's weights and optimizer, which are not kept: two equal trainings have the same."""
+        digest = hashlib.sha256()
+        for variable in self._variables():
+            digest.update(np.ascontiguousarray(variable).tobytes())
+        return digest.hexdigest()
 
     def _write_log(self):
         columns = list(self.counters.history[0])
