@@ -66,7 +66,10 @@ def _photographs(signatures, facts, random):
 
 
 def _images(images):
-    return {"serving_default": {"images": images}, "seeded": {"images": images, "seed": np.zeros(len(images), np.int64)}}
+    return {
+        "serving_default": {"images": images},
+        "seeded": {"images": images, "seed": np.zeros(len(images), np.int64)},
+    }
 
 
 def write(path, model, requests):
