@@ -67,15 +67,10 @@ def export(method, dataset, run_dir, export_dir, options, version=None, sigma_ra
         _require_same(folder, config)
         report(f"{folder}: exported already, with the same configuration")
         return folder
+    model, predictive = f"{dataset}_{method.name}", predictives.of(method)([one.model for one in trained], options)
     with artefacts.folder_aside(folder) as aside:
-        _write(
-            aside,
-            f"{dataset}_{method.name}",
-            predictives.of(method)([one.model for one in trained], options),
-            facts,
-            config,
-        )
-    _write_examples(export_dir, f"{dataset}_{method.name}")
+        write(aside, model, predictive, facts, config)
+    _write_examples(export_dir, model)
     return folder
 
 
@@ -128,7 +123,7 @@ def _require_same(folder, config):
         raise UserError(folder, expected="the same configuration of this export", found=difference, do=do)
 
 
-def _write(folder, model, predictive, facts, config):
+def write(folder, model, predictive, facts, config):
     """The SavedModel, its warm-up requests, which it has answered, and what it is."""
     served = serving.Served(predictive, facts)
     signatures = served.signatures()
