@@ -436,6 +436,19 @@ JPEG, PNG = encoded(PHOTOGRAPH, "JPEG"), encoded(PHOTOGRAPH, "PNG")
         (encoded(PHOTOGRAPH.convert("CMYK"), "JPEG"), ["8 bits a channel", "4 channels"]),
         (encoded(Image.fromarray(np.full((9, 9), 999, np.uint16)), "PNG"), ["8 bits a channel", "found 16 bits"]),
     ],
+    ids=[
+        "half a JPEG",
+        "start of a JPEG",
+        "half a PNG",
+        "start of a PNG",
+        "PNG bomb",
+        "JPEG bomb",
+        "no width",
+        "empty",
+        "GIF",
+        "CMYK",
+        "16 bits",
+    ],
 )
 @pytest.mark.parametrize("signature", ["encoded", "encoded_full"])
 def test_bad_photographs(isic_study, data, words, signature):
