@@ -319,6 +319,18 @@ def test_statistics_are_the_subjects():
         np.testing.assert_allclose(found[1], voxels.std((0, 1, 2), dtype=float), rtol=1e-7)
 
 
+@pytest.mark.parametrize("rule", ["unit", "minmax"])
+def test_intensities_are_the_photographs(rule):
+    """Both rules of preparation, as data_prep's; under minmax a photograph of one grey is an error that names it."""
+    pixels = np.random.default_rng(0).integers(20, 200, (5, 6, 3), np.uint8)
+    mean, extent = subject.intensity_statistics(pixels, rule)
+    found = served_inputs.intensities(tf.constant(pixels), rule)
+    np.testing.assert_array_equal(found, (pixels.astype("f4") - mean) / extent)
+    if rule == "minmax":
+        with pytest.raises(tf.errors.InvalidArgumentError, match="images: expected pixels that vary, found 7"):
+            served_inputs.intensities(tf.fill([4, 4, 3], tf.constant(7, tf.uint8)), rule)
+
+
 # ---------------------------------------------------------------------------------------------------- a clean process
 
 CLEAN = """
@@ -630,7 +642,7 @@ def test_a_failure_leaves_nothing(isic_study, tmp_path, monkeypatch):
 def test_a_model_that_cannot_answer_is_not_exported(isic_study, tmp_path, monkeypatch):
     """TensorFlow Serving would refuse to load it, since its warm-up fails: it is never put there."""
     monkeypatch.setattr(export.warmup, "requests", lambda *_: {"encoded": {"images": [b"no picture"]}})
-    with pytest.raises(UserError, match=r"isic_baseline: expected a baseline that answers encoded.*JPEG or PNG"):
+    with pytest.raises(UserError, match=r"isic_baseline: expected an answer to encoded.*JPEG or PNG"):
         isic_study.export("baseline", tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -14,6 +14,11 @@ from data_prep.errors import NotReady, UserError
 from tfunc import __version__, models, prediction, predictives, runs, serving, stack, warmup
 
 ABOUT = "assets.extra/export.json"
+UNCERTAINTY = {
+    "probability": "normalised entropy of the probability, in [0, 1]",
+    "sigma": "|sigma| of the predicted class, scaled by sigma_range and clipped to [0, 1]",
+    "confidence": "error probability, scaled by each subject's own range to [0, 1]; raw in serving_default and seeded",
+}
 
 MODEL_CONFIG = """\
 # tensorflow_model_server --model_config_file=models.config
@@ -135,10 +140,9 @@ def write(folder, model, predictive, facts, config):
             read_back[name](**{key: tf.constant(values) for key, values in inputs.items()})
         except tf.errors.InvalidArgumentError as error:
             (reason, *_) = [line for line in error.message.splitlines() if "expected" in line] or [error.message]
-            expected = f"a {config['method']} that answers {name}"
-            raise UserError(model, expected=expected, found=reason, do="look at its training") from None
+            raise UserError(model, expected=f"an answer to {name}", found=reason, do="look at its training") from None
     warmup.write(folder / "assets.extra" / warmup.NAME, model, requests)
-    about = {**config, "uncertainty": prediction.UNCERTAINTY[facts.kind], "signatures": _described(read_back)}
+    about = {**config, "uncertainty": UNCERTAINTY[facts.kind], "signatures": _described(read_back)}
     artefacts.write_json(folder / ABOUT, {**about, "version": __version__, **stack.versions()})
 
 
