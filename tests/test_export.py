@@ -1,6 +1,7 @@
 """What is exported: the maps of predict.py after evaluation, in any process, and one clear error for a bad request."""
 
 import dataclasses
+import functools
 import io
 import os
 import shutil
@@ -147,6 +148,14 @@ def study(dataset, data_dir, raw_dir, run_dir, shaken):
     for name, seed in NETWORKS.items():
         write_network(run_dir, name, dataset, data_dir, shaken, seed)
     return Study(dataset, data_dir, raw_dir, run_dir)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _read_once():
+    """Predicting and exporting each read the same networks; once is enough here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "load", functools.cache(models.load))
+        yield
 
 
 @pytest.fixture(scope="module")
