@@ -49,7 +49,12 @@ def main():
         settings.sigma_range(FLAGS.sigma_range),
         FLAGS.data_dir,
     )
+    model = f"{FLAGS.dataset}_{FLAGS.method}"
     print(f"{FLAGS.method}: SavedModel in {folder}")
+    print(
+        f"next: docker run -p 8500:8500 -p 8501:8501 -v {folder.parent.resolve()}:/models/{model} -e MODEL_NAME={model} "
+        "tensorflow/serving"
+    )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Flags that several launchers share, and what they mean."""
 
+import math
 import pathlib
 
 from absl import flags
@@ -84,6 +85,6 @@ def sigma_range(values):
         low, high = (float(value) for value in values)
     except ValueError:
         low, high = 0.0, 0.0
-    if not low < high:
+    if not (low < high and math.isfinite(high - low)):
         raise UserError(f"--sigma_range={','.join(values)}", expected="MIN,MAX with MIN below MAX")
     return low, high

@@ -14,6 +14,11 @@ from data_prep.errors import NotReady, UserError
 from tfunc import __version__, models, prediction, predictives, runs, serving, stack, warmup
 
 ABOUT = "assets.extra/export.json"
+UNCERTAINTY = {
+    "probability": "normalised entropy of the probability, in [0, 1]",
+    "sigma": "|sigma| of the predicted class, scaled by sigma_range and clipped to [0, 1]",
+    "confidence": "error probability, scaled by each subject's own range to [0, 1]; raw in serving_default and seeded",
+}
 
 MODEL_CONFIG = """\
 # tensorflow_model_server --model_config_file=models.config
@@ -67,15 +72,10 @@ def export(method, dataset, run_dir, export_dir, options, version=None, sigma_ra
         _require_same(folder, config)
         report(f"{folder}: exported already, with the same configuration")
         return folder
+    model, predictive = f"{dataset}_{method.name}", predictives.of(method)([one.model for one in trained], options)
     with artefacts.folder_aside(folder) as aside:
-        _write(
-            aside,
-            f"{dataset}_{method.name}",
-            predictives.of(method)([one.model for one in trained], options),
-            facts,
-            config,
-        )
-    _write_examples(export_dir, f"{dataset}_{method.name}")
+        write(aside, model, predictive, facts, config)
+    _write_examples(export_dir, model)
     return folder
 
 
@@ -128,7 +128,7 @@ def _require_same(folder, config):
         raise UserError(folder, expected="the same configuration of this export", found=difference, do=do)
 
 
-def _write(folder, model, predictive, facts, config):
+def write(folder, model, predictive, facts, config):
     """The SavedModel, its warm-up requests, which it has answered, and what it is."""
     served = serving.Served(predictive, facts)
     signatures = served.signatures()
@@ -140,10 +140,9 @@ def _write(folder, model, predictive, facts, config):
             read_back[name](**{key: tf.constant(values) for key, values in inputs.items()})
         except tf.errors.InvalidArgumentError as error:
             (reason, *_) = [line for line in error.message.splitlines() if "expected" in line] or [error.message]
-            expected = f"a {config['method']} that answers {name}"
-            raise UserError(model, expected=expected, found=reason, do="look at its training") from None
+            raise UserError(model, expected=f"an answer to {name}", found=reason, do="look at its training") from None
     warmup.write(folder / "assets.extra" / warmup.NAME, model, requests)
-    about = {**config, "uncertainty": prediction.UNCERTAINTY[facts.kind], "signatures": _described(read_back)}
+    about = {**config, "uncertainty": UNCERTAINTY[facts.kind], "signatures": _described(read_back)}
     artefacts.write_json(folder / ABOUT, {**about, "version": __version__, **stack.versions()})
 
 

@@ -66,6 +66,10 @@ class Served(tf.Module):
         # variables, not constants: the signatures share them, and a SavedModel's graph must stay below 2 GB
         self.constants = list(traced.graph.variables)
         self.dtypes = {name: tensor.dtype for name, tensor in traced.structured_outputs.items()}
+        if facts.dataset == "brats":
+            self.patient = _graph(self._patient, [images])
+        else:
+            self.photographs = _graph(self._photographs, [tf.TensorSpec([None], tf.string)])
 
     def signatures(self):
         """{name: tf.function} of this method and dataset."""
@@ -81,10 +85,7 @@ class Served(tf.Module):
         else:
             for name, function in (("encoded", self.encoded), ("encoded_full", self.encoded_full)):
                 found[name] = function, [tf.TensorSpec([None], tf.string, "images")]
-        return {
-            name: tf.function(function, input_signature=specs, jit_compile=False, autograph=False)
-            for name, (function, specs) in found.items()
-        }
+        return {name: _graph(function, specs) for name, (function, specs) in found.items()}
 
     # ---------------------------------------------------------------------------------------------------------- images
 
@@ -124,7 +125,7 @@ class Served(tf.Module):
         volume = served_inputs.in_plane(served_inputs.shaped(volume, "volume", axes), "volume", self.facts.smallest)
         maps = {name: tf.TensorSpec([None, None, None], dtype) for name, dtype in self.dtypes.items()}
         return tf.map_fn(
-            lambda patient: self._patient(volume[patient]),
+            lambda patient: self.patient(volume[patient]),
             tf.range(tf.shape(volume)[0]),
             parallel_iterations=1,  # one patient at a time in memory
             fn_output_signature={**maps, **SUMMARY},
@@ -140,7 +141,7 @@ class Served(tf.Module):
 
         def patient(index):
             voxels = served_inputs.volume(volume[index], shape[index], self.facts.channels, self.facts.smallest)
-            found = self._patient(voxels)
+            found = self.patient(tf.cast(voxels, tf.float32))
             maps = {name: found[name] for name in self.dtypes}
             maps = {name: tf.cast(of, tf.float16) if of.dtype.is_floating else of for name, of in maps.items()}
             coded = {f"{name}_bytes": served_inputs.raw(of) for name, of in maps.items()}
@@ -158,7 +159,7 @@ class Served(tf.Module):
 
         def some(start, arrays):
             stop = tf.minimum(start + SLICES, depth)
-            images = (tf.cast(voxels[start:stop], tf.float32) - mean) / deviation
+            images = (voxels[start:stop] - mean) / deviation
             rows = tf.range(start, stop)
             slices = tf.cast(rows, tf.int64)
             maps = self.maps(
@@ -173,10 +174,10 @@ class Served(tf.Module):
     # ----------------------------------------------------------------------------------------------------- photographs
 
     def encoded(self, images):
-        return self._photographs(images)[0]
+        return self.photographs(images)[0]
 
     def encoded_full(self, images):
-        maps, sizes = self._photographs(images)
+        maps, sizes = self.photographs(images)
         text = "images: expected photographs of one size in a batch, found heights and widths {}"
         same = served_inputs.require(tf.reduce_all(sizes == sizes[:1]), text, sizes)
         size = served_inputs.after([same], sizes[0])
@@ -195,6 +196,11 @@ class Served(tf.Module):
         spec = tf.TensorSpec([height, width, self.facts.channels], tf.float32), tf.TensorSpec([2], tf.int32)
         pixels, sizes = tf.map_fn(one, images, parallel_iterations=1, fn_output_signature=spec)
         return self._scaled(self.maps(pixels, self._seeds(pixels)), whole=[1, 2]), sizes
+
+
+def _graph(function, specs):
+    """Our own functions need no autograph, which would take most of the time of an export."""
+    return tf.function(function, input_signature=specs, jit_compile=False, autograph=False)
 
 
 SUMMARY = {

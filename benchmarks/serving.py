@@ -1,0 +1,117 @@
+"""The served model: folded inference beside the training graph's, and the memory of one whole patient.
+
+    python benchmarks/serving.py speed [--size=192,256] [--batch=4] [--start_filters=32]
+    python benchmarks/serving.py memory [--method=baseline_mc] [--samples=20] [--shape=155,240,240] [--start_filters=32]
+
+`speed` exports one untrained baseline and lets its `serving_default` and the same network's unfolded graph (convolution,
+dropout off, batch normalisation and ReLU one by one) take turns; prints the medians and their ratio.
+
+`memory` exports an untrained network and sends a patient of noise through `subject` in a process that has TensorFlow only;
+prints its seconds and peak resident size (claim: below 2560 MiB, whatever the samples). With 20 samples some minutes.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+ROUNDS = 15
+CLIENT = """
+import json, resource, sys, time
+import numpy as np
+import tensorflow as tf
+folder, signature, *shape = sys.argv[1:]
+volume = np.random.default_rng(0).integers(0, 1000, (1, *map(int, shape), 4), np.int16)
+if signature == "subject":
+    inputs = {"volume": tf.constant(volume, tf.float32)}
+else:
+    inputs = {"volume": tf.constant([volume[0].tobytes()]), "shape": tf.constant([volume.shape[1:]], tf.int64)}
+del volume
+model = tf.saved_model.load(folder)
+start = time.perf_counter()
+maps = model.signatures[signature](**inputs)
+seconds = time.perf_counter() - start
+assert np.isfinite(maps["expected_volume"]).all()
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"signature": signature, "seconds": round(seconds, 1), "MiB": round(peak)}))
+"""
+
+
+def exported(folder, dataset, channels, options, method, start_filters, image_size=None):
+    """Writes an untrained network as `export` does; returns the model."""
+    from tfunc import export, methods, predictives, serving
+    from tfunc.unet import unet
+
+    model, method = unet(channels, start_filters, seed=1), methods.get(method)
+    prepared = {"image_size": image_size, "intensity": "unit"} if image_size else {}
+    facts = serving.Facts(dataset, method.kind, method.sampled, 20, None, channels, 2**4, prepared)
+    config = {"method": method.name, "samples": options.samples}
+    export.write(pathlib.Path(folder), "benchmark", predictives.of(method)([model], options), facts, config)
+    return model
+
+
+def speed(flags):
+    import tensorflow as tf
+
+    from tfunc import prediction
+
+    height, width = map(int, flags.size.split(","))
+    with tempfile.TemporaryDirectory() as folder:
+        model = exported(folder, "isic", 3, prediction.Options(), "baseline", flags.start_filters, [height, width])
+        served = tf.saved_model.load(folder).signatures["serving_default"]
+    unfolded = tf.function(lambda images: tf.nn.softmax(model(images, training=False)), jit_compile=False)
+    images = tf.random.stateless_normal([flags.batch, height, width, 3], [1, 2])
+    calls = {"served, folded": lambda: served(images=images)["probability"].numpy()}
+    calls["training graph"] = lambda: unfolded(images).numpy()
+    times = {name: [] for name in calls}
+    for call in calls.values():
+        call()  # traces, warms up
+    for _ in range(ROUNDS):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    rates = {name: flags.batch / statistics.median(of) for name, of in times.items()}
+    print(f"{flags.size}, batch {flags.batch}, {flags.start_filters} filters; images/s")
+    print(*(f"{name} {rate:.2f}" for name, rate in rates.items()), sep="  ")
+    print(f"folded / unfolded: {rates['served, folded'] / rates['training graph']:.2f}")
+
+
+def memory(flags):
+    from tfunc import prediction
+
+    shape = flags.shape.split(",")
+    with tempfile.TemporaryDirectory() as folder:
+        options = prediction.Options(samples=flags.samples)
+        exported(folder, "brats", 4, options, flags.method, flags.start_filters)
+        for signature in ("subject", "subject_bytes"):
+            command = [sys.executable, "-c", CLIENT, folder, signature, *shape]
+            line = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+            found = {"method": flags.method, "samples": flags.samples, **json.loads(line.splitlines()[-1])}
+            print(json.dumps(found), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["speed", "memory"])
+    parser.add_argument("--size", default="192,256")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--start_filters", type=int, default=32)
+    parser.add_argument("--method", default="baseline_mc", help="one that predicts with a single network")
+    parser.add_argument("--samples", type=int, default=20)
+    parser.add_argument("--shape", default="155,240,240")
+    flags = parser.parse_args()
+    from data_prep.workers import start_tensorflow
+
+    start_tensorflow()
+    {"speed": speed, "memory": memory}[flags.what](flags)
+
+
+if __name__ == "__main__":
+    main()
