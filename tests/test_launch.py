@@ -67,6 +67,45 @@ def test_impossible_numbers(launch, where):
         refused(launch("predict", "--method=baseline_mc", flag, *where), 2, flag)
 
 
+def test_a_study_that_cannot_be(launch, where, tmp_path):
+    """Refused before anything is written, so that the right command works in the same folder."""
+    flags = ["study", *where[:2], f"--run_dir={tmp_path / 'run'}", *TINY]
+    refused(launch(*flags, "--epochs=-1"), 2, "--epochs=-1")
+    refused(launch(*flags, "--epochs=-1", "--dry_run"), 2, "--epochs=-1")
+    refused(launch(*flags, "--methods="), 2, "--methods", "baseline_mc")
+    refused(launch(*flags, "--methods=baseline,nothing"), 2, "nothing")
+    refused(launch(*flags, "--job=evaluate", "--job_index=0"), 2, "--job_index")
+    refused(launch(*flags, "--job=evaluate"), 3, "predict_baseline")
+    assert not list((tmp_path / "run").rglob("config.json"))
+
+
+def test_one_worker_complains_in_one_line(brats_raw, tmp_path):
+    """With --workers=1 the work is done in the launcher's own process, and TensorFlow's messages stay aside there too."""
+    raw = shutil.copytree(brats_raw, tmp_path / "raw")
+    break_off(next(raw.rglob("*_t1ce.nii.gz")))
+    command = [sys.executable, str(ROOT / "launch" / "prepare.py"), "--dataset=brats", f"--raw_dir={raw}"]
+    command += [f"--data_dir={tmp_path / 'data'}", "--workers=1"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    lines = [line for line in ended.stderr.replace("\r", "\n").splitlines() if line.strip() and "subjects" not in line]
+    assert ended.returncode == 2 and len(lines) == 1 and "t1ce.nii.gz" in lines[0], ended.stderr
+
+
+def test_what_prepare_cannot_do(launch, brats_raw, tmp_path):
+    for flag in ("--label_map=1:1,300:1", "--label_map=0:1", "--label_map=1:2", "--label_map=1:1,1:0"):
+        flags = ["--dataset=brats", f"--raw_dir={brats_raw}", f"--data_dir={tmp_path / 'data'}"]
+        refused(launch("prepare", *flags, flag), 2, flag)
+    flags = ["--dataset=isic", f"--raw_dir={brats_raw}", f"--data_dir={tmp_path / 'data'}"]
+    refused(launch("prepare", *flags, "--image_size=100000,100000"), 2, "--image_size", "pixels")
+    refused(launch("prepare", "--dataset=brats", f"--raw_dir={brats_raw}", "--data_dir=/proc/x"), 2, "/proc/x")
+
+
+def test_a_reader_that_leaves(tmp_path):
+    """`… | head -1` ends quietly."""
+    launcher = f"{sys.executable} {ROOT / 'launch' / 'phantom.py'} --dataset=isic --raw_dir={tmp_path} --shape=16,16"
+    ended = subprocess.run(f"{launcher} | true", shell=True, capture_output=True, text=True)
+    assert "Traceback" not in ended.stderr and "BrokenPipe" not in ended.stderr
+
+
 def test_help(launch):
     """`--helpshort` explains the launcher and its flags."""
     ended = launch("train", "--helpshort")
@@ -88,7 +127,10 @@ def test_records_must_be_there(launch, tmp_path, brats_data):
 
 def test_what_must_come_first(launch, where, brats_data, tmp_path):
     """No network: 3 and the training's command; no predictions: 3 and the prediction's."""
-    refused(launch("predict", "--method=center_mc", *where), 3, "launch/train.py --method=center ")
+    folders = " ".join(where[1:])  # the command is the one for these folders
+    refused(
+        launch("predict", "--method=center_mc", *where), 3, f"launch/train.py --method=center {where[0]} {folders}`"
+    )
     refused(launch("train", "--method=auxiliary_segm", *where, *TINY), 3, "predictions")
     flags = ["--dataset=brats", f"--data_dir={brats_data}", f"--run_dir={tmp_path}"]
     refused(launch("evaluate", *flags), 3, "predict.py")
@@ -129,6 +171,11 @@ def test_one_new_patient(launch, where, brats_raw, tmp_path):
     ended = launch("predict", *flags)
     assert ended.code == 0, ended.err
     assert len(list((tmp_path / "maps").glob("*.nii.gz"))) == 3 and "foreground voxels" in ended.out
+    before = {path.name: path.read_bytes() for path in (tmp_path / "maps").iterdir()}
+    ended = launch("predict", *flags)
+    assert ended.code == 0 and "finished already" in ended.out
+    refused(launch("predict", "--method=aleatoric", *flags[1:]), 2, ".json", "method", "aleatoric", "--out_dir")
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "maps").iterdir()}
 
 
 def test_one_new_photograph(launch, isic_run, isic_data, tmp_path):

@@ -244,6 +244,8 @@ def test_other_records_are_refused(brats_run, brats_data, train, tmp_path):
         {"start_filters": 0},
         {"learning_rate": 0.0},
         {"learning_rate": float("nan")},
+        {"learning_rate": float("inf")},
+        {"batch_size": 10**12},
         {"seed": -1},
         {"seed": 2**31},
     ],
@@ -253,6 +255,28 @@ def test_impossible_settings_are_refused_before_anything_is_written(wrong, isic_
     with pytest.raises(UserError, match=f"--{next(iter(wrong))}="):
         train("baseline", "isic", isic_data, tmp_path / "run", **wrong)
     assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_shows_the_training(brats_run):
+    """Loss and Dice of each epoch, pictures of validation slices with their uncertainty, and the settings as HParams."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    folder = runs.network_dir(brats_run, "baseline")
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0})
+    events.Reload()
+    for name, column in (("loss", "loss"), ("valid_loss", "valid_loss"), ("valid_dice", "valid_dice")):
+        shown = [float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors(name)]
+        np.testing.assert_allclose(shown, [float(line[column]) for line in log(folder)], rtol=1e-6)
+    pictures = events.Tensors("image, truth, prediction, uncertainty")
+    width, height, *encoded = tf.make_ndarray(pictures[-1].tensor_proto)
+    assert len(pictures) == 2 and (int(width), int(height)) == (4 * 32, 32)
+    panels = np.split(tf.io.decode_png(encoded[0]).numpy()[..., 0], 4, axis=1)
+    assert set(np.unique(panels[1])) == set(np.unique(panels[2])) == {0, 255} and len(np.unique(panels[3])) > 10
+    (tag,) = [tag for tag in events.PluginTagToContent("hparams") if "session_start" in tag]
+    data = events.SummaryMetadata(tag).plugin_data.content
+    settings = plugin_data_pb2.HParamsPluginData.FromString(data).session_start_info.hparams
+    assert settings["start_filters"].number_value == 4 and settings["network"].string_value == "baseline"
 
 
 def test_missing_and_foreign_records(isic_data, train, tmp_path):
