@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -175,6 +176,31 @@ def test_other_settings_are_refused_and_new_inputs_evaluated(tmp_path):
     assert evaluate_study(tmp_path, "sigma").fresh
     (tmp_path / "out" / "table1.md").unlink()
     assert evaluate_study(tmp_path, "sigma").fresh
+
+
+def test_other_segmentations_are_other_inputs(tmp_path):
+    """A segmentation that is replaced, or appears, or vanishes, and maps elsewhere, are evaluated, with their Dice."""
+    arrays = make_study(tmp_path)
+    path = tmp_path / "maps" / "case_0_prediction.nii.gz"
+
+    def dice():
+        finished = evaluate_study(tmp_path)
+        assert finished.fresh and not evaluate_study(tmp_path).fresh
+        return float(read_csv(tmp_path / "out" / "subjects.csv")[0]["dice"])
+
+    wrong = 1 - arrays["case_0"]["label"]
+    before = dice()
+    write(path, wrong)
+    assert before > dice() == 0
+    path.unlink()
+    assert dice() == before
+    write(path, wrong)
+    assert dice() == 0
+    elsewhere = tmp_path / "elsewhere" / "maps"
+    shutil.copytree(tmp_path / "maps", elsewhere)  # with the same names, sizes and times
+    truth = sources.FolderTruth(str(tmp_path / "labels"), str(tmp_path / "masks"))
+    maps = sources.folder_maps(elsewhere, "probability")
+    assert evaluation.evaluate_folders(evaluation.Request(tmp_path / "out"), maps, truth, serial).fresh
 
 
 def test_a_given_sigma_range(tmp_path):

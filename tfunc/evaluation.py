@@ -354,9 +354,11 @@ def _size(all_maps):
 
 
 def _inputs(all_maps):
-    """{folder and kind: digest of its maps' names, sizes and times}: what an evaluation was computed from."""
+    """{folder and kind: digest of its files, segmentations included}: what an evaluation was computed from."""
     return {
-        f"{pathlib.Path(maps.folder).name} {maps.kind}": sources.state([maps.path(name) for name in maps.subjects])
+        f"{pathlib.Path(maps.folder).absolute()} {maps.kind}": sources.state(
+            [path for name in maps.subjects for path in maps.files(name)]
+        )
         for maps in all_maps
     }
 

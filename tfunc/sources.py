@@ -86,7 +86,7 @@ class FolderTruth:
         return paths + ([_label_path(self.masks, name, "mask") for name in subjects] if self.masks else [])
 
     def state(self, subjects):
-        """Digest of the files' names, sizes and times."""
+        """Digest of the files' paths, sizes and times."""
         return state(self.paths(subjects))
 
     def read(self, name):
@@ -118,6 +118,11 @@ class Maps:
     def path(self, subject):
         """The map that is scored; raises `UserError` where it is missing or there twice."""
         return _one(self.folder, [f"{subject}_{ENTRY[self.kind]}"], f"the map of {subject}")
+
+    def files(self, subject):
+        """Paths of all that is read of a subject: its map, and its segmentation where one is used."""
+        paths = self.path(subject), self._prediction_path(subject)
+        return [path for path in paths if path is not None]
 
     def score(self, subject):
         """The raw map [depth, height, width] in the file's dtype, and its affine."""
@@ -245,11 +250,11 @@ def _one(folder, names, what):
 
 
 def state(paths):
-    """Digest of files' names, sizes and modification times: another one means another content."""
+    """Digest of files' full paths, sizes and modification times: another one means another content."""
     digest = hashlib.sha256()
     for path in paths:
         found = path.stat()
-        digest.update(f"{path.name} {found.st_size} {found.st_mtime_ns}\n".encode())
+        digest.update(f"{path.absolute()} {found.st_size} {found.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
