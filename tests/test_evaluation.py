@@ -14,7 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data_prep import convert, nifti, phantom
+from data_prep import artefacts, convert, nifti, phantom
 from data_prep.errors import NotReady, UserError
 from tfunc import engine, evaluation, metrics, sources, tables
 
@@ -158,10 +158,18 @@ def run(*arguments):
     return subprocess.run(list(map(str, command)), capture_output=True, text=True)
 
 
-def test_bad_flags():
-    """A missing partner flag is one line and exit code 2."""
-    done = run("--predictions=nowhere")
-    assert done.returncode == 2 and done.stderr.startswith("error: --predictions: expected --labels=DIR")
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--predictions=nowhere"], "--predictions: expected --labels=DIR"),
+        (["--predictions=p", "--labels=l", "--out_dir=o", "--methods="], "--methods: expected `all`, or names"),
+        (["--dataset=brats", "--methods="], "--methods: expected `all`, or names"),
+    ],
+)
+def test_bad_flags(flags, message):
+    """A missing partner flag or an empty list is one line and exit code 2."""
+    done = run(*flags)
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {message}")
     assert done.stderr.count("\n") == 1
 
 
@@ -201,6 +209,23 @@ def test_other_segmentations_are_other_inputs(tmp_path):
     truth = sources.FolderTruth(str(tmp_path / "labels"), str(tmp_path / "masks"))
     maps = sources.folder_maps(elsewhere, "probability")
     assert evaluation.evaluate_folders(evaluation.Request(tmp_path / "out"), maps, truth, serial).fresh
+
+
+def test_labels_without_a_prediction_are_counted(tmp_path):
+    """Labels of subjects that nobody predicted stand in a line under the table; other files there are not labels."""
+    arrays = make_study(tmp_path)
+    assert "have no prediction" not in evaluate_study(tmp_path).markdown
+    for name in ("case_1", "case_2"):
+        for path in (tmp_path / "maps").glob(f"{name}_*"):
+            path.rename(tmp_path / "labels" / path.name)
+    for name in ("case_0.nii.gz.txt", ".case_9_seg.nii.gz", "case_0_t1.nii.gz"):
+        (tmp_path / "labels" / name).touch()
+    line = "2 of 3 labels have no prediction"
+    finished = evaluate_study(tmp_path)
+    assert finished.summary["subjects"] == 1 and line in finished.markdown and line in finished.report.read_text()
+    assert not evaluate_study(tmp_path).fresh
+    write(tmp_path / "labels" / "case_3_seg.nii.gz", arrays["case_0"]["label"])
+    assert "3 of 4 labels have no prediction" in evaluate_study(tmp_path).markdown
 
 
 def test_a_given_sigma_range(tmp_path):
@@ -454,6 +479,36 @@ def test_run_is_not_ready(data_dir, tmp_path):
     with pytest.raises(NotReady, match=r"prepare\.py"):
         predict(data_dir, tmp_path, "baseline", "probability")
         evaluate_run(tmp_path / "nowhere", tmp_path, ["baseline"])
+
+
+def test_a_part_of_the_test_set_is_not_ready(data_dir, tmp_path):
+    """Some subjects predicted: exit code 3 with the command that predicts the rest; then stderr has the progress only."""
+    names = list(predict(data_dir, tmp_path, "baseline", "probability"))
+    index = tmp_path / "predictions" / "baseline" / "predictions.json"
+    whole = {"kind": "probability", "subjects": names, "complete": True, "samples": 5, "seed": 7}
+    index.write_text(json.dumps({**whole, "subjects": names[:1], "complete": False}))
+    command = "--dataset=brats", f"--data_dir={data_dir}", f"--run_dir={tmp_path}"
+    done = run(*command)
+    assert done.returncode == 3 and done.stderr.count("\n") == 1, done.stderr
+    assert f"all subjects of the test split, found 1 of {len(names)}; run `python launch/predict.py" in done.stderr
+    flags = f"--method=baseline --dataset=brats --samples=5 --seed=7 --data_dir={data_dir} --run_dir={tmp_path}`"
+    assert flags in done.stderr and not (tmp_path / "evaluation").exists()
+    index.write_text(json.dumps(whole))
+    done = run(*command)
+    assert done.returncode == 0 and done.stderr.startswith("evaluate ") and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_predictions_of_other_records_are_refused(data_dir, tmp_path):
+    """Maps that were predicted from records with another checksum: exit code 2, naming both files."""
+    names = list(predict(data_dir, tmp_path, "baseline", "probability"))
+    index = tmp_path / "predictions" / "baseline" / "predictions.json"
+    about = {"kind": "probability", "subjects": names, "records": artefacts.sha256(data_dir / "dataset.json")}
+    index.write_text(json.dumps(about))
+    assert evaluate_run(data_dir, tmp_path, ["baseline"]).fresh
+    index.write_text(json.dumps({**about, "records": "0" * 64}))
+    with pytest.raises(UserError, match=r"baseline/predictions\.json: expected.*data/dataset\.json.*000…") as caught:
+        evaluate_run(data_dir, tmp_path, ["baseline"])
+    assert caught.value.exit_code == 2
 
 
 def test_examples_by_name(data_dir, tmp_path):

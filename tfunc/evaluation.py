@@ -248,7 +248,7 @@ def write(evaluated, folder, about, truth, chosen=None, published=None, examples
     """
     folder = pathlib.Path(folder)
     rows = tables.table1(evaluated.scores, chosen, published)
-    notes = _notes(rows, about["threshold_split"], published)
+    notes = _notes(rows, about, published)
     markdown = tables.markdown(rows, notes)
     for name, lines in (
         ("subjects.csv", subjects_lines(evaluated)),
@@ -280,14 +280,19 @@ def named_examples(names, subjects):
     return {f"S{index}": name for index, name in enumerate(names, 1)}
 
 
-def _notes(rows, split, published):
+def _notes(rows, about, published):
+    split, unpredicted = about["threshold_split"], about["unpredicted"]
     ranked = sum(row.ranked for row in rows)
     way = "as in the paper" if split == "test" else "so the test set chose nothing"
     note = (
         f"Mean over {rows[0].subjects} subjects (rank among {ranked} methods) [95 % bootstrap interval]. "
         f"Thresholds of U-E and BnF: best per method on the {split} set, {way}."
     )
-    return [note] + (['Behind "paper": the value published for this data set.'] if published else [])
+    notes = [note] + (['Behind "paper": the value published for this data set.'] if published else [])
+    if unpredicted:
+        labels = rows[0].subjects + unpredicted
+        notes.append(f"{unpredicted} of {labels} labels have no prediction: their subjects are not in this table.")
+    return notes
 
 
 # ---------------------------------------------------------------------------------------------------------------- runs
@@ -295,13 +300,17 @@ def _notes(rows, split, published):
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What the user asked for; what of it another evaluation in the same folder may not differ in is `settings`."""
+    """What the user asked for; what of it another evaluation in the same folder may not differ in is `settings`.
+
+    given: flags to repeat where an error names the predict command.
+    """
 
     out_dir: pathlib.Path
     dataset: str | None = None
     threshold_split: str = "test"
     figure_subjects: tuple = ()
     sigma_range: tuple | None = None
+    given: str = ""
 
     @property
     def settings(self):
@@ -309,11 +318,11 @@ class Request:
         return json.loads(json.dumps({name: getattr(self, name) for name in names}))
 
 
-def available_methods(run_dir, dataset):
+def available_methods(run_dir, dataset, given=""):
     """Methods of the table that have finished predictions of the test set; `NotReady` where none has."""
     names = [name for name in METHODS if (sources.prediction_folder(run_dir, name) / "predictions.json").exists()]
     if not names:
-        sources.run_maps(run_dir, dataset, next(iter(METHODS)))
+        sources.run_maps(run_dir, dataset, next(iter(METHODS)), given=given)
     return names
 
 
@@ -322,10 +331,13 @@ def evaluate_run(request, run_dir, data_dir, names, make_pool):
 
     make_pool: bytes of all maps -> context manager of an Executor.
     """
-    splits = {"test", request.threshold_split}
-    all_maps = {split: [sources.run_maps(run_dir, request.dataset, name, split) for name in names] for split in splits}
+    splits = sorted({"test", request.threshold_split})
     truth = sources.RecordsTruth(str(data_dir))
-    inputs = _inputs([maps for split in sorted(splits) for maps in all_maps[split]])
+    all_maps = {
+        split: [sources.run_maps(run_dir, request.dataset, name, split, truth, request.given) for name in names]
+        for split in splits
+    }
+    inputs = _inputs([maps for split in splits for maps in all_maps[split]])
     inputs["records"] = artefacts.sha256(truth.manifest.path)
     if there := _finished(request, names, inputs):
         return there
@@ -342,6 +354,7 @@ def evaluate_folders(request, all_maps, truth, make_pool):
     """Evaluates maps from anywhere against a `FolderTruth` and writes `request.out_dir` -> `Finished`."""
     inputs = _inputs(all_maps)
     inputs["truth"] = truth.state(all_maps[0].subjects)
+    inputs["unpredicted"] = truth.unpredicted(all_maps[0].subjects)
     if there := _finished(request, [maps.method for maps in all_maps], inputs):
         return there
     with make_pool(_size(all_maps)) as pool:
@@ -394,6 +407,7 @@ def _finish(request, evaluated, inputs, chosen, truth):
         "dataset": request.dataset,
         "subjects": len(subjects),
         "complete": complete,
+        "unpredicted": inputs.get("unpredicted", 0),
         "threshold_split": request.threshold_split,
         "settings": request.settings,
         "inputs": inputs,
