@@ -284,11 +284,12 @@ def _notes(rows, about, published):
     split, unpredicted = about["threshold_split"], about["unpredicted"]
     ranked = sum(row.ranked for row in rows)
     way = "as in the paper" if split == "test" else "so the test set chose nothing"
-    note = (
-        f"Mean over {rows[0].subjects} subjects (rank among {ranked} methods) [95 % bootstrap interval]. "
-        f"Thresholds of U-E and BnF: best per method on the {split} set, {way}."
-    )
-    notes = [note] + (['Behind "paper": the value published for this data set.'] if published else [])
+    notes = [
+        f"Mean over {rows[0].subjects} subjects (rank among {ranked} methods), 95 % bootstrap interval over subjects. "
+        f"U-E and BnF at the threshold named, best per method on the {split} set, {way}."
+    ]
+    if published:
+        notes.append("Values marked paper are those published for this data set, with their ranks.")
     if unpredicted:
         labels = rows[0].subjects + unpredicted
         notes.append(f"{unpredicted} of {labels} labels have no prediction: their subjects are not in this table.")
