@@ -237,6 +237,57 @@ def test_a_given_sigma_range(tmp_path):
         evaluate_study(tmp_path / "b", "sigma", sigma_range=(0.0, 0.5))
 
 
+def not_counted(*_):
+    raise AssertionError("asked for workers to count with")
+
+
+@pytest.mark.parametrize("sigma_range", [(0.0, float("inf")), (float("-inf"), 1.0)])
+def test_an_infinite_sigma_range(tmp_path, monkeypatch, sigma_range):
+    """A range without an end would make every uncertainty 0; it is refused before anything is counted."""
+    make_study(tmp_path)
+    monkeypatch.setattr(sys.modules[__name__], "serial", not_counted)
+    with pytest.raises(UserError, match=r"--sigma_range: expected two finite numbers, found .*inf"):
+        evaluate_study(tmp_path, "sigma", sigma_range=sigma_range)
+
+
+def test_a_sigma_range_is_for_sigmas(tmp_path):
+    """With maps of another kind only, --sigma_range would be ignored; it is refused."""
+    make_study(tmp_path)
+    with pytest.raises(UserError, match="--sigma_range: expected maps of --kind=sigma, found probability"):
+        evaluate_study(tmp_path, "probability", sigma_range=(0.0, 9.0))
+
+
+@pytest.mark.parametrize("out_dir", ["file", "file/below"])
+def test_a_file_where_the_folder_should_be(tmp_path, out_dir):
+    """An --out_dir that can't become a folder is refused before anything is counted."""
+    make_study(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    maps, truth = sources.folder_maps(tmp_path / "maps", "sigma"), sources.FolderTruth(str(tmp_path / "labels"))
+    with pytest.raises(UserError, match=r"file: expected a folder.*--out_dir"):
+        evaluation.evaluate_folders(evaluation.Request(tmp_path / out_dir), maps, truth, not_counted)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_subject_named_all(tmp_path):
+    """`all` is the data set's name in calibration.csv: a subject of that name would lose its rows, and is refused."""
+    make_study(tmp_path)
+    for folder in ("labels", "masks", "maps"):
+        for path in (tmp_path / folder).glob("case_1*"):
+            path.rename(path.with_name(path.name.replace("case_1", "all")))
+    with pytest.raises(UserError, match="maps: expected subjects' names, found 'all'"):
+        evaluate_study(tmp_path)
+
+
+def test_kind_against_predictions_json(tmp_path):
+    """--kind may repeat what predictions.json says; another one is refused, not dropped."""
+    make_study(tmp_path)
+    index = {"kind": "confidence", "subjects": ["case_0", "case_1", "case_2"]}
+    (tmp_path / "maps" / "predictions.json").write_text(json.dumps(index))
+    assert [maps.kind for maps in sources.folder_maps(tmp_path / "maps", "confidence")] == ["confidence"]
+    with pytest.raises(UserError, match=r"predictions\.json: expected --kind=sigma, found maps of kind confidence"):
+        sources.folder_maps(tmp_path / "maps", "sigma")
+
+
 def test_probability_without_a_segmentation(tmp_path):
     """Without _prediction the segmentation is probability > 0.5; an uncertainty map needs one."""
     make_study(tmp_path)

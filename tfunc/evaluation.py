@@ -28,6 +28,7 @@ POLICY = {
     "ece": "inside the mask (BraTS: raw t2 above 0); all else over the whole volume",
     "constant": "a constant error probability or sigma range is an error, where the reference scores NaN",
 }
+POOLED = "all"  # calibration.csv's name of the data set, so no subject's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +100,9 @@ def _common_subjects(all_maps):
     if len(set(names)) < len(names):
         raise UserError("methods", expected="one folder each", found=", ".join(names))
     first = all_maps[0]
+    if POOLED in first.subjects:
+        found = f"{POOLED!r}, which stands for the whole set in calibration.csv"
+        raise UserError(first.folder, expected="subjects' names", found=found, do="rename its files")
     for maps in all_maps[1:]:
         if odd := set(first.subjects) ^ set(maps.subjects):
             name = min(odd)
@@ -153,7 +157,7 @@ def calibration_lines(evaluated):
     """Rows of calibration.csv: ten bins for every method and subject, and for the data set as subject `all`."""
     lines = [["method", "subject", "bin", "count", "mean_probability", "positive_fraction"]]
     for method, counts in evaluated.counts.items():
-        for subject, of in {**counts, "all": evaluated.scores[method].pooled}.items():
+        for subject, of in {**counts, POOLED: evaluated.scores[method].pooled}.items():
             curve = metrics.calibration(of)
             for index in range(metrics.BINS):
                 values = curve.count[index], curve.mean_probability[index], curve.positive_fraction[index]
@@ -353,6 +357,7 @@ def evaluate_run(request, run_dir, data_dir, names, make_pool):
 
 def evaluate_folders(request, all_maps, truth, make_pool):
     """Evaluates maps from anywhere against a `FolderTruth` and writes `request.out_dir` -> `Finished`."""
+    _check_range(request.sigma_range, all_maps)
     inputs = _inputs(all_maps)
     inputs["truth"] = truth.state(all_maps[0].subjects)
     inputs["unpredicted"] = truth.unpredicted(all_maps[0].subjects)
@@ -361,6 +366,17 @@ def evaluate_folders(request, all_maps, truth, make_pool):
     with make_pool(_size(all_maps)) as pool:
         evaluated = evaluate(all_maps, truth, pool, request.sigma_range)
     return _finish(request, evaluated, inputs, None, truth)
+
+
+def _check_range(sigma_range, all_maps):
+    if sigma_range is None:
+        return
+    if not np.isfinite(sigma_range).all():
+        found = ",".join(f"{limit:g}" for limit in sigma_range)
+        raise UserError("--sigma_range", expected="two finite numbers", found=found)
+    kinds = {maps.kind for maps in all_maps}
+    if "sigma" not in kinds:
+        raise UserError("--sigma_range", expected="maps of --kind=sigma", found=" and ".join(sorted(kinds)))
 
 
 def _size(all_maps):
@@ -381,9 +397,14 @@ def _finished(request, names, inputs):
     """The evaluation that is there, if it is of the same inputs; raises `UserError` for other settings.
 
     Other inputs (a method more, maps predicted again) make it out of date, and it is computed anew. Fewer methods would
-    throw rows away, and are refused.
+    throw rows away, and are refused, as is a file where the folder should be: all before anything is counted.
     """
     folder = request.out_dir
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise UserError(
+            nearest, expected="a folder to write to, or nothing", found="a file", do="use another --out_dir"
+        )
     if not (folder / "summary.json").exists():
         return None
     there = artefacts.read_json(folder / "summary.json")

@@ -215,9 +215,9 @@ def at(split, form):
 def folder_maps(folder, kind=None):
     """A list of `Maps`: of the folder itself, or of each folder in it. Raises `UserError` where there are none.
 
-    The kind is what predictions.json says where there is one, else `kind`, else the method's own where the folder is
-    named as a method of the table. A folder that has no map of the asked kind but is named as a method of another is
-    read as that method's.
+    The kind is what predictions.json says where there is one (`kind` may not be another), else `kind`, else the
+    method's own where the folder is named as a method of the table. A folder that has no map of the asked kind but is
+    named as a method of another is read as that method's.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
@@ -233,7 +233,11 @@ def folder_maps(folder, kind=None):
 
 def _folder_maps(folder, kind):
     if (folder / "predictions.json").exists():
-        return _indexed(folder, folder.resolve().name)
+        maps = _indexed(folder, folder.resolve().name)
+        if kind not in (None, maps.kind):
+            where, found = folder / "predictions.json", f"maps of kind {maps.kind}"
+            raise UserError(where, expected=f"--kind={kind}", found=found, do="leave --kind out, or mend the file")
+        return maps
     name = folder.resolve().name
     usual = METHODS[name].kind if name in METHODS else None
     if kind and usual and not _subjects(folder, ENTRY[kind]) and _subjects(folder, ENTRY[usual]):
