@@ -23,6 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
+from data_prep import workers
 from data_prep.errors import UserError
 from launch import program, settings
 from tfunc import engine, evaluation, metrics, sources
@@ -44,7 +45,9 @@ flags.DEFINE_string("labels", None, "With --predictions: folder of <subject>.nii
 flags.DEFINE_string("masks", None, "With --predictions: folder of masks; calibration is measured inside. Named alike.")
 flags.DEFINE_enum("kind", None, list(metrics.KINDS), "With --predictions: what the maps are.")
 flags.DEFINE_list("sigma_range", None, "With --kind=sigma: MIN,MAX that become 0 and 1; by default the set's own.")
-flags.DEFINE_string("out_dir", None, "Where the files go; by default <run_dir>/evaluation.")
+flags.DEFINE_string(
+    "out_dir", None, "Where the files go; by default <run_dir>/evaluation; required with --predictions."
+)
 flags.DEFINE_integer("workers", None, "Processes; by default one a CPU, or none beside this for a small set.")
 flags.DEFINE_string("scheduler", None, "A Dask scheduler (tcp://host:8786) in place of local processes.")
 
@@ -56,6 +59,8 @@ def main():
         raise UserError(f"--workers={FLAGS.workers}", expected="1 or more")
     if len(FLAGS.figure_subjects) > 3:
         raise UserError("--figure_subjects", expected="at most three", found=str(len(FLAGS.figure_subjects)))
+    if not FLAGS.methods:
+        raise UserError("--methods", expected="`all`, or names of methods", found="none")
     finished = _folders() if FLAGS.predictions else _run()
     if not FLAGS.predictions and finished.fresh:
         print(f"TensorBoard: tensorboard --logdir={evaluation.tensorboard(finished)}")
@@ -81,7 +86,10 @@ def _run():
     run_dir = pathlib.Path(FLAGS.run_dir or f"runs/{FLAGS.dataset}")
     data_dir = pathlib.Path(FLAGS.data_dir or f"data/{FLAGS.dataset}")
     names = FLAGS.methods
-    names = evaluation.available_methods(run_dir, FLAGS.dataset) if names == ["all"] else [m.name for m in parse(names)]
+    if names == ["all"]:
+        names = evaluation.available_methods(run_dir, FLAGS.dataset, settings.given())
+    else:
+        names = [method.name for method in parse(names)]
     return evaluation.evaluate_run(_request(run_dir / "evaluation"), run_dir, data_dir, names, _pool)
 
 
@@ -107,12 +115,16 @@ def _request(out_dir):
         threshold_split=FLAGS.threshold_split,
         figure_subjects=tuple(FLAGS.figure_subjects),
         sigma_range=settings.sigma_range(FLAGS.sigma_range),
+        given=settings.given(),
     )
 
 
 def _pool(size):
-    workers = FLAGS.workers or (1 if size <= SMALL else engine.cpus())
-    return engine.executor(workers, FLAGS.scheduler)
+    """Where the counting runs; asked for only where there is something to count."""
+    if not FLAGS.predictions:
+        workers.start_tensorflow()  # reads records; folders of maps need none
+    count = FLAGS.workers or (1 if size <= SMALL else engine.cpus())
+    return engine.executor(count, FLAGS.scheduler)
 
 
 if __name__ == "__main__":

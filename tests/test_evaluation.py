@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from data_prep import convert, nifti, phantom
+from data_prep import artefacts, convert, nifti, phantom
 from data_prep.errors import NotReady, UserError
 from tfunc import engine, evaluation, metrics, sources, tables
 
@@ -157,10 +158,18 @@ def run(*arguments):
     return subprocess.run(list(map(str, command)), capture_output=True, text=True)
 
 
-def test_bad_flags():
-    """A missing partner flag is one line and exit code 2."""
-    done = run("--predictions=nowhere")
-    assert done.returncode == 2 and done.stderr.startswith("error: --predictions: expected --labels=DIR")
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--predictions=nowhere"], "--predictions: expected --labels=DIR"),
+        (["--predictions=p", "--labels=l", "--out_dir=o", "--methods="], "--methods: expected `all`, or names"),
+        (["--dataset=brats", "--methods="], "--methods: expected `all`, or names"),
+    ],
+)
+def test_bad_flags(flags, message):
+    """A missing partner flag or an empty list is one line and exit code 2."""
+    done = run(*flags)
+    assert done.returncode == 2 and done.stderr.startswith(f"error: {message}")
     assert done.stderr.count("\n") == 1
 
 
@@ -177,6 +186,48 @@ def test_other_settings_are_refused_and_new_inputs_evaluated(tmp_path):
     assert evaluate_study(tmp_path, "sigma").fresh
 
 
+def test_other_segmentations_are_other_inputs(tmp_path):
+    """A segmentation that is replaced, or appears, or vanishes, and maps elsewhere, are evaluated, with their Dice."""
+    arrays = make_study(tmp_path)
+    path = tmp_path / "maps" / "case_0_prediction.nii.gz"
+
+    def dice():
+        finished = evaluate_study(tmp_path)
+        assert finished.fresh and not evaluate_study(tmp_path).fresh
+        return float(read_csv(tmp_path / "out" / "subjects.csv")[0]["dice"])
+
+    wrong = 1 - arrays["case_0"]["label"]
+    before = dice()
+    write(path, wrong)
+    assert before > dice() == 0
+    path.unlink()
+    assert dice() == before
+    write(path, wrong)
+    assert dice() == 0
+    elsewhere = tmp_path / "elsewhere" / "maps"
+    shutil.copytree(tmp_path / "maps", elsewhere)  # with the same names, sizes and times
+    truth = sources.FolderTruth(str(tmp_path / "labels"), str(tmp_path / "masks"))
+    maps = sources.folder_maps(elsewhere, "probability")
+    assert evaluation.evaluate_folders(evaluation.Request(tmp_path / "out"), maps, truth, serial).fresh
+
+
+def test_labels_without_a_prediction_are_counted(tmp_path):
+    """Labels of subjects that nobody predicted stand in a line under the table; other files there are not labels."""
+    arrays = make_study(tmp_path)
+    assert "have no prediction" not in evaluate_study(tmp_path).markdown
+    for name in ("case_1", "case_2"):
+        for path in (tmp_path / "maps").glob(f"{name}_*"):
+            path.rename(tmp_path / "labels" / path.name)
+    for name in ("case_0.nii.gz.txt", ".case_9_seg.nii.gz", "case_0_t1.nii.gz"):
+        (tmp_path / "labels" / name).touch()
+    line = "2 of 3 labels have no prediction"
+    finished = evaluate_study(tmp_path)
+    assert finished.summary["subjects"] == 1 and line in finished.markdown and line in finished.report.read_text()
+    assert not evaluate_study(tmp_path).fresh
+    write(tmp_path / "labels" / "case_3_seg.nii.gz", arrays["case_0"]["label"])
+    assert "3 of 4 labels have no prediction" in evaluate_study(tmp_path).markdown
+
+
 def test_a_given_sigma_range(tmp_path):
     """--sigma_range is used and kept; a sigma beyond it names the file."""
     make_study(tmp_path)
@@ -184,6 +235,57 @@ def test_a_given_sigma_range(tmp_path):
     with pytest.raises(UserError, match=r"case_0_uncertainty\.nii\.gz.*given range"):
         make_study(tmp_path / "b")
         evaluate_study(tmp_path / "b", "sigma", sigma_range=(0.0, 0.5))
+
+
+def not_counted(*_):
+    raise AssertionError("asked for workers to count with")
+
+
+@pytest.mark.parametrize("sigma_range", [(0.0, float("inf")), (float("-inf"), 1.0)])
+def test_an_infinite_sigma_range(tmp_path, monkeypatch, sigma_range):
+    """A range without an end would make every uncertainty 0; it is refused before anything is counted."""
+    make_study(tmp_path)
+    monkeypatch.setattr(sys.modules[__name__], "serial", not_counted)
+    with pytest.raises(UserError, match=r"--sigma_range: expected two finite numbers, found .*inf"):
+        evaluate_study(tmp_path, "sigma", sigma_range=sigma_range)
+
+
+def test_a_sigma_range_is_for_sigmas(tmp_path):
+    """With maps of another kind only, --sigma_range would be ignored; it is refused."""
+    make_study(tmp_path)
+    with pytest.raises(UserError, match="--sigma_range: expected maps of --kind=sigma, found probability"):
+        evaluate_study(tmp_path, "probability", sigma_range=(0.0, 9.0))
+
+
+@pytest.mark.parametrize("out_dir", ["file", "file/below"])
+def test_a_file_where_the_folder_should_be(tmp_path, out_dir):
+    """An --out_dir that can't become a folder is refused before anything is counted."""
+    make_study(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    maps, truth = sources.folder_maps(tmp_path / "maps", "sigma"), sources.FolderTruth(str(tmp_path / "labels"))
+    with pytest.raises(UserError, match=r"file: expected a folder.*--out_dir"):
+        evaluation.evaluate_folders(evaluation.Request(tmp_path / out_dir), maps, truth, not_counted)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_subject_named_all(tmp_path):
+    """`all` is the data set's name in calibration.csv: a subject of that name would lose its rows, and is refused."""
+    make_study(tmp_path)
+    for folder in ("labels", "masks", "maps"):
+        for path in (tmp_path / folder).glob("case_1*"):
+            path.rename(path.with_name(path.name.replace("case_1", "all")))
+    with pytest.raises(UserError, match="maps: expected subjects' names, found 'all'"):
+        evaluate_study(tmp_path)
+
+
+def test_kind_against_predictions_json(tmp_path):
+    """--kind may repeat what predictions.json says; another one is refused, not dropped."""
+    make_study(tmp_path)
+    index = {"kind": "confidence", "subjects": ["case_0", "case_1", "case_2"]}
+    (tmp_path / "maps" / "predictions.json").write_text(json.dumps(index))
+    assert [maps.kind for maps in sources.folder_maps(tmp_path / "maps", "confidence")] == ["confidence"]
+    with pytest.raises(UserError, match=r"predictions\.json: expected --kind=sigma, found maps of kind confidence"):
+        sources.folder_maps(tmp_path / "maps", "sigma")
 
 
 def test_probability_without_a_segmentation(tmp_path):
@@ -428,6 +530,36 @@ def test_run_is_not_ready(data_dir, tmp_path):
     with pytest.raises(NotReady, match=r"prepare\.py"):
         predict(data_dir, tmp_path, "baseline", "probability")
         evaluate_run(tmp_path / "nowhere", tmp_path, ["baseline"])
+
+
+def test_a_part_of_the_test_set_is_not_ready(data_dir, tmp_path):
+    """Some subjects predicted: exit code 3 with the command that predicts the rest; then stderr has the progress only."""
+    names = list(predict(data_dir, tmp_path, "baseline", "probability"))
+    index = tmp_path / "predictions" / "baseline" / "predictions.json"
+    whole = {"kind": "probability", "subjects": names, "complete": True, "samples": 5, "seed": 7}
+    index.write_text(json.dumps({**whole, "subjects": names[:1], "complete": False}))
+    command = "--dataset=brats", f"--data_dir={data_dir}", f"--run_dir={tmp_path}"
+    done = run(*command)
+    assert done.returncode == 3 and done.stderr.count("\n") == 1, done.stderr
+    assert f"all subjects of the test split, found 1 of {len(names)}; run `python launch/predict.py" in done.stderr
+    flags = f"--method=baseline --dataset=brats --samples=5 --seed=7 --data_dir={data_dir} --run_dir={tmp_path}`"
+    assert flags in done.stderr and not (tmp_path / "evaluation").exists()
+    index.write_text(json.dumps(whole))
+    done = run(*command)
+    assert done.returncode == 0 and done.stderr.startswith("evaluate ") and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_predictions_of_other_records_are_refused(data_dir, tmp_path):
+    """Maps that were predicted from records with another checksum: exit code 2, naming both files."""
+    names = list(predict(data_dir, tmp_path, "baseline", "probability"))
+    index = tmp_path / "predictions" / "baseline" / "predictions.json"
+    about = {"kind": "probability", "subjects": names, "records": artefacts.sha256(data_dir / "dataset.json")}
+    index.write_text(json.dumps(about))
+    assert evaluate_run(data_dir, tmp_path, ["baseline"]).fresh
+    index.write_text(json.dumps({**about, "records": "0" * 64}))
+    with pytest.raises(UserError, match=r"baseline/predictions\.json: expected.*data/dataset\.json.*000…") as caught:
+        evaluate_run(data_dir, tmp_path, ["baseline"])
+    assert caught.value.exit_code == 2
 
 
 def test_examples_by_name(data_dir, tmp_path):

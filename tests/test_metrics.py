@@ -232,19 +232,19 @@ def subjects(draw, kind="probability"):
     return score, bits & 1, bits >> 1 & 1, bits >> 2
 
 
-def plain_uncertainty(score, kind):
+def plain_uncertainty(score, kind, limits):
     if kind == "probability":
         one = score.dtype.type(1)
         h = [sum(float(q * np.log(q)) for q in (one - p, p) if q > 0) for p in score]
         return [-x / math.log(2) for x in h], score
-    low, high = score.min(), score.max()
+    low, high = limits or (score.min(), score.max())
     scaled = (score - low) / (high - low) * score.dtype.type(1 - 2e-5) + score.dtype.type(1e-5)
     return scaled, None
 
 
-def brute_force(score, kind, prediction, target, mask):
-    """(dice, ece, overlap, corrected dice) by loops over voxels, thresholds and bins."""
-    uncertainty, probability = plain_uncertainty(score, kind)
+def brute_force(score, kind, prediction, target, mask, limits=None):
+    """{metric: its value, or values by threshold} by loops over voxels, thresholds and bins; NaN where undefined."""
+    uncertainty, probability = plain_uncertainty(score, kind, limits)
     if probability is None:
         half = [u * u.dtype.type(0.5) for u in uncertainty]
         probability = [u.dtype.type(1) - u if y else u for u, y in zip(half, prediction, strict=True)]
@@ -262,34 +262,49 @@ def brute_force(score, kind, prediction, target, mask):
             gap = sum(float(probability[i]) for i in members) / len(members)
             gap -= sum(int(target[i]) for i in members) / len(members)
             error += abs(gap) * len(members) / len(inside)
+    found = {"dice": overlap(prediction, target, 1.0), "calibration_error": error if inside else float("nan")}
+    found |= {name: [] for name in BY_THRESHOLD}
     errors = [y != t for y, t in zip(prediction, target, strict=True)]
-    overlaps, corrected = [], []
     for threshold in metrics.THRESHOLDS:
         limit = threshold if kind == "probability" else score.dtype.type(threshold)
         uncertain = [u > limit for u in uncertainty]
-        overlaps.append(overlap(errors, uncertain, float("nan")))
+        hits = sum(1 for e, u in zip(errors, uncertain, strict=True) if e and u)
         kept = [y and not u for y, u in zip(prediction, uncertain, strict=True)]
-        corrected.append(overlap(kept, target, 1.0))
-    return overlap(prediction, target, 1.0), error if inside else float("nan"), overlaps, corrected
+        corrected = overlap(kept, target, 1.0)
+        found["error_overlap"].append(overlap(errors, uncertain, float("nan")))
+        found["error_precision"].append(hits / sum(uncertain) if any(uncertain) else float("nan"))
+        found["error_recall"].append(hits / sum(errors) if any(errors) else float("nan"))
+        found["corrected_dice"].append(corrected)
+        found["benefits"].append(corrected > found["dice"])
+        found["benefits_inequality"].append(any(target) and corrected > found["dice"])  # the same, by algebra
+    return found
 
 
+BY_THRESHOLD = (
+    "error_overlap",
+    "error_precision",
+    "error_recall",
+    "corrected_dice",
+    "benefits",
+    "benefits_inequality",
+)
 QUICK = hypothesis.settings(max_examples=1000, deadline=None, derandomize=True, database=None)
 
 
-@pytest.mark.parametrize("kind", ["probability", "confidence"])
+@pytest.mark.parametrize("kind", metrics.KINDS)
 def test_against_brute_force(kind):
-    """Dice, ECE, U-E and corrected Dice equal plain loops on thousands of random and edge-laden subjects."""
+    """All that Table 1 and its curves rest on equals plain loops, on thousands of random and edge-laden subjects."""
+    ranges = st.sampled_from([(0.0, 1.0), (0.0, 1.25), (-0.5, 1.0), (-1e-3, 3.0)]) if kind == "sigma" else st.none()
 
     @QUICK
-    @hypothesis.given(subjects(kind))
-    def check(subject):
+    @hypothesis.given(subjects(kind), ranges)
+    def check(subject, limits):
         score, prediction, target, mask = subject
-        dice, ece, overlap, corrected = brute_force(score, kind, prediction, target, mask)
-        counts = metrics.count(score, kind, prediction, target, mask)
-        assert metrics.dice(counts) == dice
-        np.testing.assert_allclose(metrics.calibration_error(counts), ece, rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(metrics.error_overlap(counts), overlap, rtol=1e-12)
-        np.testing.assert_allclose(metrics.corrected_dice(counts), corrected, rtol=1e-12)
+        counts = metrics.count(score, kind, prediction, target, mask, limits)
+        expected = brute_force(score, kind, prediction, target, mask, limits)
+        found = {name: getattr(metrics, name)(counts) for name in expected}
+        np.testing.assert_allclose(found.pop("calibration_error"), expected.pop("calibration_error"), 1e-9, 1e-12)
+        np.testing.assert_allclose(*(np.hstack(list(of.values())) for of in (found, expected)), 1e-12)
 
     check()
 

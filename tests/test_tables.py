@@ -9,7 +9,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from tfunc import metrics, tables
+from tfunc import figures, metrics, tables
 
 GOLDENS = pathlib.Path(__file__).parent / "goldens" / "table1"
 EXPECTED = json.loads((GOLDENS / "expected.json").read_text())
@@ -160,6 +160,62 @@ def test_forms(by_method):
     assert read[0]["ece_published"] == "7.256" and read[0]["bnf_inequality_published"] == ""
     text, tex = tables.markdown(rows, ["a note"]), tables.latex(rows, "50 %")
     assert "**0.921 (1)**" in text and "paper 0.831 (1)" in text and text.endswith("\na note\n")
-    assert r"\textbf{0.921 (1)}" in tex and r"50 \%" in tex and tex.count(r"\\") == len(rows) + 1
+    assert r"\textbf{0.921 (1)}" in tex and r"50 \%" in tex and tex.count(r"\\") == 3 * len(rows) + 1
     undefined = dataclasses.replace(rows[0].cells["ue"], mean=float("nan"), rank=None)
     assert tables.cell_text(tables.METRICS[1], undefined) == "–"
+
+
+def test_intervals_thresholds_and_published_values_in_every_form(by_method):
+    """Each cell's interval, chosen threshold and published value, and nothing in the place of another."""
+    rows = tables.table1(by_method, published="isic")
+    text, tex = tables.markdown(rows).splitlines()[2:], tables.latex(rows).split("\\hline\n")[2].splitlines()
+    for index, row in enumerate(rows):
+        lines = [line.removesuffix(r" \\").split(" & ") for line in tex[3 * index : 3 * index + 3]]
+        for column, metric in enumerate(tables.METRICS, 1):
+            cell = row.cells[metric.name]
+            interval, at = tables.interval_text(metric, cell), f"at {cell.threshold:.2f}" if cell.threshold else ""
+            value, below, paper = (line[column] for line in lines)
+            assert below == rf"{{\scriptsize {interval}}}" and interval in text[index].split("|")[column + 1]
+            assert value.endswith(rf" {{\scriptsize {at}}}") if at else r"\scriptsize" not in value
+            assert (
+                f" {at} [" in text[index].split("|")[column + 1]
+                if at
+                else " at " not in text[index].split("|")[column + 1]
+            )
+            published = f"{cell.published} ({cell.published_rank})" if cell.published is not None else ""
+            assert paper == (rf"{{\scriptsize {published}}}" if published else "")
+        assert lines[2][0] == r"{\scriptsize paper}"
+    assert r"{\scriptsize paper}" not in tables.latex(tables.table1(by_method))
+
+
+def test_latex_escapes(by_method):
+    """What LaTeX would read as a command stands as text, also at the start of a line, after its line break."""
+    (row,) = tables.table1({"[a_b]*50%&#${}~^\\": by_method["center"]})
+    tex = tables.latex([row], "95 % of U_E")
+    assert r"{[}a\_b]{*}50\%\&\#\$\{\}\textasciitilde{}\textasciicircum{}\textbackslash{} & " in tex
+    assert r"\caption{95 \% of U\_E}" in tex
+    assert tex.count("&") - tex.count(r"\&") == 3 * len(tables.METRICS)
+
+
+def test_miscalibrated_classes_cannot_overlap(by_method):
+    """A deliberate difference: where every data set's gap is negative, the threshold is 0, not below it."""
+    gaps = np.array([-0.2, -0.1, 0.1, 0.0])
+    scores = {}
+    for name, overconfident in (("baseline", 1.0), ("center", 0.9)):  # nothing is there where it says 1 or 0.9
+        of = metrics.count(np.full(4, overconfident), "probability", np.ones(4), np.zeros(4))
+        scores[name] = dataclasses.replace(by_method[name], subjects=tuple("abcd"), gap=gaps, pooled=of)
+        assert metrics.confidence_gap(of) < 0
+    found = tables.miscalibration(scores)
+    assert (found.threshold, found.under, found.over) == (0.0, 0.25, 0.5)
+
+
+def test_precision_and_recall_keep_the_order_of_thresholds():
+    """A deliberate difference: the curve is joined from threshold to threshold, also where precision falls."""
+    score = np.array([0.5, 0.45, 0.2, 0.1])  # the most uncertain voxel is right, the next one wrong
+    counts = metrics.count(score, "probability", np.array([1, 1, 0, 0]), np.array([1, 0, 0, 1]))
+    of = {"baseline": tables.scores({"a": counts})}
+    precision, recall = metrics.error_precision(counts, undefined=1), metrics.error_recall(counts)
+    assert (np.diff(precision) < 0).any() and (np.diff(precision) > 0).any()
+    curve = figures.thresholds_figure(of).axes[2].lines[0]
+    np.testing.assert_array_equal(curve.get_xdata(), precision)
+    np.testing.assert_array_equal(curve.get_ydata(), recall)

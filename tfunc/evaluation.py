@@ -28,6 +28,7 @@ POLICY = {
     "ece": "inside the mask (BraTS: raw t2 above 0); all else over the whole volume",
     "constant": "a constant error probability or sigma range is an error, where the reference scores NaN",
 }
+POOLED = "all"  # calibration.csv's name of the data set, so no subject's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +100,9 @@ def _common_subjects(all_maps):
     if len(set(names)) < len(names):
         raise UserError("methods", expected="one folder each", found=", ".join(names))
     first = all_maps[0]
+    if POOLED in first.subjects:
+        found = f"{POOLED!r}, which stands for the whole set in calibration.csv"
+        raise UserError(first.folder, expected="subjects' names", found=found, do="rename its files")
     for maps in all_maps[1:]:
         if odd := set(first.subjects) ^ set(maps.subjects):
             name = min(odd)
@@ -153,7 +157,7 @@ def calibration_lines(evaluated):
     """Rows of calibration.csv: ten bins for every method and subject, and for the data set as subject `all`."""
     lines = [["method", "subject", "bin", "count", "mean_probability", "positive_fraction"]]
     for method, counts in evaluated.counts.items():
-        for subject, of in {**counts, "all": evaluated.scores[method].pooled}.items():
+        for subject, of in {**counts, POOLED: evaluated.scores[method].pooled}.items():
             curve = metrics.calibration(of)
             for index in range(metrics.BINS):
                 values = curve.count[index], curve.mean_probability[index], curve.positive_fraction[index]
@@ -248,7 +252,7 @@ def write(evaluated, folder, about, truth, chosen=None, published=None, examples
     """
     folder = pathlib.Path(folder)
     rows = tables.table1(evaluated.scores, chosen, published)
-    notes = _notes(rows, about["threshold_split"], published)
+    notes = _notes(rows, about, published)
     markdown = tables.markdown(rows, notes)
     for name, lines in (
         ("subjects.csv", subjects_lines(evaluated)),
@@ -280,14 +284,20 @@ def named_examples(names, subjects):
     return {f"S{index}": name for index, name in enumerate(names, 1)}
 
 
-def _notes(rows, split, published):
+def _notes(rows, about, published):
+    split, unpredicted = about["threshold_split"], about["unpredicted"]
     ranked = sum(row.ranked for row in rows)
     way = "as in the paper" if split == "test" else "so the test set chose nothing"
-    note = (
-        f"Mean over {rows[0].subjects} subjects (rank among {ranked} methods) [95 % bootstrap interval]. "
-        f"Thresholds of U-E and BnF: best per method on the {split} set, {way}."
-    )
-    return [note] + (['Behind "paper": the value published for this data set.'] if published else [])
+    notes = [
+        f"Mean over {rows[0].subjects} subjects (rank among {ranked} methods), 95 % bootstrap interval over subjects. "
+        f"U-E and BnF at the threshold named, best per method on the {split} set, {way}."
+    ]
+    if published:
+        notes.append("Values marked paper are those published for this data set, with their ranks.")
+    if unpredicted:
+        labels = rows[0].subjects + unpredicted
+        notes.append(f"{unpredicted} of {labels} labels have no prediction: their subjects are not in this table.")
+    return notes
 
 
 # ---------------------------------------------------------------------------------------------------------------- runs
@@ -295,13 +305,17 @@ def _notes(rows, split, published):
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What the user asked for; what of it another evaluation in the same folder may not differ in is `settings`."""
+    """What the user asked for; what of it another evaluation in the same folder may not differ in is `settings`.
+
+    given: flags to repeat where an error names the predict command.
+    """
 
     out_dir: pathlib.Path
     dataset: str | None = None
     threshold_split: str = "test"
     figure_subjects: tuple = ()
     sigma_range: tuple | None = None
+    given: str = ""
 
     @property
     def settings(self):
@@ -309,11 +323,11 @@ class Request:
         return json.loads(json.dumps({name: getattr(self, name) for name in names}))
 
 
-def available_methods(run_dir, dataset):
+def available_methods(run_dir, dataset, given=""):
     """Methods of the table that have finished predictions of the test set; `NotReady` where none has."""
     names = [name for name in METHODS if (sources.prediction_folder(run_dir, name) / "predictions.json").exists()]
     if not names:
-        sources.run_maps(run_dir, dataset, next(iter(METHODS)))
+        sources.run_maps(run_dir, dataset, next(iter(METHODS)), given=given)
     return names
 
 
@@ -322,10 +336,13 @@ def evaluate_run(request, run_dir, data_dir, names, make_pool):
 
     make_pool: bytes of all maps -> context manager of an Executor.
     """
-    splits = {"test", request.threshold_split}
-    all_maps = {split: [sources.run_maps(run_dir, request.dataset, name, split) for name in names] for split in splits}
+    splits = sorted({"test", request.threshold_split})
     truth = sources.RecordsTruth(str(data_dir))
-    inputs = _inputs([maps for split in sorted(splits) for maps in all_maps[split]])
+    all_maps = {
+        split: [sources.run_maps(run_dir, request.dataset, name, split, truth, request.given) for name in names]
+        for split in splits
+    }
+    inputs = _inputs([maps for split in splits for maps in all_maps[split]])
     inputs["records"] = artefacts.sha256(truth.manifest.path)
     if there := _finished(request, names, inputs):
         return there
@@ -340,8 +357,10 @@ def evaluate_run(request, run_dir, data_dir, names, make_pool):
 
 def evaluate_folders(request, all_maps, truth, make_pool):
     """Evaluates maps from anywhere against a `FolderTruth` and writes `request.out_dir` -> `Finished`."""
+    _check_range(request.sigma_range, all_maps)
     inputs = _inputs(all_maps)
     inputs["truth"] = truth.state(all_maps[0].subjects)
+    inputs["unpredicted"] = truth.unpredicted(all_maps[0].subjects)
     if there := _finished(request, [maps.method for maps in all_maps], inputs):
         return there
     with make_pool(_size(all_maps)) as pool:
@@ -349,14 +368,27 @@ def evaluate_folders(request, all_maps, truth, make_pool):
     return _finish(request, evaluated, inputs, None, truth)
 
 
+def _check_range(sigma_range, all_maps):
+    if sigma_range is None:
+        return
+    if not np.isfinite(sigma_range).all():
+        found = ",".join(f"{limit:g}" for limit in sigma_range)
+        raise UserError("--sigma_range", expected="two finite numbers", found=found)
+    kinds = {maps.kind for maps in all_maps}
+    if "sigma" not in kinds:
+        raise UserError("--sigma_range", expected="maps of --kind=sigma", found=" and ".join(sorted(kinds)))
+
+
 def _size(all_maps):
     return sum(maps.path(name).stat().st_size for maps in all_maps for name in maps.subjects)
 
 
 def _inputs(all_maps):
-    """{folder and kind: digest of its maps' names, sizes and times}: what an evaluation was computed from."""
+    """{folder and kind: digest of its files, segmentations included}: what an evaluation was computed from."""
     return {
-        f"{pathlib.Path(maps.folder).name} {maps.kind}": sources.state([maps.path(name) for name in maps.subjects])
+        f"{pathlib.Path(maps.folder).absolute()} {maps.kind}": sources.state(
+            [path for name in maps.subjects for path in maps.files(name)]
+        )
         for maps in all_maps
     }
 
@@ -365,9 +397,14 @@ def _finished(request, names, inputs):
     """The evaluation that is there, if it is of the same inputs; raises `UserError` for other settings.
 
     Other inputs (a method more, maps predicted again) make it out of date, and it is computed anew. Fewer methods would
-    throw rows away, and are refused.
+    throw rows away, and are refused, as is a file where the folder should be: all before anything is counted.
     """
     folder = request.out_dir
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise UserError(
+            nearest, expected="a folder to write to, or nothing", found="a file", do="use another --out_dir"
+        )
     if not (folder / "summary.json").exists():
         return None
     there = artefacts.read_json(folder / "summary.json")
@@ -392,6 +429,7 @@ def _finish(request, evaluated, inputs, chosen, truth):
         "dataset": request.dataset,
         "subjects": len(subjects),
         "complete": complete,
+        "unpredicted": inputs.get("unpredicted", 0),
         "threshold_split": request.threshold_split,
         "settings": request.settings,
         "inputs": inputs,

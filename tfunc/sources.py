@@ -19,6 +19,7 @@ from tfunc.methods import METHODS
 
 ENDINGS = (".nii.gz", ".nii")
 ENTRY = {"probability": "probability", "confidence": "uncertainty", "sigma": "uncertainty"}  # kind -> file name part
+SUFFIXES = ("", "_seg", "_label", "_mask")  # of a label or a mask, after the subject's name
 COPY = "copy it again"
 
 
@@ -85,8 +86,17 @@ class FolderTruth:
         paths = [_label_path(self.labels, name, "label") for name in subjects]
         return paths + ([_label_path(self.masks, name, "mask") for name in subjects] if self.masks else [])
 
+    def unpredicted(self, subjects):
+        """How many labels there are of others than `subjects`: files that are named in the way the used ones are."""
+        used = [_stem(path) for path in (_label_path(self.labels, name, "label") for name in subjects)]
+        suffixes = {stem[len(name) :] for stem, name in zip(used, subjects, strict=True)}
+        maps = tuple(f"_{part}" for part in ("prediction", *ENTRY.values()))
+        stems = {_stem(path) for ending in ENDINGS for path in pathlib.Path(self.labels).glob(f"*{ending}")}
+        others = (stem for stem in stems - set(used) if _suffix(stem) in suffixes)
+        return sum(not stem.startswith(".") and not stem.endswith(maps) for stem in others)
+
     def state(self, subjects):
-        """Digest of the files' names, sizes and times."""
+        """Digest of the files' paths, sizes and times."""
         return state(self.paths(subjects))
 
     def read(self, name):
@@ -119,6 +129,11 @@ class Maps:
         """The map that is scored; raises `UserError` where it is missing or there twice."""
         return _one(self.folder, [f"{subject}_{ENTRY[self.kind]}"], f"the map of {subject}")
 
+    def files(self, subject):
+        """Paths of all that is read of a subject: its map, and its segmentation where one is used."""
+        paths = self.path(subject), self._prediction_path(subject)
+        return [path for path in paths if path is not None]
+
     def score(self, subject):
         """The raw map [depth, height, width] in the file's dtype, and its affine."""
         score, affine = nifti.read_map(self.path(subject))
@@ -146,15 +161,45 @@ class Maps:
 # ------------------------------------------------------------------------------------------------------------- finding
 
 
-def run_maps(run_dir, dataset, method, split="test"):
-    """The `Maps` of a run's method; `NotReady` naming the predict command where they are absent or unfinished."""
+def run_maps(run_dir, dataset, method, split="test", truth=None, given=""):
+    """The `Maps` of a run's method; `NotReady` naming the predict command where they are absent or unfinished.
+
+    truth: `RecordsTruth`; the maps must be of its records (`UserError`) and of the whole split (`NotReady`).
+    given: flags that the predict command takes as well, such as ` --run_dir=DIR`.
+    """
     folder = prediction_folder(run_dir, method, split)
+    path = folder / "predictions.json"
     command = f"python launch/predict.py --method={method} --dataset={dataset}" + at(split, " --split={}")
-    index = folder / "predictions.json"
-    if not index.exists():
+    if not path.exists():
         found = "an unfinished folder" if folder.is_dir() else "no such folder"
-        raise NotReady(index, expected=f"the predictions of {method}", found=found, do=f"run `{command}`")
-    return _indexed(folder, method)
+        raise NotReady(path, expected=f"the predictions of {method}", found=found, do=f"run `{command}{given}`")
+    maps = _indexed(folder, method)
+    if truth is not None:
+        index = artefacts.read_json(path)
+        _require_same_records(path, index, truth)
+        whole = {entry.name for entry in truth.manifest.split(split)}
+        if missing := whole - set(maps.subjects):
+            found = f"{len(whole) - len(missing)} of {len(whole)}"
+            do = f"run `{command}{_sampling(index)}{given}`, or leave {method} out with --methods"
+            raise NotReady(path, expected=f"all subjects of the {split} split", found=found, do=do)
+    return maps
+
+
+def _require_same_records(path, index, truth):
+    there, here = index.get("records"), artefacts.sha256(truth.manifest.path)
+    if there not in (None, here):  # no entry: maps that something else put there
+        raise UserError(
+            path,
+            expected=f"predictions from {truth.manifest.path} (sha256 {here[:12]}…)",
+            found=f"those from other records ({there[:12]}…)",
+            do="give their --data_dir, or predict these into another --run_dir",
+        )
+
+
+def _sampling(index):
+    """The flags that a folder of predictions was begun with, and must be finished with."""
+    flags = {name: index.get(name) for name in ("samples", "seed", "precision")}
+    return "".join(f" --{name}={value}" for name, value in flags.items() if value not in (None, "float32"))
 
 
 def prediction_folder(run_dir, method, split="test"):
@@ -170,9 +215,9 @@ def at(split, form):
 def folder_maps(folder, kind=None):
     """A list of `Maps`: of the folder itself, or of each folder in it. Raises `UserError` where there are none.
 
-    The kind is what predictions.json says where there is one, else `kind`, else the method's own where the folder is
-    named as a method of the table. A folder that has no map of the asked kind but is named as a method of another is
-    read as that method's.
+    The kind is what predictions.json says where there is one (`kind` may not be another), else `kind`, else the
+    method's own where the folder is named as a method of the table. A folder that has no map of the asked kind but is
+    named as a method of another is read as that method's.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
@@ -188,7 +233,11 @@ def folder_maps(folder, kind=None):
 
 def _folder_maps(folder, kind):
     if (folder / "predictions.json").exists():
-        return _indexed(folder, folder.resolve().name)
+        maps = _indexed(folder, folder.resolve().name)
+        if kind not in (None, maps.kind):
+            where, found = folder / "predictions.json", f"maps of kind {maps.kind}"
+            raise UserError(where, expected=f"--kind={kind}", found=found, do="leave --kind out, or mend the file")
+        return maps
     name = folder.resolve().name
     usual = METHODS[name].kind if name in METHODS else None
     if kind and usual and not _subjects(folder, ENTRY[kind]) and _subjects(folder, ENTRY[usual]):
@@ -227,8 +276,17 @@ def _subjects(folder, *entries):
 
 
 def _label_path(folder, subject, what):
-    names = [subject, *(f"{subject}_{part}" for part in ("seg", "label", "mask"))]
-    return _one(folder, names, f"one {what} of {subject}")
+    return _one(folder, [subject + suffix for suffix in SUFFIXES], f"one {what} of {subject}")
+
+
+def _stem(path):
+    """A file's name without its ending."""
+    return next(path.name[: -len(ending)] for ending in ENDINGS if path.name.endswith(ending))
+
+
+def _suffix(stem):
+    """What a label's or mask's name has after the subject's."""
+    return next((suffix for suffix in SUFFIXES if suffix and stem.endswith(suffix)), "")
 
 
 def _one(folder, names, what):
@@ -245,11 +303,11 @@ def _one(folder, names, what):
 
 
 def state(paths):
-    """Digest of files' names, sizes and modification times: another one means another content."""
+    """Digest of files' full paths, sizes and modification times: another one means another content."""
     digest = hashlib.sha256()
     for path in paths:
         found = path.stat()
-        digest.update(f"{path.name} {found.st_size} {found.st_mtime_ns}\n".encode())
+        digest.update(f"{path.absolute()} {found.st_size} {found.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

@@ -262,6 +262,11 @@ def interval_text(metric, cell):
     return f"[{cell.low * metric.scale:.{metric.digits}f}, {cell.high * metric.scale:.{metric.digits}f}]"
 
 
+def threshold_text(cell):
+    """` at 0.40` for a metric that has a threshold, else nothing."""
+    return "" if cell.threshold is None or np.isnan(cell.mean) else f" at {cell.threshold:.2f}"
+
+
 def _published_text(cell):
     return "" if cell.published is None else f"{cell.published} ({cell.published_rank})"
 
@@ -296,8 +301,8 @@ def arrow(metric):
     return "↓" if metric.lower_is_better else "↑"
 
 
-def markdown(rows, notes=(), intervals=True):
-    """Table 1 as Markdown: best in bold, 95 % intervals and the paper's values in the cells, notes below."""
+def markdown(rows, notes=()):
+    """Table 1 as Markdown: best in bold; interval, threshold and the paper's value in the cells; notes below."""
     lines = ["| method | " + " | ".join(f"{m.title} {arrow(m)}" for m in METRICS) + " |"]
     lines.append("| --- |" + " ---: |" * len(METRICS))
     for index, row in enumerate(rows):
@@ -307,31 +312,55 @@ def markdown(rows, notes=(), intervals=True):
         for m in METRICS:
             cell, text = row.cells[m.name], cell_text(m, row.cells[m.name])
             text = f"**{text}**" if cell.rank == 1 else text
-            text += f" {interval_text(m, cell)}" if intervals else ""
+            text += f"{threshold_text(cell)} {interval_text(m, cell)}"
             text += f"; paper {_published_text(cell)}" if cell.published is not None else ""
             cells.append(text.strip())
         lines.append(f"| {row.title} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n" + "".join(f"\n{note}\n" for note in notes)
 
 
+_TEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "%_&#${}"},
+        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"},
+        **{"[": "{[}", "*": "{*}"},  # the end of the line before would take them for its own
+    }
+)
+
+
 def latex(rows, caption=""):
-    """Table 1 as a LaTeX table environment without packages: best in bold, a line above the unranked methods."""
+    """Table 1 as a LaTeX table environment without packages: best in bold, a line above the unranked methods.
+
+    A method has two lines, values with thresholds and intervals, and a third of the paper's values where there are any.
+    """
     arrows = {True: r"$\downarrow$", False: r"$\uparrow$"}
-    escape = str.maketrans({"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#"})
-    head = " & ".join(["", *(f"{m.title.translate(escape)} {arrows[m.lower_is_better]}" for m in METRICS)])
+    head = " & ".join(["", *(f"{m.title.translate(_TEX)} {arrows[m.lower_is_better]}" for m in METRICS)])
     body = []
     for index, row in enumerate(rows):
         if index and rows[index - 1].ranked and not row.ranked:
             body.append(r"\hline")
-        cells = []
-        for m in METRICS:
-            cell, text = row.cells[m.name], cell_text(m, row.cells[m.name]).replace("–", "--")
-            text = rf"\textbf{{{text}}}" if cell.rank == 1 else text
-            cells.append(text + (f" [{_published_text(cell)}]" if cell.published is not None else ""))
-        body.append(" & ".join([row.title.translate(escape), *cells]) + r" \\")
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{caption.translate(escape)}}}"]
-    lines += [rf"\begin{{tabular}}{{l{'r' * len(METRICS)}}}", r"\hline", head + r" \\", r"\hline"]
+        body += [" & ".join(line) + r" \\" for line in _latex_lines(row)]
+    lines = [r"\begin{table}", r"\centering", r"\small", r"\setlength{\tabcolsep}{4pt}"]
+    lines += [rf"\caption{{{caption.translate(_TEX)}}}", rf"\begin{{tabular}}{{l{'r' * len(METRICS)}}}"]
+    lines += [r"\hline", head + r" \\", r"\hline"]
     return "\n".join([*lines, *body, r"\hline", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def _latex_lines(row):
+    """The two or three lines of a method, as lists of cells."""
+    values, intervals, published = [row.title.translate(_TEX)], [""], [r"{\scriptsize paper}"]
+    for m in METRICS:
+        cell = row.cells[m.name]
+        text = cell_text(m, cell).translate(_TEX)
+        text = rf"\textbf{{{text}}}" if cell.rank == 1 else text
+        values.append(f"{text} {_small(threshold_text(cell))}".rstrip())
+        intervals.append(_small(interval_text(m, cell)))
+        published.append(_small(_published_text(cell)))
+    return [values, intervals] + ([published] if any(published[1:]) else [])
+
+
+def _small(text):
+    return rf"{{\scriptsize {text.strip()}}}" if text else ""
 
 
 # ------------------------------------------------------------------------------------------------ supplementary numbers
