@@ -7,6 +7,8 @@
 PYTHON ?= python3
 # more for pytest, as in make test PYTEST="-k brats"
 PYTEST ?=
+# each worker has the session's fixtures for itself, so more of them than two gain little
+PARALLEL ?= --numprocesses=2 --dist=worksteal
 
 CURRENT := .venv/bin/python
 ADDONS := .venv-addons/bin/python
@@ -28,10 +30,10 @@ demo: .venv/installed
 # --------------------------------------------------------------------------------------------------------------- tests
 
 test: .venv/installed
-	@TF_CPP_MIN_LOG_LEVEL=2 $(CURRENT) -m pytest $(PYTEST)
+	@TF_CPP_MIN_LOG_LEVEL=2 $(CURRENT) -m pytest $(PARALLEL) $(PYTEST)
 
 test-addons: .venv-addons/installed
-	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PYTEST)
+	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) $(PYTEST)
 
 lint: .venv/installed
 	@$(CURRENT) -m ruff check

@@ -43,8 +43,12 @@ def _stop(message, code):
 def _as_typed(message):
     """The library names the command to run first; the folders that the user gave belong to it too."""
     given = [name for name in ("data_dir", "run_dir") if name in flags.FLAGS and flags.FLAGS[name].present]
-    folders = "".join(f" --{name}={shlex.quote(flags.FLAGS[name].value)}" for name in given)
-    return re.sub(r"`(python launch/(?:train|predict|evaluate|study)\.py [^`]*)`", rf"`\1{folders}`", message)
+    folders = {name: f" --{name}={shlex.quote(flags.FLAGS[name].value)}" for name in given}
+
+    def complete(found):
+        return f"`{found[1]}{''.join(flag for name, flag in folders.items() if f' --{name}=' not in found[1])}`"
+
+    return re.sub(r"`(python launch/(?:train|predict|evaluate|study)\.py [^`]*)`", complete, message)
 
 
 def run(main):

@@ -86,9 +86,12 @@ def test_photographs_are_scored_smoothed(trainer, isic_data, shaken):
 
 
 def scripted(one, scores, monkeypatch):
-    """Runs a training whose validation gives these scores; returns finished.json and the epochs that were kept."""
-    remaining, kept = iter(scores), []
-    monkeypatch.setattr(one, "score", lambda: (next(remaining), 0.5))
+    """Runs a training whose validation gives these scores; returns finished.json and the epochs that were kept.
+
+    A score is a Dice, or a pair of Dice and loss.
+    """
+    remaining, kept = iter([pair if isinstance(pair, tuple) else (pair, 0.5) for pair in scores]), []
+    monkeypatch.setattr(one, "score", lambda: next(remaining))
     save = one.model.save_weights
     monkeypatch.setattr(one.model, "save_weights", lambda path: (kept.append(one.counters.epoch), save(path)))
     monkeypatch.setattr(one, "step_fn", lambda batch, step: 0.25)
@@ -99,6 +102,14 @@ def test_best_is_strictly_greater(trainer, isic_data, monkeypatch):
     """An equal score does not replace the best weights; the first of equals is kept, however low."""
     done, kept = scripted(trainer("baseline", isic_data, epochs=5), [0.0, 0.3, 0.3, 0.1, 0.3], monkeypatch)
     assert kept == [1, 2] and done["best_epoch"] == 2 and done["valid_dice"] == 0.3 and done["epochs"] == 5
+
+
+@pytest.mark.parametrize("quirks, expected", [(False, [1, 3, 5]), (True, [1, 5])])
+def test_while_nothing_is_found_the_loss_decides(trainer, isic_data, monkeypatch, quirks, expected):
+    """At a Dice of 0 the lowest loss is kept, else the auxiliary networks would stay at their first epoch."""
+    one = trainer("baseline", isic_data, epochs=6, reference_quirks=quirks)
+    scores = [(0.0, 0.5), (0.0, 0.6), (0.0, 0.4), (0.0, 0.45), (0.1, 0.9), (0.1, 0.2)]
+    assert scripted(one, scores, monkeypatch)[1] == expected
 
 
 def test_keeping_the_last(trainer, isic_data, monkeypatch):
@@ -272,7 +283,7 @@ def test_tensorboard_shows_the_training(brats_run):
     width, height, *encoded = tf.make_ndarray(pictures[-1].tensor_proto)
     assert len(pictures) == 2 and (int(width), int(height)) == (4 * 32, 32)
     panels = np.split(tf.io.decode_png(encoded[0]).numpy()[..., 0], 4, axis=1)
-    assert set(np.unique(panels[1])) == set(np.unique(panels[2])) == {0, 255} and len(np.unique(panels[3])) > 10
+    assert set(np.unique(panels[1])) == {0, 255} >= set(np.unique(panels[2])) and len(np.unique(panels[3])) > 10
     (tag,) = [tag for tag in events.PluginTagToContent("hparams") if "session_start" in tag]
     data = events.SummaryMetadata(tag).plugin_data.content
     settings = plugin_data_pb2.HParamsPluginData.FromString(data).session_start_info.hparams

@@ -33,6 +33,7 @@ class Counters:
     step_in_epoch: int = 0
     loss_sum: float = 0.0
     best: float = -1.0
+    best_loss: float = 0.0
     best_epoch: int = 0
     kept_epoch: int = 0
     waited: int = 0
@@ -165,10 +166,10 @@ class Trainer:
         entry = {"epoch": c.epoch, "step": c.step, "loss": c.loss_sum / max(1, c.step_in_epoch)}
         c.step_in_epoch, c.loss_sum = 0, 0.0
         c.history.append({**entry, "valid_loss": loss, "valid_dice": score})
-        better = score > c.best
+        better = self._better(score, loss)
         c.waited = 0 if better else c.waited + 1
         if better:
-            c.best, c.best_epoch = score, c.epoch
+            c.best, c.best_loss, c.best_epoch = score, loss, c.epoch
         if better if self.config.keeps == "best" else self._over(self._total_steps(self._steps())):
             c.kept_epoch = c.epoch
             save_weights(self.model, self._candidate())
@@ -178,6 +179,16 @@ class Trainer:
             f"{self.network.name} epoch {c.epoch}/{self.config.epochs} loss {c.history[-1]['loss']:.4f} "
             f"valid Dice {score:.4f}{' *' if better else f' (best {c.best:.4f} at {c.best_epoch})'}"
         )
+
+    def _better(self, score, loss):
+        """Whether an epoch is the best so far: by a strictly greater Dice, as in the reference.
+
+        An error mask is rarely likelier than not, so an auxiliary network's Dice can stay 0; the reference then keeps its
+        first epoch, and we the one of the lowest validation loss.
+        """
+        c = self.counters
+        nothing_found = score == c.best == 0 and not self.config.reference_quirks
+        return score > c.best or (nothing_found and loss < c.best_loss)
 
     def score(self):
         """(mean Dice over the validation subjects, mean loss), from counts streamed slice by slice."""
