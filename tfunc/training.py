@@ -22,6 +22,7 @@ from tfunc.objectives import OBJECTIVES
 ADAM_EPSILON = 1e-8  # torch's; Keras adds it before the bias correction, which matters only to gradients near 1e-8
 AVERAGE_DECAY = 0.99  # of `--average_weights`: the last hundred steps or so; Keras' and TensorFlow Addons' own default
 SAVE_SECONDS = 300
+FOUND = 1e-3  # a Dice below it is as good as none
 
 
 @dataclasses.dataclass
@@ -183,12 +184,13 @@ class Trainer:
     def _better(self, score, loss):
         """Whether an epoch is the best so far: by a strictly greater Dice, as in the reference.
 
-        An error mask is rarely likelier than not, so an auxiliary network's Dice can stay 0; the reference then keeps its
-        first epoch, and we the one of the lowest validation loss.
+        An error is rarely likelier than not, so an auxiliary network's Dice can stay at 0 or at a few voxels of chance; the
+        reference then keeps its first epoch, and we the one of the lowest validation loss.
         """
         c = self.counters
-        nothing_found = score == c.best == 0 and not self.config.reference_quirks
-        return score > c.best or (nothing_found and loss < c.best_loss)
+        if not self.config.reference_quirks and c.best >= 0 and max(score, c.best) < FOUND:
+            return loss < c.best_loss
+        return score > c.best
 
     def score(self):
         """(mean Dice over the validation subjects, mean loss), from counts streamed slice by slice."""
