@@ -84,7 +84,7 @@ class TestTimeAugmentation:
 
     Wang et al. (2019). The first view is the image itself, so one sample is the baseline. What a view pushed out of the
     frame it has no say about: a voxel's mean is over the views that saw it. Outside its frame a view shows the image
-    mirrored, which no network takes for an edge.
+    mirrored rather than a border that the network never saw.
     """
 
     __test__ = False  # pytest would take it for one of its own
