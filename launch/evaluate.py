@@ -87,7 +87,7 @@ def _run():
     data_dir = pathlib.Path(FLAGS.data_dir or f"data/{FLAGS.dataset}")
     names = FLAGS.methods
     if names == ["all"]:
-        names = evaluation.available_methods(run_dir, FLAGS.dataset, settings.given())
+        names = evaluation.available_methods(run_dir, FLAGS.dataset)
     else:
         names = [method.name for method in parse(names)]
     return evaluation.evaluate_run(_request(run_dir / "evaluation"), run_dir, data_dir, names, _pool)
@@ -115,7 +115,6 @@ def _request(out_dir):
         threshold_split=FLAGS.threshold_split,
         figure_subjects=tuple(FLAGS.figure_subjects),
         sigma_range=settings.sigma_range(FLAGS.sigma_range),
-        given=settings.given(),
     )
 
 

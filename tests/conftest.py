@@ -1,8 +1,11 @@
 """What the tests share: tiny phantoms, their records, tiny trained runs, and launchers that start quickly."""
 
 import dataclasses
+import fcntl
 import json
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -44,38 +47,60 @@ def pytest_collection_finish(session):
 
 
 @pytest.fixture(scope="session")
-def brats_raw(tmp_path_factory):
+def made_once(tmp_path_factory):
+    """made_once(name, make): a folder that `make(folder)` fills, once for all workers of pytest-xdist. Only to be read."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def folder_of(name, make):
+        folder, made = base / name, base / f"{name}.made"
+        with open(base / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                folder.mkdir()
+                make(folder)
+                made.touch()
+        return folder
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def brats_raw(made_once):
     """Seven phantom BraTS subjects, 16x32x32, in the layout of 2018."""
     from data_prep import phantom
 
-    folder = tmp_path_factory.mktemp("brats") / "raw"
-    phantom.write("brats", folder, subjects=7, shape=BRATS_SHAPE, seed=3)
-    return folder
+    def make(folder):
+        phantom.write("brats", folder / "raw", subjects=7, shape=BRATS_SHAPE, seed=3)
+
+    return made_once("brats_raw", make) / "raw"
 
 
 @pytest.fixture(scope="session")
-def brats_data(brats_raw):
+def brats_data(brats_raw, made_once):
     """Their records: three subjects in train, two in valid, two in test, in three shards."""
     from data_prep import convert, phantom
 
-    names = [phantom.subject_id("brats", index) for index in range(7)]
-    split = brats_raw.parent / "split.json"
-    split.write_text(json.dumps({"train": names[:3], "valid": names[3:5], "test": names[5:]}))
-    folder = brats_raw.parent / "data"
-    convert.convert("brats", brats_raw, folder, split_files=[str(split)], say=lambda line: None)
-    return folder
+    def make(folder):
+        names = [phantom.subject_id("brats", index) for index in range(7)]
+        split = folder / "split.json"
+        split.write_text(json.dumps({"train": names[:3], "valid": names[3:5], "test": names[5:]}))
+        convert.convert("brats", brats_raw, folder / "data", split_files=[str(split)], say=lambda line: None)
+
+    return made_once("brats", make) / "data"
 
 
 @pytest.fixture(scope="session")
-def isic_data(tmp_path_factory):
-    """Records of ten phantom photographs, 32x48: seven in train, one in valid, two in test."""
+def isic_data(made_once):
+    """Records of ten phantom photographs, 32x48: seven in train, one in valid, two in test; `raw` lies beside them."""
     from data_prep import convert, phantom
 
-    folder = tmp_path_factory.mktemp("isic")
-    phantom.write("isic", folder / "raw", subjects=10, shape=ISIC_SHAPE, seed=3)
-    options = {"image_size": ISIC_SHAPE, "intensity": "unit"}
-    convert.convert("isic", folder / "raw", folder / "data", options, say=lambda line: None)
-    return folder / "data"
+    def make(folder):
+        phantom.write("isic", folder / "raw", subjects=10, shape=ISIC_SHAPE, seed=3)
+        options = {"image_size": ISIC_SHAPE, "intensity": "unit"}
+        convert.convert("isic", folder / "raw", folder / "data", options, say=lambda line: None)
+
+    return made_once("isic", make) / "data"
 
 
 @pytest.fixture(scope="session")
@@ -118,20 +143,24 @@ def trainer(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def brats_run(brats_data, train, tmp_path_factory):
+def brats_run(brats_data, train, made_once, tmp_path_factory):
     """A run on the BraTS phantom with a trained baseline and aleatoric network."""
-    folder = tmp_path_factory.mktemp("brats_run")
-    for network in ("baseline", "aleatoric"):
-        train(network, "brats", brats_data, folder)
-    return folder
+
+    def make(folder):
+        for network in ("baseline", "aleatoric"):
+            train(network, "brats", brats_data, folder)
+
+    return shutil.copytree(made_once("brats_trained", make), tmp_path_factory.mktemp("brats_run") / "run")
 
 
 @pytest.fixture(scope="session")
-def isic_run(isic_data, train, tmp_path_factory):
+def isic_run(isic_data, train, made_once, tmp_path_factory):
     """A run on the ISIC phantom with a trained baseline."""
-    folder = tmp_path_factory.mktemp("isic_run")
-    train("baseline", "isic", isic_data, folder)
-    return folder
+
+    def make(folder):
+        train("baseline", "isic", isic_data, folder)
+
+    return shutil.copytree(made_once("isic_trained", make), tmp_path_factory.mktemp("isic_run") / "run")
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 That a training killed anywhere ends with the same averages is shown in test_training.py.
 """
 
-import os
-import signal
 import types
 
 import keras
@@ -14,7 +12,7 @@ import tensorflow as tf
 from conftest import make_trainer
 
 from data_prep import artefacts
-from data_prep.errors import Stopped, UserError
+from data_prep.errors import UserError
 from tfunc import devices, runs, stack, study, training
 
 DECAY = training.AVERAGE_DECAY
@@ -172,36 +170,6 @@ def test_one_adam(small):
         for optimizer, layer in zip(optimizers, layers, strict=True):
             optimizer.apply_gradients([(tf.constant(gradient, tf.float32), layer.trainable_variables[0])])
             close(layer.get_weights(), [weights], 1e-6)
-
-
-def test_resume_is_exact(whole, small):
-    """Stopped amid the second epoch, new objects end with the same weights, moments, averages and log, to the bit."""
-    expected, _ = whole
-    one = small()
-    stop_after(one, 6)
-    with pytest.raises(Stopped):
-        one.run()
-    one = small(folder=one.folder)
-    one.run()
-    equal(arrays(one._variables()), arrays(expected._variables()))
-    assert (one.folder / "log.csv").read_text() == (expected.folder / "log.csv").read_text()
-    equal(arrays(make_copy(one).weights), arrays(make_copy(expected).weights))
-    # the state has the network, both moments of Adam and the averages
-    count = len(one.model.trainable_variables)
-    assert len(one._variables()) > len(one.model.variables) + 3 * count
-
-
-def stop_after(one, count):
-    """Lets SIGTERM arrive while the `count`-th step from now runs."""
-    step, done = one.step_fn, []
-
-    def counted(batch, number):
-        done.append(number)
-        if len(done) == count:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return step(batch, number)
-
-    one.step_fn = counted
 
 
 def test_replicas_average_alike(small):

@@ -532,18 +532,18 @@ def test_run_is_not_ready(data_dir, tmp_path):
         evaluate_run(tmp_path / "nowhere", tmp_path, ["baseline"])
 
 
-def test_a_part_of_the_test_set_is_not_ready(data_dir, tmp_path):
+def test_a_part_of_the_test_set_is_not_ready(data_dir, launch, tmp_path):
     """Some subjects predicted: exit code 3 with the command that predicts the rest; then stderr has the progress only."""
     names = list(predict(data_dir, tmp_path, "baseline", "probability"))
     index = tmp_path / "predictions" / "baseline" / "predictions.json"
     whole = {"kind": "probability", "subjects": names, "complete": True, "samples": 5, "seed": 7}
     index.write_text(json.dumps({**whole, "subjects": names[:1], "complete": False}))
     command = "--dataset=brats", f"--data_dir={data_dir}", f"--run_dir={tmp_path}"
-    done = run(*command)
-    assert done.returncode == 3 and done.stderr.count("\n") == 1, done.stderr
-    assert f"all subjects of the test split, found 1 of {len(names)}; run `python launch/predict.py" in done.stderr
+    done = launch("evaluate", *command)
+    assert done.code == 3 and done.err.count("\n") == 1, done.err
+    assert f"all subjects of the test split, found 1 of {len(names)}; run `python launch/predict.py" in done.err
     flags = f"--method=baseline --dataset=brats --samples=5 --seed=7 --data_dir={data_dir} --run_dir={tmp_path}`"
-    assert flags in done.stderr and not (tmp_path / "evaluation").exists()
+    assert flags in done.err and not (tmp_path / "evaluation").exists()
     index.write_text(json.dumps(whole))
     done = run(*command)
     assert done.returncode == 0 and done.stderr.startswith("evaluate ") and done.stderr.count("\n") == 1, done.stderr

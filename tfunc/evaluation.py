@@ -305,17 +305,13 @@ def _notes(rows, about, published):
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What the user asked for; what of it another evaluation in the same folder may not differ in is `settings`.
-
-    given: flags to repeat where an error names the predict command.
-    """
+    """What the user asked for; what of it another evaluation in the same folder may not differ in is `settings`."""
 
     out_dir: pathlib.Path
     dataset: str | None = None
     threshold_split: str = "test"
     figure_subjects: tuple = ()
     sigma_range: tuple | None = None
-    given: str = ""
 
     @property
     def settings(self):
@@ -323,11 +319,11 @@ class Request:
         return json.loads(json.dumps({name: getattr(self, name) for name in names}))
 
 
-def available_methods(run_dir, dataset, given=""):
+def available_methods(run_dir, dataset):
     """Methods of the table that have finished predictions of the test set; `NotReady` where none has."""
     names = [name for name in METHODS if (sources.prediction_folder(run_dir, name) / "predictions.json").exists()]
     if not names:
-        sources.run_maps(run_dir, dataset, next(iter(METHODS)), given=given)
+        sources.run_maps(run_dir, dataset, next(iter(METHODS)))
     return names
 
 
@@ -339,8 +335,7 @@ def evaluate_run(request, run_dir, data_dir, names, make_pool):
     splits = sorted({"test", request.threshold_split})
     truth = sources.RecordsTruth(str(data_dir))
     all_maps = {
-        split: [sources.run_maps(run_dir, request.dataset, name, split, truth, request.given) for name in names]
-        for split in splits
+        split: [sources.run_maps(run_dir, request.dataset, name, split, truth) for name in names] for split in splits
     }
     inputs = _inputs([maps for split in splits for maps in all_maps[split]])
     inputs["records"] = artefacts.sha256(truth.manifest.path)

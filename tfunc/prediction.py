@@ -44,8 +44,9 @@ class Predictor:
         with self.strategy.scope():
             self.predictive = make_predictive()
         signature = [tf.TensorSpec([None, None, None, channels], tf.float32), tf.TensorSpec([None, 2], tf.int64)]
-        self.maps = tf.function(self.predictive, input_signature=signature, jit_compile=False)
-        self.spread = tf.function(lambda *batch: self.strategy.run(self.predictive, batch), jit_compile=False)
+        plain = {"jit_compile": False, "autograph": False}  # which would take most of the tracing's time
+        self.maps = tf.function(self.predictive, input_signature=signature, **plain)
+        self.spread = tf.function(lambda *batch: self.strategy.run(self.predictive, batch), **plain)
 
     def run(self, images, seeds):
         """Maps of a batch as NumPy arrays; the rows are spread over the replicas."""

@@ -161,18 +161,17 @@ class Maps:
 # ------------------------------------------------------------------------------------------------------------- finding
 
 
-def run_maps(run_dir, dataset, method, split="test", truth=None, given=""):
+def run_maps(run_dir, dataset, method, split="test", truth=None):
     """The `Maps` of a run's method; `NotReady` naming the predict command where they are absent or unfinished.
 
     truth: `RecordsTruth`; the maps must be of its records (`UserError`) and of the whole split (`NotReady`).
-    given: flags that the predict command takes as well, such as ` --run_dir=DIR`.
     """
     folder = prediction_folder(run_dir, method, split)
     path = folder / "predictions.json"
     command = f"python launch/predict.py --method={method} --dataset={dataset}" + at(split, " --split={}")
     if not path.exists():
         found = "an unfinished folder" if folder.is_dir() else "no such folder"
-        raise NotReady(path, expected=f"the predictions of {method}", found=found, do=f"run `{command}{given}`")
+        raise NotReady(path, expected=f"the predictions of {method}", found=found, do=f"run `{command}`")
     maps = _indexed(folder, method)
     if truth is not None:
         index = artefacts.read_json(path)
@@ -180,7 +179,7 @@ def run_maps(run_dir, dataset, method, split="test", truth=None, given=""):
         whole = {entry.name for entry in truth.manifest.split(split)}
         if missing := whole - set(maps.subjects):
             found = f"{len(whole) - len(missing)} of {len(whole)}"
-            do = f"run `{command}{_sampling(index)}{given}`, or leave {method} out with --methods"
+            do = f"run `{command}{_sampling(index)}`, or leave {method} out with --methods"
             raise NotReady(path, expected=f"all subjects of the {split} split", found=found, do=do)
     return maps
 

@@ -6,6 +6,7 @@ a training is its variables and its counters, and a resumed training equals an u
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import os
 import signal
@@ -78,10 +79,15 @@ class Trainer:
 
     # The graphs
 
-    @tf.function(jit_compile=False, reduce_retracing=True)
-    def step_fn(self, batch, step):
-        """One optimizer step on a global batch; returns the loss, a mean over its real slices."""
+    # Each is traced once, for batches of any length, and without autograph, of whose work nothing is needed.
 
+    @functools.cached_property
+    def step_fn(self):
+        """One optimizer step: (global batch, step int64) -> the loss, a mean over the batch's real slices."""
+        spec = self._training_data().element_spec
+        return _graph(self._step, spec, tf.TensorSpec([], tf.int64))
+
+    def _step(self, batch, step):
         def replica(batch):
             loss, gradients = self.gradients(batch, step)
             self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
@@ -106,10 +112,12 @@ class Trainer:
         uniform = sampling.training_uniform(self.config.seed, step, batch["row"], size, rates)
         return sampling.keeps(uniform, rates)
 
-    @tf.function(jit_compile=False, reduce_retracing=True)
-    def count_fn(self, batch):
-        """Validation counts of each slice: (subject, intersection, predicted, target, loss, real) on each replica."""
+    @functools.cached_property
+    def count_fn(self):
+        """Validation counts: global batch -> (subject, intersection, predicted, target, loss, real) on each replica."""
+        return _graph(self._count, self._validation_data.element_spec)
 
+    def _count(self, batch):
         def replica(batch):
             rows, predicted, target = self.objective.rows(batch, False, None, tf.constant([0, 0]))
             counts = [tf.math.count_nonzero(m, axis=[1, 2]) for m in (predicted & target, predicted, target)]
@@ -136,13 +144,8 @@ class Trainer:
 
     def _epoch(self, steps, total, bar):
         c = self.counters
-        data = self._distribute(
-            lambda _: self.train.training(
-                self.config.batch_size, self.config.seed, c.epoch, c.step_in_epoch, self.replicas, self.config.augment
-            )
-        )
         saved = time.monotonic()
-        for batch in self._guard(data, self.train):
+        for batch in self._guard(self._training_data(), self.train):
             if c.step >= total:
                 break
             loss = float(self.step_fn(batch, tf.constant(c.step, tf.int64)))
@@ -196,8 +199,7 @@ class Trainer:
         """(mean Dice over the validation subjects, mean loss), from counts streamed slice by slice."""
         counts = np.zeros((len(self.valid.names), 3), np.int64)
         loss_sum, slices = 0.0, 0
-        data = self._distribute(lambda _: self.valid.in_order(self.config.batch_size, self.replicas))
-        for batch in self._guard(data, self.valid):
+        for batch in self._guard(self._validation_data, self.valid):
             for subject, *columns, rows, real in self._each_replica(self.count_fn(batch)):
                 np.add.at(counts, subject[real], np.stack(columns, axis=1)[real])
                 loss_sum, slices = loss_sum + float(rows[real].sum()), slices + int(real.sum())
@@ -313,6 +315,19 @@ class Trainer:
             return False
         return c.step >= total or (patience is not None and c.waited >= patience)
 
+    def _training_data(self):
+        """The rest of the epoch that is due."""
+        c, config = self.counters, self.config
+        return self._distribute(
+            lambda _: self.train.training(
+                config.batch_size, config.seed, c.epoch, c.step_in_epoch, self.replicas, config.augment
+            )
+        )
+
+    @functools.cached_property
+    def _validation_data(self):
+        return self._distribute(lambda _: self.valid.in_order(self.config.batch_size, self.replicas))
+
     def _distribute(self, make):
         if self.replicas == 1:
             return make(None)
@@ -332,6 +347,10 @@ class Trainer:
 
     def _sigterm(self):
         return _OnSigterm(self)
+
+
+def _graph(function, *signature):
+    return tf.function(function, input_signature=signature, autograph=False, jit_compile=False)
 
 
 class _OnSigterm:
