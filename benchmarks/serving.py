@@ -1,13 +1,15 @@
-"""The served model: folded inference beside the training graph's, and the memory of one whole patient.
+"""The served model: folded inference beside the training graph's, and the memory of one whole patient or photograph.
 
     python benchmarks/serving.py speed [--size=192,256] [--batch=4] [--start_filters=32]
     python benchmarks/serving.py memory [--method=baseline_mc] [--samples=20] [--shape=155,240,240] [--start_filters=32]
+    python benchmarks/serving.py photograph [--method=baseline_mc] [--samples=20] [--pixels=8940,8940] [--size=192,256]
 
 `speed` exports one untrained baseline and lets its `serving_default` and the same network's unfolded graph (convolution,
 dropout off, batch normalisation and ReLU one by one) take turns; prints the medians and their ratio.
 
 `memory` exports an untrained network and sends a patient of noise through `subject` in a process that has TensorFlow only;
 prints its seconds and peak resident size (claim: below 2560 MiB, whatever the samples). With 20 samples some minutes.
+`photograph` does so with a JPEG of that height and width, through `encoded` and `encoded_full`.
 """
 
 import argparse
@@ -26,18 +28,21 @@ CLIENT = """
 import json, resource, sys, time
 import numpy as np
 import tensorflow as tf
-folder, signature, *shape = sys.argv[1:]
-volume = np.random.default_rng(0).integers(0, 1000, (1, *map(int, shape), 4), np.int16)
-if signature == "subject":
-    inputs = {"volume": tf.constant(volume, tf.float32)}
+folder, signature, *what = sys.argv[1:]
+if signature.startswith("encoded"):
+    inputs = {"images": tf.constant([open(what[0], "rb").read()])}
 else:
-    inputs = {"volume": tf.constant([volume[0].tobytes()]), "shape": tf.constant([volume.shape[1:]], tf.int64)}
-del volume
+    volume = np.random.default_rng(0).integers(0, 1000, (1, *map(int, what), 4), np.int16)
+    if signature == "subject":
+        inputs = {"volume": tf.constant(volume, tf.float32)}
+    else:
+        inputs = {"volume": tf.constant([volume[0].tobytes()]), "shape": tf.constant([volume.shape[1:]], tf.int64)}
+    del volume
 model = tf.saved_model.load(folder)
 start = time.perf_counter()
 maps = model.signatures[signature](**inputs)
 seconds = time.perf_counter() - start
-assert np.isfinite(maps["expected_volume"]).all()
+assert all(np.isfinite(values).all() for values in maps.values() if values.dtype.is_floating)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"signature": signature, "seconds": round(seconds, 1), "MiB": round(peak)}))
 """
@@ -86,31 +91,53 @@ def speed(flags):
 def memory(flags):
     from tfunc import prediction
 
-    shape = flags.shape.split(",")
     with tempfile.TemporaryDirectory() as folder:
-        options = prediction.Options(samples=flags.samples)
-        exported(folder, "brats", 4, options, flags.method, flags.start_filters)
+        exported(folder, "brats", 4, prediction.Options(samples=flags.samples), flags.method, flags.start_filters)
         for signature in ("subject", "subject_bytes"):
-            command = [sys.executable, "-c", CLIENT, folder, signature, *shape]
-            line = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-            found = {"method": flags.method, "samples": flags.samples, **json.loads(line.splitlines()[-1])}
-            print(json.dumps(found), flush=True)
+            ask(folder, signature, flags.shape.split(","), flags)
+
+
+def photograph(flags):
+    import numpy as np
+    import PIL.Image
+
+    from tfunc import prediction
+
+    height, width = map(int, flags.pixels.split(","))
+    with tempfile.TemporaryDirectory() as folder:
+        options, size = prediction.Options(samples=flags.samples), list(map(int, flags.size.split(",")))
+        exported(folder, "isic", 3, options, flags.method, flags.start_filters, size)
+        path = pathlib.Path(folder) / "photograph.jpg"
+        noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+        PIL.Image.fromarray(noise).resize((width, height)).save(path)
+        for signature in ("encoded", "encoded_full"):
+            ask(folder, signature, [path], flags)
+
+
+def ask(folder, signature, what, flags):
+    """Sends one request from a process of its own; prints what it took as one line of JSON."""
+    command = [sys.executable, "-c", CLIENT, folder, signature, *map(str, what)]
+    line = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    print(
+        json.dumps({"method": flags.method, "samples": flags.samples, **json.loads(line.splitlines()[-1])}), flush=True
+    )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["speed", "memory"])
+    parser.add_argument("what", choices=["speed", "memory", "photograph"])
     parser.add_argument("--size", default="192,256")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--start_filters", type=int, default=32)
     parser.add_argument("--method", default="baseline_mc", help="one that predicts with a single network")
     parser.add_argument("--samples", type=int, default=20)
     parser.add_argument("--shape", default="155,240,240")
+    parser.add_argument("--pixels", default="8940,8940", help="height,width; the cap is 80 megapixels")
     flags = parser.parse_args()
     from data_prep.workers import start_tensorflow
 
     start_tensorflow()
-    {"speed": speed, "memory": memory}[flags.what](flags)
+    {"speed": speed, "memory": memory, "photograph": photograph}[flags.what](flags)
 
 
 if __name__ == "__main__":

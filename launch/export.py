@@ -27,7 +27,7 @@ flags.DEFINE_string("data_dir", None, "records that the networks must have been 
 flags.DEFINE_string("export_dir", None, "where the versions go (default <run_dir>/export/<method>)")
 flags.DEFINE_integer("version", None, "number of the version (default: 1, or the newest there is)")
 flags.DEFINE_integer("samples", 20, "passes of a sampled method")
-flags.DEFINE_integer("seed", 20, "of the samples' dropout masks, where a request gives none")
+flags.DEFINE_integer("seed", 20, "of the samples, where a request gives none")
 flags.DEFINE_list("sigma_range", None, "MIN,MAX that become 0 and 1, for a sigma (default: the evaluation's)")
 
 

@@ -377,7 +377,7 @@ def test_workers_die_with_their_parent(tmp_path):
     program = tmp_path / "parent.py"
     program.write_text(
         "import concurrent.futures, multiprocessing, os, sys\n"
-        "from data_prep import convert, workers\n"
+        "from data_prep import workers\n"
         "if __name__ == '__main__':\n"
         "    spawn = multiprocessing.get_context('spawn')\n"
         "    pool = concurrent.futures.ProcessPoolExecutor(1, spawn, workers.start_worker)\n"
