@@ -6,16 +6,19 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+import zygote
 
 from data_prep import workers
 
 workers.set_environment()
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores, which would wait for each other's threads
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
+ZYGOTE = pytest.StashKey()
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 GOLDENS = ROOT / "tests" / "goldens"
 BRATS_SHAPE, ISIC_SHAPE = (16, 32, 32), (32, 48)
@@ -24,7 +27,7 @@ TINY = {
     "max_steps": None,
     "batch_size": 8,
     "start_filters": 4,
-    "depth": 2,
+    "depth": 1,
     "learning_rate": 1e-2,
     "average_weights": False,
     "patience": None,
@@ -38,7 +41,9 @@ TINY = {
 
 
 def pytest_collection_finish(session):
-    """Two logical CPUs, for the tests of replicas; TensorFlow allows it before it has run anything only."""
+    """Before TensorFlow has run anything, after which neither is possible: a fork for launchers, and two logical CPUs."""
+    if any("launch" in getattr(item, "fixturenames", ()) for item in session.items):
+        session.config.stash[ZYGOTE] = zygote.fork()
     if "tensorflow" in sys.modules:
         import tensorflow as tf
 
@@ -224,24 +229,22 @@ class Ended:
 class Launchers:
     """launch("train", "--method=baseline", …) -> `Ended`; `start` and `end` where it is to be killed meanwhile."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, zygote):
         self.folder, self.started = folder, 0
-        command = [sys.executable, str(ROOT / "tests" / "zygote.py")]
-        pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+        self.requests, self.answers = zygote
 
     def _ask(self, **request):
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        for line in self.process.stdout:
-            if line.startswith("zygote "):
-                return int(line.split()[1])
+        print(json.dumps(request), file=self.requests, flush=True)
+        if answer := self.answers.readline():
+            return int(answer)
         raise RuntimeError("the process that starts launchers has died")
 
     def start(self, launcher, *flags):
+        """launcher: a name, or the path of any script."""
         self.started += 1
         out, err = (str(self.folder / f"{self.started}.{name}") for name in ("out", "err"))
-        argv = [str(ROOT / "launch" / f"{launcher}.py"), *map(str, flags)]
+        script = launcher if isinstance(launcher, pathlib.Path) else ROOT / "launch" / f"{launcher}.py"
+        argv = [str(script), *map(str, flags)]
         return self._ask(argv=argv, stdout=out, stderr=err, cwd=str(self.folder)), out, err
 
     def end(self, started):
@@ -252,13 +255,7 @@ class Launchers:
     def __call__(self, launcher, *flags):
         return self.end(self.start(launcher, *flags))
 
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait(10)
-
 
 @pytest.fixture(scope="session")
-def launch(tmp_path_factory):
-    launchers = Launchers(tmp_path_factory.mktemp("launch"))
-    yield launchers
-    launchers.close()
+def launch(tmp_path_factory, request):
+    return Launchers(tmp_path_factory.mktemp("launch"), request.config.stash[ZYGOTE])

@@ -271,16 +271,16 @@ def test_stopped_at_any_step_it_ends_the_same(raw_dir, tmp_path, monkeypatch, ow
     assert step > 20  # and it did stop in many places
 
 
-def test_killed_for_real(raw_dir, tmp_path):
-    """kill -9 in the midst of a subject; the other five are not converted again. About 4 s: a process of its own."""
-    program = (
+def test_killed_for_real(raw_dir, launch, tmp_path):
+    """kill -9 in the midst of a subject, in a process of its own; the other five are not converted again."""
+    program = tmp_path / "program.py"
+    program.write_text(
         f"import test_convert as t, pathlib; t.convert.DATASETS['fake'] = t.convert.Dataset('test_convert', (3, 1, 2), 2);"
         f"t.run(pathlib.Path({str(raw_dir)!r}), pathlib.Path({str(tmp_path / 'data')!r}),"
         "{'killed_at': t.victim()})"
     )
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, timeout=120)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()[-2000:]
+    ended = launch(program)
+    assert ended.code == -signal.SIGKILL, ended.err[-2000:]
     assert not (tmp_path / "data" / "dataset.json").exists()
     first = loads(raw_dir)
     assert first[-1] == victim() and len(first) == 6

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, Ended
 
-TINY = ["--start_filters=4", "--depth=2", "--batch_size=8", "--learning_rate=0.01", "--epochs=2"]
+TINY = ["--start_filters=4", "--depth=1", "--batch_size=8", "--learning_rate=0.01", "--epochs=2"]
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_what_must_come_first(launch, where, brats_data, tmp_path):
 
 def test_another_configuration(launch, where):
     """A run folder made with other settings: 2, with the setting and both values."""
-    refused(launch("train", "--method=baseline", *where, *TINY, "--depth=3"), 2, "config.json", "depth", "2", "3")
+    refused(launch("train", "--method=baseline", *where, *TINY, "--depth=3"), 2, "config.json", "depth", "1", "3")
 
 
 def test_a_finished_training_says_so(launch, where):
@@ -160,6 +160,7 @@ def test_from_prediction_to_evaluation(launch, brats_data, brats_run, tmp_path):
     ended = launch("evaluate", *flags, "--workers=1")
     assert ended.code == 0, ended.err
     assert "baseline+MC" in ended.out and (tmp_path / "evaluation" / "table1.csv").exists()
+    assert ended.err.startswith("evaluate ") and ended.err.count("\n") == 1, ended.err  # the progress, and nothing else
 
 
 def test_one_new_patient(launch, where, brats_raw, tmp_path):

@@ -39,7 +39,7 @@ def with_mask(batch):
     return {**batch, "mask": np.roll(batch["label"], 3, axis=-1)}
 
 
-@pytest.mark.parametrize("network", ["baseline", "center", "ensemble_01", "auxiliary_feat", "auxiliary_segm"])
+@pytest.mark.parametrize("network", ["center", "ensemble_01", "auxiliary_feat", "auxiliary_segm"])
 def test_two_replicas_give_one_devices_loss_and_gradients(network, trainer, two, brats_data, brats_run, shaken):
     """Same global batch, dropout on (masks follow rows, not replicas), batch normalisation on moving statistics."""
     base = models.load(brats_run, "baseline", "brats") if network == "auxiliary_feat" else None

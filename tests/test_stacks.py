@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT
 
 from data_prep import records
-from tfunc import datasets, methods, prediction, runs, stack, state
+from tfunc import datasets, engine, evaluation, methods, prediction, runs, stack, state
 
 FIXTURES = ROOT / "tests" / "fixtures" / "stacks"
 STACKS = ("current", "addons")
@@ -115,11 +115,13 @@ def test_resume(made_by, launch, tmp_path):
     assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_evaluation(made_by, launch, tmp_path):
+def test_evaluation(made_by, tmp_path, monkeypatch):
     """That stack's maps are evaluated here: Dice of each subject and method is NumPy's from its files."""
     run, data = copied(made_by, tmp_path), FIXTURES / made_by / "isic"
-    ended = launch("evaluate", "--dataset=isic", f"--data_dir={data}", f"--run_dir={run}")
-    assert ended.code == 0, ended.err
+    for drawing in ("write_all", "overlay"):  # which takes seconds and is tested elsewhere
+        monkeypatch.setattr(evaluation.figures, drawing, lambda *_: ())
+    request = evaluation.Request(runs.evaluation_dir(run), "isic")
+    evaluation.evaluate_run(request, run, data, list(PREDICTED), lambda _: engine.executor(1))
     manifest = records.read_manifest(data)
     rows = list(csv.DictReader((run / "evaluation" / "subjects.csv").read_text().splitlines()))
     assert {row["method"] for row in rows} == set(PREDICTED) and len(rows) == 8

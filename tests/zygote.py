@@ -1,33 +1,66 @@
-"""Runs launchers in forks of one process that has imported TensorFlow: each starts in a tenth of a second, not in seven.
+"""Runs launchers in forks of the test process, which has imported TensorFlow: each starts in a tenth of a second.
 
-Reads one JSON line a request: {"argv": …, "stdout": path, "stderr": path, "cwd": path} starts a launcher and is answered
-by its process id; {"wait": id} is answered by its exit code, negative for a signal, when it has ended. TensorFlow must
-not have run anything before a fork, so this process only ever imports.
+`fork` must be called before TensorFlow has run anything, which does not survive a fork; the process that it starts only
+ever imports. It reads one JSON line a request: {"argv": …, "stdout": path, "stderr": path, "cwd": path} starts a script
+and is answered by its process id; {"wait": id} is answered by its exit code, negative for a signal, when it has ended.
 """
 
+import gc
 import json
 import os
-import pathlib
 import runpy
 import sys
 import traceback
 
-os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a GPU's driver does not survive a fork
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from data_prep import workers
+def fork():
+    """Starts the process that starts launchers; returns (requests, answers), files of text to write to and read from."""
+    for_requests, requests = os.pipe()
+    answers, for_answers = os.pipe()
+    if os.fork():
+        os.close(for_requests)
+        os.close(for_answers)
+        return os.fdopen(requests, "w"), os.fdopen(answers)
+    try:
+        os.close(requests)
+        os.close(answers)
+        _serve(os.fdopen(for_requests), os.fdopen(for_answers, "w"))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
 
-workers.start_tensorflow()  # its chatter goes here, as in a launcher's own process it goes aside
 
-import tfunc.fitting
-import tfunc.prediction  # noqa: F401
+def _serve(requests, answers):
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a GPU's driver does not survive a fork
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # where TensorFlow tells of its search; a real launcher sets it aside
+    import tensorflow as tf
+
+    import tfunc.fitting
+    import tfunc.prediction  # noqa: F401
+
+    tf.config.list_physical_devices()
+    gc.freeze()  # what is here is not collected, nor copied for it, in each launcher
+
+    for line in requests:
+        request = json.loads(line)
+        if "wait" in request:
+            answer = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
+        else:
+            answer = os.fork()
+            if answer == 0:
+                os.close(requests.fileno())
+                os.close(answers.fileno())
+                _become(request)
+        print(answer, file=answers, flush=True)
 
 
-def child(request):
+def _become(request):
     """Becomes the launcher; never returns."""
     for name, number in (("stdout", 1), ("stderr", 2)):
         os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode, closefd=False) for number, mode in enumerate("rww"))
     os.chdir(request["cwd"])
     sys.argv = request["argv"]
     code = 0
@@ -41,19 +74,3 @@ def child(request):
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def main():
-    for line in sys.stdin:
-        request = json.loads(line)
-        if "wait" in request:
-            answer = os.waitstatus_to_exitcode(os.waitpid(request["wait"], 0)[1])
-        else:
-            answer = os.fork()
-            if answer == 0:
-                child(request)
-        print(f"zygote {answer}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -61,7 +61,7 @@ class Served(tf.Module):
         images = tf.TensorSpec([None, None, None, facts.channels], tf.float32)
         seeds = tf.TensorSpec([None, 2], tf.int64)
         # one function that all signatures call, so that the file holds the networks' graph once
-        self.maps = tf.function(predictive, input_signature=[images, seeds], jit_compile=False)
+        self.maps = _graph(predictive, [images, seeds])
         traced = self.maps.get_concrete_function()
         # variables, not constants: the signatures share them, and a SavedModel's graph must stay below 2 GB
         self.constants = list(traced.graph.variables)
@@ -199,7 +199,7 @@ class Served(tf.Module):
 
 
 def _graph(function, specs):
-    """Our own functions need no autograph, which would take most of the time of an export."""
+    """What is traced here needs no autograph, which would take most of the time of an export."""
     return tf.function(function, input_signature=specs, jit_compile=False, autograph=False)
 
 
