@@ -7,7 +7,7 @@
 PYTHON ?= python3
 # more for pytest, as in make test PYTEST="-k brats"
 PYTEST ?=
-# each worker has the session's fixtures for itself, so more of them than two gain little
+# two workers: a process imports TensorFlow for seconds before its first test, so more of them gain little
 PARALLEL ?= --numprocesses=2 --dist=worksteal
 
 CURRENT := .venv/bin/python

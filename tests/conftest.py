@@ -6,19 +6,19 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 
 import numpy as np
 import pytest
-import zygote
 
 from data_prep import workers
 
 workers.set_environment()
-if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores, which would wait for each other's threads
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+THREADS = "TF_NUM_INTRAOP_THREADS"
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # its workers share the cores, else they wait for each other's threads
+    os.environ.setdefault(THREADS, str(max(1, os.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
 
-ZYGOTE = pytest.StashKey()
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 GOLDENS = ROOT / "tests" / "goldens"
 BRATS_SHAPE, ISIC_SHAPE = (16, 32, 32), (32, 48)
@@ -41,9 +41,7 @@ TINY = {
 
 
 def pytest_collection_finish(session):
-    """Before TensorFlow has run anything, after which neither is possible: a fork for launchers, and two logical CPUs."""
-    if any("launch" in getattr(item, "fixturenames", ()) for item in session.items):
-        session.config.stash[ZYGOTE] = zygote.fork()
+    """Two logical CPUs, for the tests of replicas; TensorFlow allows it before it has run anything only."""
     if "tensorflow" in sys.modules:
         import tensorflow as tf
 
@@ -62,6 +60,7 @@ def made_once(tmp_path_factory):
         with open(base / f"{name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed in it
                 folder.mkdir()
                 make(folder)
                 made.touch()
@@ -229,14 +228,22 @@ class Ended:
 class Launchers:
     """launch("train", "--method=baseline", …) -> `Ended`; `start` and `end` where it is to be killed meanwhile."""
 
-    def __init__(self, folder, zygote):
+    def __init__(self, folder):
         self.folder, self.started = folder, 0
-        self.requests, self.answers = zygote
+        command = [sys.executable, str(ROOT / "tests" / "zygote.py")]
+        pipe = subprocess.PIPE
+        # launchers have as many threads as a user's
+        environment = {name: value for name, value in os.environ.items() if name != THREADS}
+        self.process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=environment
+        )
 
     def _ask(self, **request):
-        print(json.dumps(request), file=self.requests, flush=True)
-        if answer := self.answers.readline():
-            return int(answer)
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("zygote "):
+                return int(line.split()[1])
         raise RuntimeError("the process that starts launchers has died")
 
     def start(self, launcher, *flags):
@@ -255,7 +262,13 @@ class Launchers:
     def __call__(self, launcher, *flags):
         return self.end(self.start(launcher, *flags))
 
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+
 
 @pytest.fixture(scope="session")
-def launch(tmp_path_factory, request):
-    return Launchers(tmp_path_factory.mktemp("launch"), request.config.stash[ZYGOTE])
+def launch(tmp_path_factory):
+    launchers = Launchers(tmp_path_factory.mktemp("launch"))
+    yield launchers
+    launchers.close()

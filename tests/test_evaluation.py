@@ -417,8 +417,11 @@ def test_results_are_bounded_and_in_order():
 
 
 def test_dask(tmp_path):
-    """The same evaluation on a Dask cluster by its scheduler's address; no scheduler there is a user's error."""
-    distributed = pytest.importorskip("distributed")
+    """The same evaluation on a Dask cluster by its scheduler's address; what is no address is a user's error."""
+    import distributed  # here: its import takes a second
+
+    with pytest.raises(UserError, match="--scheduler=nowhere"), engine.executor(scheduler="nowhere://8786"):
+        pass
     make_study(tmp_path)
     maps = sources.folder_maps(tmp_path / "maps", "sigma")
     truth = sources.FolderTruth(str(tmp_path / "labels"))

@@ -138,7 +138,9 @@ def another(tmp_path_factory, brats_data):
     def make(folder=None):
         keras.utils.set_random_seed(20)
         folder = folder or tmp_path_factory.mktemp("network")
-        return make_trainer("baseline", brats_data, folder=folder, depth=1, start_filters=2, epochs=3)
+        return make_trainer(
+            "baseline", brats_data, folder=folder, depth=1, start_filters=2, epochs=3, average_weights=True
+        )
 
     return make
 
