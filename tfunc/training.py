@@ -23,7 +23,7 @@ from tfunc.objectives import OBJECTIVES
 ADAM_EPSILON = 1e-8  # torch's; Keras adds it before the bias correction, which matters only to gradients near 1e-8
 AVERAGE_DECAY = 0.99  # of `--average_weights`: the last hundred steps or so; Keras' and TensorFlow Addons' own default
 SAVE_SECONDS = 300
-FOUND = 1e-3  # a Dice below it is as good as none
+FOUND = 0.05  # a lower Dice is as good as none
 
 
 @dataclasses.dataclass
