@@ -288,7 +288,7 @@ BY_THRESHOLD = (
     "benefits",
     "benefits_inequality",
 )
-QUICK = hypothesis.settings(max_examples=800, deadline=None, derandomize=True, database=None)
+QUICK = hypothesis.settings(max_examples=1000, deadline=None, derandomize=True, database=None)
 
 
 @pytest.mark.parametrize("kind", metrics.KINDS)

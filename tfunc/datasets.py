@@ -19,8 +19,7 @@ import tensorflow as tf
 from data_prep import records
 from data_prep.errors import UserError
 from tfunc import augmentation
-
-_plain = tf.autograph.experimental.do_not_convert  # of whose work nothing is needed, and which takes most of the time
+from tfunc.graphs import plain
 
 SHUFFLE_BYTES = 1 << 30  # serialized slices held for shuffling; a smaller training set is shuffled whole
 INTERLEAVED_SHARDS = 16
@@ -89,7 +88,7 @@ class Slices:
             cycle_length=min(INTERLEAVED_SHARDS, len(files)),
             block_length=1,
         )
-        data = self._keyed(data).filter(_plain(lambda _, subject, slice, train: (subject >= 0) & train))
+        data = self._keyed(data).filter(plain(lambda _, subject, slice, train: (subject >= 0) & train))
         data = data.shuffle(buffer, seed=int(random.integers(1 << 31)), reshuffle_each_iteration=False)
         data = data.skip(skip * batch_size)
         if augment == "none":
@@ -107,7 +106,7 @@ class Slices:
     def in_order(self, batch_size, replicas=1):
         """All slices of the subjects, each subject's together and in order."""
         data = tf.data.TFRecordDataset([str(self.data_dir / shard) for shard in self.shards])
-        data = self._keyed(data).filter(_plain(lambda _, subject, slice, train: subject >= 0))
+        data = self._keyed(data).filter(plain(lambda _, subject, slice, train: subject >= 0))
         return self._batches(data, batch_size, replicas)
 
     def _keyed(self, data):
@@ -119,7 +118,7 @@ class Slices:
             subject, slice, train = records.parse_key(serialized)
             return serialized, table.lookup(subject), tf.cast(slice, tf.int32), train
 
-        return data.map(_plain(key), num_parallel_calls=tf.data.AUTOTUNE)
+        return data.map(plain(key), num_parallel_calls=tf.data.AUTOTUNE)
 
     def _batches(self, data, batch_size, replicas, change=None):
         """change: (a slice's entries, its normalised zero) -> the entries to train on."""
@@ -131,8 +130,8 @@ class Slices:
                 batch["mask"] = self.masks.of(subject, slice)
             return change(batch, parsed["zero"]) if change else batch
 
-        data = data.map(_plain(parse), num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
-        data = data.map(_plain(lambda batch: share(batch, replicas)))
+        data = data.map(plain(parse), num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+        data = data.map(plain(lambda batch: share(batch, replicas)))
         if replicas > 1:
             data = data.unbatch()
         options = tf.data.Options()

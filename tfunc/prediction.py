@@ -10,6 +10,7 @@ import tensorflow as tf
 from data_prep import artefacts, nifti, progress, records
 from data_prep.errors import UserError
 from tfunc import models, predictives, runs, stack
+from tfunc.graphs import graph
 from tfunc.masks import FINISHED, HELD_OUT
 
 MAPS = {"prediction": np.uint8, "probability": np.float32, "uncertainty": np.float32}
@@ -44,9 +45,8 @@ class Predictor:
         with self.strategy.scope():
             self.predictive = make_predictive()
         signature = [tf.TensorSpec([None, None, None, channels], tf.float32), tf.TensorSpec([None, 2], tf.int64)]
-        plain = {"jit_compile": False, "autograph": False}  # which would take most of the tracing's time
-        self.maps = tf.function(self.predictive, input_signature=signature, **plain)
-        self.spread = tf.function(lambda *batch: self.strategy.run(self.predictive, batch), **plain)
+        self.maps = graph(self.predictive, *signature)
+        self.spread = graph(lambda *batch: self.strategy.run(self.predictive, batch))
 
     def run(self, images, seeds):
         """Maps of a batch as NumPy arrays; the rows are spread over the replicas."""

@@ -29,6 +29,7 @@ import tensorflow as tf
 
 from data_prep import isic
 from tfunc import served_inputs
+from tfunc.graphs import graph
 from tfunc.metrics import EPSILON
 
 SLICES = 8  # of a patient at a time: what bounds the memory
@@ -61,15 +62,15 @@ class Served(tf.Module):
         images = tf.TensorSpec([None, None, None, facts.channels], tf.float32)
         seeds = tf.TensorSpec([None, 2], tf.int64)
         # one function that all signatures call, so that the file holds the networks' graph once
-        self.maps = _graph(predictive, [images, seeds])
+        self.maps = graph(predictive, images, seeds)
         traced = self.maps.get_concrete_function()
         # variables, not constants: the signatures share them, and a SavedModel's graph must stay below 2 GB
         self.constants = list(traced.graph.variables)
         self.dtypes = {name: tensor.dtype for name, tensor in traced.structured_outputs.items()}
         if facts.dataset == "brats":
-            self.patient = _graph(self._patient, [images])
+            self.patient = graph(self._patient, images)
         else:
-            self.photographs = _graph(self._photographs, [tf.TensorSpec([None], tf.string)])
+            self.photographs = graph(self._photographs, tf.TensorSpec([None], tf.string))
 
     def signatures(self):
         """{name: tf.function} of this method and dataset."""
@@ -85,7 +86,7 @@ class Served(tf.Module):
         else:
             for name, function in (("encoded", self.encoded), ("encoded_full", self.encoded_full)):
                 found[name] = function, [tf.TensorSpec([None], tf.string, "images")]
-        return {name: _graph(function, specs) for name, (function, specs) in found.items()}
+        return {name: graph(function, *specs) for name, (function, specs) in found.items()}
 
     # ---------------------------------------------------------------------------------------------------------- images
 
@@ -196,11 +197,6 @@ class Served(tf.Module):
         spec = tf.TensorSpec([height, width, self.facts.channels], tf.float32), tf.TensorSpec([2], tf.int32)
         pixels, sizes = tf.map_fn(one, images, parallel_iterations=1, fn_output_signature=spec)
         return self._scaled(self.maps(pixels, self._seeds(pixels)), whole=[1, 2]), sizes
-
-
-def _graph(function, specs):
-    """What is traced here needs no autograph, which would take most of the time of an export."""
-    return tf.function(function, input_signature=specs, jit_compile=False, autograph=False)
 
 
 SUMMARY = {

@@ -18,6 +18,7 @@ import tensorflow as tf
 from data_prep import artefacts, progress
 from data_prep.errors import Stopped, UserError
 from tfunc import models, monitor, runs, sampling, stack, state
+from tfunc.graphs import graph
 from tfunc.objectives import OBJECTIVES
 
 ADAM_EPSILON = 1e-8  # torch's; Keras adds it before the bias correction, which matters only to gradients near 1e-8
@@ -79,13 +80,13 @@ class Trainer:
 
     # The graphs
 
-    # Each is traced once, for batches of any length, and without autograph, of whose work nothing is needed.
+    # Each is traced once, for batches of any length.
 
     @functools.cached_property
     def step_fn(self):
         """One optimizer step: (global batch, step int64) -> the loss, a mean over the batch's real slices."""
         spec = self._training_data().element_spec
-        return _graph(self._step, spec, tf.TensorSpec([], tf.int64))
+        return graph(self._step, spec, tf.TensorSpec([], tf.int64))
 
     def _step(self, batch, step):
         def replica(batch):
@@ -115,7 +116,7 @@ class Trainer:
     @functools.cached_property
     def count_fn(self):
         """Validation counts: global batch -> (subject, intersection, predicted, target, loss, real) on each replica."""
-        return _graph(self._count, self._validation_data.element_spec)
+        return graph(self._count, self._validation_data.element_spec)
 
     def _count(self, batch):
         def replica(batch):
@@ -347,10 +348,6 @@ class Trainer:
 
     def _sigterm(self):
         return _OnSigterm(self)
-
-
-def _graph(function, *signature):
-    return tf.function(function, input_signature=signature, autograph=False, jit_compile=False)
 
 
 class _OnSigterm:
