@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from data_prep import workers
+from data_prep.base import processes as workers
 
 BATCH = 16
 
@@ -30,8 +30,11 @@ def main():
     size = tuple(map(int, options.size.split(",")))
 
     workers.start_tensorflow()
-    from data_prep import convert, phantom, records
-    from tfunc import augmentation, datasets, stack
+    from data_prep import convert, records
+    from data_prep.phantom import write as phantom
+    from tfunc.learning import augmentation
+    from tfunc.learning import slices as datasets
+    from tfunc.nets import stack
 
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)

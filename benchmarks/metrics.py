@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 import numpy as np
 
-from tfunc import metrics
+from tfunc.scoring import metrics
 
 SHAPE = (155, 240, 240)
 

@@ -21,12 +21,13 @@ def measure(samples, shape, start_filters):
     """Predicts a subject of noise with an untrained network; prints seconds and peak memory in MiB as JSON."""
     import numpy as np
 
+    from data_prep.base.processes import start_tensorflow
     from data_prep.subject import Subject
-    from data_prep.workers import start_tensorflow
 
     start_tensorflow()
-    from tfunc import prediction, predictives
-    from tfunc.unet import unet
+    from tfunc.maps import predict as prediction
+    from tfunc.maps import predictives
+    from tfunc.nets.unet import unet
 
     options = prediction.Options(samples=samples)
     model = unet(4, start_filters, seed=1)

@@ -51,8 +51,11 @@ print(json.dumps({"signature": signature, "seconds": round(seconds, 1), "MiB": r
 
 def exported(folder, dataset, channels, options, method, start_filters, image_size=None):
     """Writes an untrained network as `export` does; returns the model."""
-    from tfunc import export, methods, predictives, serving
-    from tfunc.unet import unet
+    from tfunc import methods
+    from tfunc.maps import predictives
+    from tfunc.nets.unet import unet
+    from tfunc.serving import export
+    from tfunc.serving import signatures as serving
 
     model, method = unet(channels, start_filters, seed=1), methods.get(method)
     prepared = {"image_size": image_size, "intensity": "unit"} if image_size else {}
@@ -65,7 +68,7 @@ def exported(folder, dataset, channels, options, method, start_filters, image_si
 def speed(flags):
     import tensorflow as tf
 
-    from tfunc import prediction
+    from tfunc.maps import predict as prediction
 
     height, width = map(int, flags.size.split(","))
     with tempfile.TemporaryDirectory() as folder:
@@ -90,7 +93,7 @@ def speed(flags):
 
 
 def memory(flags):
-    from tfunc import prediction
+    from tfunc.maps import predict as prediction
 
     with tempfile.TemporaryDirectory() as folder:
         exported(folder, "brats", 4, prediction.Options(samples=flags.samples), flags.method, flags.start_filters)
@@ -102,7 +105,7 @@ def photograph(flags):
     import numpy as np
     import PIL.Image
 
-    from tfunc import prediction
+    from tfunc.maps import predict as prediction
 
     height, width = map(int, flags.pixels.split(","))
     with tempfile.TemporaryDirectory() as folder:
@@ -135,7 +138,7 @@ def main():
     parser.add_argument("--shape", default="155,240,240")
     parser.add_argument("--pixels", default="8940,8940", help="height,width; the cap is 80 megapixels")
     flags = parser.parse_args()
-    from data_prep.workers import start_tensorflow
+    from data_prep.base.processes import start_tensorflow
 
     start_tensorflow()
     {"speed": speed, "memory": memory, "photograph": photograph}[flags.what](flags)

@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from data_prep import workers
+from data_prep.base import processes as workers
 
 ROUNDS, STEPS = 5, 3
 
@@ -23,8 +23,10 @@ def ours(batch, height, width, filters, precision):
     """Training step and inference of tfunc's U-Net; inference is the folded graph that predicts and serves."""
     import tensorflow as tf
 
-    from tfunc import inference, losses, sampling
-    from tfunc.unet import unet
+    from tfunc.learning import losses
+    from tfunc.nets import folded as inference
+    from tfunc.nets import sampling
+    from tfunc.nets.unet import unet
 
     model = unet(3, filters, seed=1, dtype="mixed_bfloat16" if precision == "bfloat16" else None)
     train = _tensorflow_step(model, losses.cross_entropy_rows, sampling)
@@ -38,7 +40,7 @@ def keras_layers(batch, height, width, filters, precision):
     import keras
     import tensorflow as tf
 
-    from tfunc import losses
+    from tfunc.learning import losses
 
     dtype = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     layers = keras.layers

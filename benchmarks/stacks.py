@@ -35,7 +35,7 @@ WORK = [network]  # each makes some parts; both stacks must make the same
 def worker(flags):
     """Prepares the parts, says which they are, and answers each line that names one with the seconds of its calls."""
     sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-    from tfunc import stack
+    from tfunc.nets import stack
 
     parts = {}
     for make in WORK:

@@ -25,9 +25,10 @@ import json
 import pathlib
 import shutil
 
-from data_prep import artefacts, records, splits
-from data_prep.errors import UserError
-from data_prep.progress import Progress
+from data_prep import records, splits
+from data_prep.base import artefacts
+from data_prep.base.errors import UserError
+from data_prep.base.progress import Progress
 
 PREPARE = "prepare.json"
 PARTS = "parts"
@@ -47,8 +48,8 @@ class Dataset:
 
 
 DATASETS = {
-    "brats": Dataset("data_prep.brats", (100, 25, 160), 4),  # about 100 MB a shard
-    "isic": Dataset("data_prep.isic", (70, 10, 20), 256),  # about 50 MB a shard
+    "brats": Dataset("data_prep.readers.brats", (100, 25, 160), 4),  # about 100 MB a shard
+    "isic": Dataset("data_prep.readers.isic", (70, 10, 20), 256),  # about 50 MB a shard
 }
 
 

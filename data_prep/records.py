@@ -21,8 +21,8 @@ import struct
 
 import numpy as np
 
-from data_prep import artefacts
-from data_prep.errors import NotReady, UserError
+from data_prep.base import artefacts
+from data_prep.base.errors import NotReady, UserError
 from data_prep.subject import Subject
 
 SCHEMA_VERSION = 1

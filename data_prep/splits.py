@@ -8,8 +8,8 @@ import dataclasses
 import hashlib
 import itertools
 
-from data_prep import artefacts
-from data_prep.errors import UserError
+from data_prep.base import artefacts
+from data_prep.base.errors import UserError
 
 PARTS = ("train", "valid", "test")
 PREDICT = "predict"  # subjects without ground truth

@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from data_prep.errors import UserError
+from data_prep.base.errors import UserError
 
 T2 = 2  # index among BraTS' channels flair, t1, t2, t1ce
 

@@ -23,11 +23,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import workers
-from data_prep.errors import UserError
+from data_prep.base import pool as engine
+from data_prep.base import processes as workers
+from data_prep.base.errors import UserError
 from launch import program, settings
-from tfunc import engine, evaluation, metrics, sources
 from tfunc.methods import METHODS, parse
+from tfunc.scoring import evaluate as evaluation
+from tfunc.scoring import metrics, sources
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("dataset", None, ["brats", "isic"], "Which dataset's run to evaluate.")

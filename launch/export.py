@@ -14,8 +14,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import workers
-from data_prep.errors import UserError
+from data_prep.base import processes as workers
+from data_prep.base.errors import UserError
 from launch import program, settings
 from tfunc import methods
 
@@ -33,7 +33,8 @@ flags.DEFINE_list("sigma_range", None, "MIN,MAX that become 0 and 1, for a sigma
 
 def main():
     workers.start_tensorflow()
-    from tfunc import export, prediction
+    from tfunc.maps import predict as prediction
+    from tfunc.serving import export
 
     if FLAGS.version is not None and FLAGS.version < 1:
         raise UserError(f"--version={FLAGS.version}", expected="1 or more")

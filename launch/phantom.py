@@ -15,8 +15,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import phantom
-from data_prep.errors import UserError
+from data_prep.base.errors import UserError
+from data_prep.phantom import write as phantom
 from launch import program
 
 FLAGS = flags.FLAGS

@@ -13,8 +13,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import records, workers
-from data_prep.errors import UserError
+from data_prep import records
+from data_prep.base import processes as workers
+from data_prep.base.errors import UserError
 from launch import program, settings
 from tfunc import methods
 
@@ -36,7 +37,8 @@ flags.DEFINE_bool("full_size", False, "ISIC: also write PNG maps at the photogra
 
 def main():
     workers.start_tensorflow()
-    from tfunc import devices, prediction
+    from tfunc.maps import predict as prediction
+    from tfunc.nets import devices
 
     if FLAGS.network:
         _held_out()
@@ -78,14 +80,18 @@ def main():
 
 
 def _options():
-    from tfunc import prediction
+    from tfunc.maps import predict as prediction
 
     return prediction.Options(FLAGS.samples, FLAGS.seed, FLAGS.batch_size, FLAGS.precision, FLAGS.full_size)
 
 
 def _held_out():
     """Predicts the fold that a cross-validated network never saw."""
-    from tfunc import devices, models, networks, prediction, study
+    from tfunc import networks
+    from tfunc.maps import predict as prediction
+    from tfunc.nets import devices
+    from tfunc.nets import trained as models
+    from tfunc.study import run as study
 
     if FLAGS.split != "heldout" or FLAGS.method or FLAGS.input:
         raise UserError("--network", expected="--split=heldout beside it, and neither --method nor --input")

@@ -16,10 +16,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import convert, isic, workers
-from data_prep.errors import UserError
+from data_prep import convert
+from data_prep.base import pool as engine
+from data_prep.base import processes as workers
+from data_prep.base.errors import UserError
+from data_prep.readers import isic
 from launch import program
-from tfunc import engine
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("dataset", None, list(convert.DATASETS), "Which dataset the raw data are.")

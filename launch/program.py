@@ -8,8 +8,8 @@ import sys
 
 from absl import app, flags
 
-from data_prep import workers
-from data_prep.errors import Stopped, UserError
+from data_prep.base import processes as workers
+from data_prep.base.errors import Stopped, UserError
 
 workers.set_environment()  # a launcher may import TensorFlow on its own
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep.errors import UserError
+from data_prep.base.errors import UserError
 from launch import program
 
 FLAGS = flags.FLAGS
@@ -28,7 +28,7 @@ flags.DEFINE_bool("full_size", False, "ISIC: also write PNG maps at the photogra
 
 
 def main():
-    from tfunc import client, transport
+    from tfunc.serving import client, transport
 
     if FLAGS.full_size and FLAGS.dataset != "isic":
         raise UserError("--full_size", expected="--dataset=isic", found=FLAGS.dataset)

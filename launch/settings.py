@@ -5,7 +5,7 @@ import pathlib
 
 from absl import flags
 
-from data_prep.errors import UserError
+from data_prep.base.errors import UserError
 
 FLAGS = flags.FLAGS
 TRAINING = [

@@ -16,9 +16,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 from absl import flags
 
 from data_prep import records
-from data_prep.errors import UserError
+from data_prep.base.errors import UserError
 from launch import program, settings
-from tfunc import methods, networks, study
+from tfunc import methods, networks
+from tfunc.study import run as study
 
 FLAGS = flags.FLAGS
 settings.define_dataset()

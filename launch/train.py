@@ -13,8 +13,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import workers
-from data_prep.errors import UserError
+from data_prep.base import processes as workers
+from data_prep.base.errors import UserError
 from launch import program, settings
 from tfunc import methods
 
@@ -28,7 +28,9 @@ flags.adopt_module_key_flags(settings)
 
 def main():
     workers.start_tensorflow()
-    from tfunc import devices, fitting, networks
+    from tfunc import networks
+    from tfunc.learning import fit as fitting
+    from tfunc.nets import devices
 
     strategy = devices.strategy(FLAGS.devices)
     for name in _networks():

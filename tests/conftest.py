@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 
-from data_prep import workers
+from data_prep.base import processes as workers
 
 workers.set_environment()
 THREADS = "TF_NUM_INTRAOP_THREADS"
@@ -72,7 +72,7 @@ def made_once(tmp_path_factory):
 @pytest.fixture(scope="session")
 def brats_raw(made_once):
     """Seven phantom BraTS subjects, 16x32x32, in the layout of 2018."""
-    from data_prep import phantom
+    from data_prep.phantom import write as phantom
 
     def make(folder):
         phantom.write("brats", folder / "raw", subjects=7, shape=BRATS_SHAPE, seed=3)
@@ -83,7 +83,8 @@ def brats_raw(made_once):
 @pytest.fixture(scope="session")
 def brats_data(brats_raw, made_once):
     """Their records: three subjects in train, two in valid, two in test, in three shards."""
-    from data_prep import convert, phantom
+    from data_prep import convert
+    from data_prep.phantom import write as phantom
 
     def make(folder):
         names = [phantom.subject_id("brats", index) for index in range(7)]
@@ -97,7 +98,8 @@ def brats_data(brats_raw, made_once):
 @pytest.fixture(scope="session")
 def isic_data(made_once):
     """Records of ten phantom photographs, 32x48: seven in train, one in valid, two in test; `raw` lies beside them."""
-    from data_prep import convert, phantom
+    from data_prep import convert
+    from data_prep.phantom import write as phantom
 
     def make(folder):
         phantom.write("isic", folder / "raw", subjects=10, shape=ISIC_SHAPE, seed=3)
@@ -110,7 +112,8 @@ def isic_data(made_once):
 @pytest.fixture(scope="session")
 def train():
     """train(network, dataset, data_dir, run_dir, **settings): a tiny training; returns (folder, finished.json)."""
-    from tfunc import fitting, networks
+    from tfunc import networks
+    from tfunc.learning import fit as fitting
 
     def run(network, dataset, data_dir, run_dir, strategy=None, report=lambda line: None, **settings):
         settings = {**TINY, **settings}
@@ -122,7 +125,10 @@ def train():
 def make_trainer(network, data_dir, strategy=None, base=None, folder=None, **settings):
     """A `Trainer` that has not begun, of tiny settings; `fit` without the run around it."""
     from data_prep import records
-    from tfunc import datasets, fitting, networks, training
+    from tfunc import networks
+    from tfunc.learning import fit as fitting
+    from tfunc.learning import slices as datasets
+    from tfunc.learning import trainer as training
 
     network, manifest = networks.get(network), records.read_manifest(data_dir)
     own = {"network": network.name, "dataset": manifest.dataset, "channels": len(manifest.channels), "keeps": "best"}
@@ -170,7 +176,7 @@ def isic_run(isic_data, train, made_once, tmp_path_factory):
 @pytest.fixture(scope="session")
 def golden_unet():
     """The 8-filter U-Net with the weights of the authors' code."""
-    from tfunc.unet import unet
+    from tfunc.nets.unet import unet
 
     model = unet(3, 8)
     port(model, np.load(GOLDENS / "model" / "isic_f8_state.npz"))

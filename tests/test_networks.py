@@ -1,39 +1,10 @@
 """Which subjects each network is trained and selected on: the paper's subsets, and no leak."""
 
-import pathlib
-
 import pytest
+from made_up import manifest
 
-from data_prep import records
-from data_prep.errors import UserError
+from data_prep.base.errors import UserError
 from tfunc import networks
-
-
-def manifest(dataset="brats", train=20, valid=5, test=4, grades=True, **more):
-    """A manifest without files: subjects s000 …, a fifth of them LGG."""
-
-    def entry(index, split):
-        grade = ("LGG" if index % 5 == 0 else "HGG") if grades else None
-        return records.SubjectEntry(
-            f"s{index:03}", (split,), grade, f"{split}-0", 0, 2, 2, (2, 8, 8), True, "", None, None
-        )
-
-    splits = ["train"] * train + ["valid"] * valid + ["test"] * test
-    values = {
-        "dataset": dataset,
-        "channels": ("flair", "t1", "t2", "t1ce"),
-        "height": 8,
-        "width": 8,
-        "intensity": "zscore",
-        "label_map": None,
-        "subjects": tuple(entry(index, split) for index, split in enumerate(splits)),
-        "shards": (),
-        "members": None,
-        "folds": None,
-        "configuration": {},
-        "path": pathlib.Path("dataset.json"),
-    }
-    return records.Manifest(**{**values, **more})
 
 
 def test_members_leave_out_consecutive_tenths():

@@ -8,7 +8,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from tfunc import methods, prediction
+from tfunc import methods
+from tfunc.maps import predict as prediction
 from tfunc.methods import Method
 
 
@@ -42,9 +43,9 @@ def test_example_predicts(tempered, brats_run, brats_data):
 
 def test_example_is_listed(tempered):
     """The study plans it, on the shared baseline."""
-    from test_networks import manifest
+    from made_up import manifest
 
-    from tfunc import study
+    from tfunc.study import run as study
 
     jobs = [job.name for job in study.plan(manifest(), methods.parse(["tempered"]))]
     assert jobs == ["train_baseline", "predict_tempered", "evaluate"]

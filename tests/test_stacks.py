@@ -15,7 +15,13 @@ import pytest
 from conftest import ROOT
 
 from data_prep import records
-from tfunc import datasets, engine, evaluation, methods, prediction, runs, stack, state
+from data_prep.base import pool as engine
+from tfunc import methods, runs
+from tfunc.learning import checkpoint as state
+from tfunc.learning import slices as datasets
+from tfunc.maps import predict as prediction
+from tfunc.nets import stack
+from tfunc.scoring import evaluate as evaluation
 
 FIXTURES = ROOT / "tests" / "fixtures" / "stacks"
 STACKS = ("current", "addons")

@@ -17,12 +17,12 @@ import traceback
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a GPU's driver does not survive a fork
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from data_prep import workers
+from data_prep.base import processes as workers
 
 workers.start_tensorflow()  # its chatter goes here, as in a launcher's own process it goes aside
 
-import tfunc.fitting
-import tfunc.prediction  # noqa: F401
+import tfunc.learning.fit
+import tfunc.maps.predict  # noqa: F401
 
 gc.freeze()  # what is here is not collected, nor copied for it, in each launcher
 LONGEST = 600  # seconds

@@ -5,7 +5,7 @@ A method is one or more networks, a predictive (how their outputs become a proba
 
 import dataclasses
 
-from data_prep.errors import UserError
+from data_prep.base.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from data_prep import splits
-from data_prep.errors import UserError
+from data_prep.base.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 import pathlib
 
-from data_prep import artefacts
-from data_prep.errors import NotReady, UserError
+from data_prep.base import artefacts
+from data_prep.base.errors import NotReady, UserError
 
 CONFIG = "config.json"
 FINISHED = "finished.json"

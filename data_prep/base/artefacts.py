@@ -1,0 +1,113 @@
+"""Files that are either whole or not there: written aside, then renamed."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import socket
+
+from data_prep.base.errors import UserError
+
+
+@contextlib.contextmanager
+def aside(path):
+    """Yields a temporary path beside `path` (same ending, so that writers choose the same format); renames it at the end.
+
+    A kill leaves at most a file named `.partial-<host>-<pid>-<name>`, which nothing reads and the next writer of the
+    same host and process id overwrites. On an exception the temporary file is removed and `path` stays as it was.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".partial-{socket.gethostname()}-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def folder_aside(path):
+    """The same for a folder: yields a new one beside `path` and renames it at the end, which needs `path` not to be there.
+
+    What a kill left of an earlier one, of this host and a process that is gone, is removed.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".partial-{socket.gethostname()}-*-{path.name}"):
+        if not _runs(int(left.name.split("-")[-2])):
+            shutil.rmtree(left, ignore_errors=True)
+    temporary = path.with_name(f".partial-{socket.gethostname()}-{os.getpid()}-{path.name}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        for written in [*temporary.rglob("*"), temporary]:
+            _sync(written)
+        try:
+            os.rename(temporary, path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise UserError(path, expected="nothing there", found="what another process wrote meanwhile") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _runs(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _sync(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path, text):
+    """Writes `text` as UTF-8, atomically."""
+    with aside(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path, value):
+    """Writes `value` as indented JSON, atomically. NaN is refused: it isn't JSON."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path):
+    """Reads a JSON file; raises `UserError` naming the file where it is missing or broken."""
+    path = pathlib.Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(path, expected="a JSON file", found="nothing") from None
+    except (ValueError, OSError) as error:
+        raise UserError(path, expected="a JSON file", found=f"{error}", do="remove it or make it anew") from None
+
+
+def sha256(path):
+    """Checksum of a file as 64 hexadecimal digits, read in pieces of 1 MiB."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def difference(old, new):
+    """One phrase naming the first entries in which two configurations (flat dicts) differ, or an empty string."""
+    names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    return ", ".join(f"{name} {old.get(name)!r} (there) against {new.get(name)!r} (asked for)" for name in names[:3])

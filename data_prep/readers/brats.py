@@ -1,0 +1,304 @@
+"""BraTS as released: finds the subjects of 2018 to 2023 and later, and loads one with every check on the way.
+
+Official layouts, each with .nii or .nii.gz, one folder a subject, anywhere below the raw folder:
+    2018, 2019  HGG/<id>/<id>_{flair,t1,t2,t1ce,seg}        grade from the folder
+    2020        <id>/<id>_{flair,t1,t2,t1ce,seg}            grade from name_mapping*.csv
+    2021        <id>/<id>_{flair,t1,t2,t1ce,seg}            no grades
+    2023 on     <id>/<id>-{t2f,t1n,t2w,t1c,seg}             no grades
+A subject without seg is unlabelled: it can be predicted, not trained on.
+"""
+
+import csv
+import dataclasses
+import os
+import pathlib
+import re
+
+import numpy as np
+
+from data_prep import subject
+from data_prep.base.errors import UserError
+from data_prep.readers import nifti
+
+CHANNELS = ("flair", "t1", "t2", "t1ce")  # the reference's order
+
+SUFFIXES = {
+    **{f"_{name}": name for name in (*CHANNELS, "seg")},
+    **{"-t2f": "flair", "-t1n": "t1", "-t2w": "t2", "-t1c": "t1ce", "-seg": "seg"},
+}
+_FILE = re.compile(rf"(?P<name>.+)(?P<suffix>{'|'.join(SUFFIXES)})\.nii(\.gz)?")
+_NAMES = "<id>_flair, _t1, _t2, _t1ce (to 2021) or <id>-t2f, -t1n, -t2w, -t1c (from 2023), each .nii or .nii.gz"
+
+# Whole tumour is any non-zero label of these sets. Up to 2021 enhancing tumour is 4; redistributed copies renumber it
+# 3, which is safe to accept, as 3 never meant anything else but tumour. From 2023 it is 3, and 4 is refused there:
+# since 2024 it is the resection cavity, in files named like those of 2023.
+LABELS = {"_seg": ({0, 1, 2, 4}, {0, 1, 2, 3}), "-seg": ({0, 1, 2, 3},)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where one subject lies. files: paths in the order of CHANNELS. seg: path of the labels, or None.
+
+    grade: "HGG", "LGG" or None. split: None, as BraTS publishes labels of one set only.
+    """
+
+    name: str
+    files: tuple
+    seg: str | None = None
+    grade: str | None = None
+    split: str | None = None
+
+    @property
+    def image(self):
+        return self.files[0]
+
+    @property
+    def labelled(self):
+        return self.seg is not None
+
+
+def find(raw_dir):
+    """All subjects below `raw_dir`, of any official layout or several, as `Source`s sorted by name.
+
+    Raises `UserError` for an empty folder, a subject with a modality missing or twice, a subject found twice, a folder
+    of NIfTI files with other names, and an unrecognised segmentation beside an otherwise unlabelled subject.
+    """
+    raw_dir = pathlib.Path(raw_dir)
+    folders = _walk(raw_dir)
+    sources = {}
+    for folder, names in folders.items():
+        for source in _subjects(folder, names):
+            if source.name in sources:
+                raise UserError(
+                    source.image,
+                    expected="each subject once",
+                    found=f"{source.name} also in {os.path.dirname(sources[source.name].image)}",
+                    do="remove or rename one of them",
+                )
+            sources[source.name] = dataclasses.replace(source, grade=_folder_grade(raw_dir, folder))
+    if not sources:
+        _refuse_empty(raw_dir, folders)
+    grades = _mapped_grades(folders)
+    return [
+        dataclasses.replace(source, grade=source.grade or grades.get(name)) for name, source in sorted(sources.items())
+    ]
+
+
+def find_one(path):
+    """The `Source` of one new patient's folder. Labels beside the modalities are ignored."""
+    path = pathlib.Path(path)
+    if path.is_file():
+        raise UserError(path, expected="a subject's folder with four modalities", found="a file", do="give its folder")
+    folders = _walk(path)
+    found = [source for folder, names in folders.items() for source in _subjects(folder, names, labels=False)]
+    if not found:
+        _refuse_empty(path, folders)
+    if len(found) > 1:
+        raise UserError(path, expected="one subject", found=f"{len(found)}", do=f"give one folder, as {found[0].name}")
+    return found[0]
+
+
+def load(source, options=None):
+    """Reads and checks a subject.
+
+    options: {"label_map": {raw label: 0 or 1} or None}.
+    Returns a `Subject` with image [depth, height, width, 4] (int16 where every modality is made of integers that fit,
+    else float32), the reference's z-score statistics, label (whole tumour) and regions uint8 [depth, height, width], or
+    None for both without seg. Raises `UserError` naming the file at fault.
+    """
+    headers = [nifti.read_header(path) for path in source.files]
+    seg = nifti.read_header(source.seg) if source.labelled else None
+    for other in (*headers[1:], *((seg,) if seg else ())):
+        nifti.require_same_space(headers[0], other)
+    nifti.warn_unless_axial(headers[0])
+    channels = [_intensities(header) for header in headers]
+    image = np.stack(channels, axis=-1)  # int16 and float32 stack to float32, which holds every int16
+    del channels
+    mean, std = subject.zscore_statistics(image, os.path.dirname(source.image))
+    regions = label = None
+    if seg:
+        regions = _regions(seg)
+        label = whole_tumour(regions, seg.path, (options or {}).get("label_map"))
+    return subject.Subject(
+        name=source.name,
+        image=image,
+        mean=mean,
+        std=std,
+        label=label,
+        regions=regions,
+        header=headers[0].block,
+        source=source.image,
+    )
+
+
+def whole_tumour(regions, path, label_map=None):
+    """uint8 {0, 1}, of the shape of `regions` (uint8 raw labels): non-zero labels, or what `label_map` says.
+
+    Raises `UserError` naming `path` if the labels aren't one of the sets known for such a file name (`LABELS`), or if
+    `label_map` ({raw label: 0 or 1}, 0 implied) does not cover them.
+    """
+    found = set(np.flatnonzero(np.bincount(regions.reshape(-1))).tolist())
+    if label_map is None:
+        allowed = LABELS["-seg" if re.search(r"-seg\.nii(\.gz)?$", str(path)) else "_seg"]
+        if not any(found <= labels for labels in allowed):
+            example = ",".join(f"{label}:1" for label in sorted(found - {0})[:12])
+            raise UserError(
+                path,
+                expected=f"labels of {' or '.join(map(_listed, allowed))}",
+                found=_listed(found),
+                do=f"say which are tumour, as --label_map={example} (from 2024 on, 4 is the resection cavity: 4:0)",
+            )
+        return (regions != 0).astype(np.uint8)
+    mapping = {0: 0, **{int(raw): int(target) for raw, target in label_map.items()}}
+    if not set(mapping.values()) <= {0, 1}:
+        raise UserError("--label_map", expected="each label mapped to 0 or 1", found=str(label_map))
+    if not found <= set(mapping):
+        raise UserError(
+            path, expected=f"labels of --label_map, {_listed(mapping)}", found=_listed(found), do="add the missing ones"
+        )
+    table = np.zeros(256, np.uint8)
+    table[[raw for raw, target in mapping.items() if target and 0 <= raw < 256]] = 1
+    return table[regions]
+
+
+def _walk(raw_dir):
+    """{folder: sorted file names} below `raw_dir`, hidden files left out, links to folders followed."""
+    if not raw_dir.is_dir():
+        raise UserError(raw_dir, expected="a folder of raw BraTS data", found="no such folder")
+    folders = {}
+    for folder, below, names in os.walk(raw_dir, followlinks=True):
+        below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
+        folders[pathlib.Path(folder)] = sorted(name for name in names if not name.startswith("."))
+    return folders
+
+
+def _subjects(folder, names, labels=True):
+    """The subjects whose files lie directly in `folder`; none if it has no NIfTI files."""
+    images = [name for name in names if name.endswith((".nii", ".nii.gz"))]
+    grouped, others = {}, []
+    for file in images:
+        match = _FILE.fullmatch(file)
+        if match is None:
+            others.append(file)
+            continue
+        found = grouped.setdefault(match["name"], {})
+        modality = SUFFIXES[match["suffix"]]
+        if modality in found and (labels or modality != "seg"):
+            raise UserError(
+                folder, expected=f"one {modality} file", found=f"{found[modality]} and {file}", do="remove one"
+            )
+        found[modality] = file
+    if others and not grouped:
+        raise UserError(
+            folder,
+            expected=f"files named {_NAMES}",
+            found=_some(others),
+            do="rename them if all four raw modalities are there, else move the folder away",
+        )
+    return [_source(folder, name, found, others, labels) for name, found in grouped.items()]
+
+
+def _source(folder, name, found, others, labels):
+    missing = [channel for channel in CHANNELS if channel not in found]
+    if missing:
+        there = ", ".join(found.values())
+        if others:
+            there += f", and unrecognised {_some(others)}"
+        raise UserError(
+            folder, expected=f"four modalities named {_NAMES}", found=there, do=f"{', '.join(missing)} missing: add it"
+        )
+    stray = [file for file in others if "seg" in file.lower()]
+    if labels and "seg" not in found and stray:  # in 2020, BraTS20_Training_355 has W39_1998.09.19_Segm.nii
+        ending = ".nii.gz" if stray[0].endswith(".gz") else ".nii"
+        raise UserError(
+            folder / stray[0],
+            expected=f"labels of {name} under an official name",
+            found="this name",
+            do=f"rename it to {name}_seg{ending} if these are its labels (so in BraTS20_Training_355), else move it",
+        )
+    seg = str(folder / found["seg"]) if labels and "seg" in found else None
+    return Source(name, tuple(str(folder / found[channel]) for channel in CHANNELS), seg)
+
+
+def _refuse_empty(raw_dir, folders):
+    files = [name for names in folders.values() for name in names]
+    raise UserError(
+        raw_dir,
+        expected=f"BraTS subjects, a folder for each, with {_NAMES}",
+        found=f"no NIfTI file, but {_some(files)}" if files else "no file",
+        do="unpack the data there, or make some: python launch/phantom.py --dataset=brats --raw_dir=DIR",
+    )
+
+
+def _folder_grade(raw_dir, folder):
+    parts = (raw_dir.resolve().name, *folder.relative_to(raw_dir).parts)
+    return next((part for part in reversed(parts) if part in ("HGG", "LGG")), None)
+
+
+def _mapped_grades(folders):
+    """{subject: grade} from name_mapping*.csv, whose columns are Grade and one BraTS_<year>_subject_ID a year."""
+    grades = {}
+    for folder, names in folders.items():
+        for name in names:
+            if not (name.startswith("name_mapping") and name.endswith(".csv")):
+                continue
+            try:
+                with open(folder / name, encoding="utf-8-sig", newline="") as file:
+                    rows = list(csv.DictReader(file))
+            except (OSError, UnicodeDecodeError, csv.Error) as error:
+                raise UserError(folder / name, expected="a CSV table", found=str(error)) from None
+            for row in rows:
+                if row.get("Grade") in ("HGG", "LGG"):
+                    ids = [value for key, value in row.items() if key and key.startswith("BraTS") and value]
+                    grades.update(dict.fromkeys(set(ids) - {"NA"}, row["Grade"]))
+    return grades
+
+
+def _intensities(header):
+    """A modality as int16 if it holds integers that fit, else float32; refuses what cannot be a raw BraTS image."""
+    array = nifti.read_array(header)
+    lowest, highest = array.min(), array.max()
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
+        bad = np.count_nonzero(~np.isfinite(array))
+        raise UserError(header.path, expected="finite voxels", found=f"{bad} that are NaN or infinite", do="repair it")
+    if array.dtype.kind == "f" and lowest < 0:
+        raise UserError(
+            header.path,
+            expected="raw intensities of 0 and more",
+            found=f"floating-point voxels down to {lowest:g}: the image is already normalised",
+            do="use the image before normalisation, as the brain is where t2 is above 0",
+        )
+    if lowest == highest:
+        raise UserError(header.path, expected="voxels that vary", found=f"{lowest:g} everywhere", do=nifti.AGAIN)
+    if array.dtype.kind in "iu" and lowest >= -(2**15) and highest < 2**15:
+        return array.astype(np.int16, copy=False)
+    if highest > np.finfo(np.float32).max:
+        raise UserError(header.path, expected="voxels within float32", found=f"{highest:g}")
+    return array.astype(np.float32, copy=False)
+
+
+def _regions(header):
+    """Raw labels as uint8; whole numbers in a floating-point file are labels too (2023)."""
+    array = nifti.read_array(header)
+    lowest, highest = array.min(), array.max()
+    if not (lowest >= 0 and highest <= 255):  # also for NaN
+        raise UserError(header.path, expected="labels 0 to 255", found=f"{lowest:g} to {highest:g}", do="repair it")
+    labels = array.astype(np.uint8)
+    if array.dtype.kind == "f" and (labels != array).any():
+        value = array[labels != array][0]
+        raise UserError(
+            header.path,
+            expected="whole numbers as labels",
+            found=f"{value:g}",
+            do="resample labels by nearest neighbour, not by interpolation",
+        )
+    return labels
+
+
+def _listed(labels):
+    labels = sorted(labels)
+    return "{" + ", ".join(map(str, labels[:12])) + (", …" if len(labels) > 12 else "") + "}"
+
+
+def _some(names):
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,270 @@
+"""ISIC and PH2 as released: finds pairs of photograph and lesion mask, decodes them with care, resizes them.
+
+Official layouts, anywhere below the raw folder (<set> is Training, Validation, Test or Test_v2):
+    2016         ISBI2016_ISIC_Part1_<set>_Data, ISBI2016_ISIC_Part1_<set>_GroundTruth/<id>_Segmentation.png
+    2017         ISIC-2017_<set>_Data, ISIC-2017_<set>_Part1_GroundTruth/<id>_segmentation.png
+    2018 Task 1  ISIC2018_Task1-2_<set>_Input, ISIC2018_Task1_<set>_GroundTruth/<id>_segmentation.png
+    PH2          <id>/<id>_Dermoscopic_Image/<id>.bmp, <id>/<id>_lesion/<id>_lesion.bmp
+A set without its ground truth folder is unlabelled: it can be predicted, not trained on. EXIF orientation is ignored,
+as the reference does: masks are drawn on the pixels as stored.
+"""
+
+import dataclasses
+import os
+import pathlib
+import re
+import struct
+
+import numpy as np
+from PIL import Image
+
+from data_prep import subject
+from data_prep.base.errors import UserError
+
+CHANNELS = ("red", "green", "blue")
+IMAGE_SIZE = (192, 256)  # height, width; the reference's
+
+MAX_PIXELS = 80_000_000  # ISIC's largest have 30 million; Pillow itself warns from 89 million on
+ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
+SPLITS = {"Training": "train", "Validation": "valid", "Test": "test", "Test_v2": "test"}
+
+_SET = "(?P<set>Training|Validation|Test_v2|Test)"
+_FOLDERS = (  # release, role, folder name
+    ("2016", "image", rf"ISBI2016_ISIC_Part1_{_SET}_Data"),
+    ("2016", "mask", rf"ISBI2016_ISIC_Part1_{_SET}_GroundTruth"),
+    ("2017", "image", rf"ISIC-2017_{_SET}_Data"),
+    ("2017", "mask", rf"ISIC-2017_{_SET}_Part1_GroundTruth"),
+    ("2018", "image", rf"ISIC2018_Task1-2_{_SET}_Input"),
+    ("2018", "mask", rf"ISIC2018_Task1_{_SET}_GroundTruth"),
+    ("PH2", "image", r".+_Dermoscopic_Image(?P<set>)"),
+    ("PH2", "mask", r".+_lesion(?P<set>)"),
+)
+_MASK = re.compile(r"(?P<name>.+)_([Ss]egmentation|lesion)")
+_AGAIN = "it is truncated, corrupt or no image: download or copy it again"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where one photograph lies. mask: path of its lesion mask, or None. split: the official one, None for PH2."""
+
+    name: str
+    image: str
+    mask: str | None = None
+    grade: str | None = None
+    split: str | None = None
+
+    @property
+    def labelled(self):
+        return self.mask is not None
+
+
+def find(raw_dir):
+    """All photographs below `raw_dir`, in any official layout, as `Source`s sorted by name; superpixels are ignored.
+
+    Raises `UserError` for an empty folder, for a photograph without mask where its set has masks, a mask without
+    photograph, masks outside a ground truth folder, and a name found twice (the releases of ISIC overlap).
+    """
+    sets, others = _collect(pathlib.Path(raw_dir))
+    if not any(roles.get("image") or roles.get("mask") for roles in sets.values()):
+        _refuse_empty(raw_dir, others)
+    sources = {}
+    for (release, part), roles in sorted(sets.items()):
+        images, masks = roles.get("image", {}), roles.get("mask")
+        if masks is not None:
+            _require_pairs(images, masks, release)
+        for name, path in images.items():
+            if name in sources:
+                _refuse_twice(path, sources[name].image)
+            sources[name] = Source(name, path, (masks or {}).get(name), None, SPLITS.get(part))
+    return [sources[name] for name in sorted(sources)]
+
+
+def find_one(path):
+    """The `Source` of one new photograph (JPEG, PNG or BMP); masks beside it are ignored."""
+    path = pathlib.Path(path)
+    if not path.is_file() or path.suffix.lower() not in ENDINGS:
+        found = "a folder" if path.is_dir() else ("another file" if path.exists() else "nothing")
+        raise UserError(path, expected=f"one photograph ({', '.join(ENDINGS)})", found=found)
+    if _MASK.fullmatch(path.stem) or path.stem.endswith("_superpixels"):
+        raise UserError(path, expected="a photograph", found="a mask by its name", do="give the photograph itself")
+    return Source(path.stem, str(path))
+
+
+def load(source, options=None):
+    """Decodes, checks and resizes a photograph and its mask.
+
+    options: {"image_size": (height, width), default IMAGE_SIZE, "intensity": "unit" (default) or "minmax"}.
+    Returns a `Subject` with image uint8 [1, height, width, 3], label uint8 {0, 1} [1, height, width] or None, and the
+    mean and std of the intensity rule. Raises `UserError` naming the file at fault.
+    """
+    options = options or {}
+    height, width = options.get("image_size") or IMAGE_SIZE
+    photograph = read_photograph(source.image)
+    size = photograph.shape[:2]
+    label = None
+    if source.labelled:
+        mask = read_mask(source.mask)
+        if mask.shape != size:
+            raise UserError(
+                source.mask,
+                expected=f"the size of {os.path.basename(source.image)}, {size[1]}x{size[0]}",
+                found=f"{mask.shape[1]}x{mask.shape[0]}",
+                do="restore the mask that belongs to this photograph",
+            )
+        label = resize_mask(mask, height, width)[np.newaxis]
+    image = np.asarray(resize(photograph, height, width))[np.newaxis]
+    mean, std = subject.intensity_statistics(image, options.get("intensity") or "unit", source.image)
+    return subject.Subject(
+        name=source.name, image=image, mean=mean, std=std, label=label, source=source.image, source_size=size
+    )
+
+
+def resize(image, height, width):
+    """Antialiased bilinear (triangle filter) resize, uint8 or float [..., rows, columns, channels] to uint8 tensor.
+
+    TensorFlow operations only, so that an exported graph can do the very same.
+    """
+    import tensorflow as tf  # seconds to import, and finding files needs none of it
+
+    resized = tf.image.resize(image, (height, width), method="bilinear", antialias=True)
+    return tf.cast(tf.round(resized), tf.uint8)  # weights sum to 1, so the range stays [0, 255]
+
+
+def resize_mask(mask, height, width):
+    """Nearest-neighbour resize of a uint8 [rows, columns] mask by Pillow, as the reference does."""
+    return np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
+
+
+def read_photograph(path):
+    """uint8 [height, width, 3] in RGB; alpha is dropped, grey repeated. Raises `UserError` for anything else."""
+    image = _decode(path)
+    if image.mode not in ("RGB", "RGBA", "L", "LA", "P") or _is_deep_png(path):
+        deep = "16 bits a channel" if _is_deep_png(path) else f"Pillow mode {image.mode}"
+        raise UserError(path, expected="a photograph of 8 bits a channel", found=deep, do="convert it to 8-bit RGB")
+    return np.asarray(image.convert("RGB"))
+
+
+def read_mask(path):
+    """uint8 {0, 1} [height, width] of a mask that holds 0 and at most one other value, in any number of equal channels.
+
+    Raises `UserError` for any other mask: grey levels mean interpolation, JPEG noise or several classes.
+    """
+    image = _decode(path)
+    if image.mode not in ("1", "L", "I", "I;16"):
+        image = image.convert("RGB")
+    values = np.asarray(image)
+    if values.ndim == 3:
+        if (values != values[..., :1]).any():
+            raise UserError(path, expected="a binary mask", found="a non-binary mask in colours", do=_official())
+        values = values[..., 0]
+    found = np.unique(values)
+    if len(found) > 2 or (len(found) == 2 and found[0] != 0):
+        listed = ", ".join(str(int(value)) for value in found[:6]) + (", …" if len(found) > 6 else "")
+        raise UserError(
+            path,
+            expected="a binary mask of 0 and one other value",
+            found=f"a non-binary mask of {len(found)} values: {listed}",
+            do=_official(),
+        )
+    return (values != 0).astype(np.uint8)
+
+
+def _official():
+    return "take the official PNG or BMP, or threshold it yourself"
+
+
+def _decode(path):
+    """A loaded Pillow image, sizes checked before anything is decoded."""
+    try:
+        with Image.open(path, formats=("JPEG", "PNG", "BMP")) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise UserError(path, expected=f"at most {MAX_PIXELS} pixels", found=f"{image.width}x{image.height}")
+            image.load()
+            return image
+    except Image.DecompressionBombError:
+        raise UserError(path, expected=f"at most {MAX_PIXELS} pixels", found="a header that asks for more") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:  # what Pillow raises for broken files
+        raise UserError(path, expected="a whole JPEG, PNG or BMP image", found=str(error), do=_AGAIN) from None
+
+
+def _is_deep_png(path):
+    """True for 16 bits a channel, which Pillow would cut to 8 without a word."""
+    with open(path, "rb") as file:
+        head = file.read(25)
+    return head.startswith(b"\x89PNG") and head[24] == 16
+
+
+def _collect(raw_dir):
+    """({(release, set): {"image": {name: path}, "mask": {name: path}}}, names of other files) below `raw_dir`."""
+    if not raw_dir.is_dir():
+        raise UserError(raw_dir, expected="a folder of raw ISIC data", found="no such folder")
+    sets, others = {}, []
+    for folder, below, names in os.walk(raw_dir, followlinks=True):
+        below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
+        folder = pathlib.Path(folder)
+        key, role = _role((raw_dir.resolve().name, *folder.relative_to(raw_dir).parts))
+        found = sets.setdefault(key, {}).setdefault(role, {}) if role else None
+        for file in sorted(name for name in names if not name.startswith(".")):
+            stem, ending = os.path.splitext(file)
+            match = _MASK.fullmatch(stem)
+            if ending.lower() not in ENDINGS or stem.endswith("_superpixels") or (role == "mask" and not match):
+                others.append(file)
+            elif match and role != "mask":  # else its set would pass for one without ground truth
+                expected = "masks in a folder with the official name, as ISIC-2017_Training_Part1_GroundTruth"
+                raise UserError(folder / file, expected=expected, found="one here", do="rename or move its folder")
+            elif role is None:
+                others.append(file)
+            else:
+                name = match["name"] if match else stem
+                if name in found:
+                    _refuse_twice(folder / file, found[name])
+                found[name] = str(folder / file)
+    return sets, others
+
+
+def _role(parts):
+    """((release, set), "image" or "mask") by the innermost folder with an official name, or (None, None)."""
+    for part in reversed(parts):
+        for release, role, pattern in _FOLDERS:
+            if match := re.fullmatch(pattern, part):
+                return (release, match["set"]), role
+    return None, None
+
+
+def _require_pairs(images, masks, release):
+    alone = sorted(images.keys() - masks.keys())
+    if alone:
+        official = f"{alone[0]}_lesion.bmp" if release == "PH2" else f"{alone[0]}_segmentation.png"
+        raise UserError(
+            images[alone[0]],
+            expected=f"its mask {official}",
+            found=f"no mask for {len(alone)} of {len(images)} images",
+            do="complete the ground truth, or move these images away",
+        )
+    alone = sorted(masks.keys() - images.keys())
+    if alone:
+        raise UserError(
+            masks[alone[0]],
+            expected=f"its image {alone[0]}",
+            found=f"no image for {len(alone)} of {len(masks)} masks",
+            do="complete the images, or move these masks away",
+        )
+
+
+def _refuse_twice(path, other):
+    raise UserError(
+        path,
+        expected="each image and mask once",
+        found=f"the same name at {other}",
+        do="the releases of ISIC overlap: give one release at a time",
+    )
+
+
+def _refuse_empty(raw_dir, others):
+    raise UserError(
+        raw_dir,
+        expected="ISIC folders as ISIC-2017_Training_Data and ISIC-2017_Training_Part1_GroundTruth, or those of 2016,"
+        " 2018 (Task 1) or PH2",
+        found=f"only files such as {', '.join(others[:3])}" if others else "no file",
+        do="unpack the data there, or make some: python launch/phantom.py --dataset=isic --raw_dir=DIR",
+    )

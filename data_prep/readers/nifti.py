@@ -1,0 +1,327 @@
+"""NIfTI files: read with suspicion, written back exactly into the space of their source.
+
+Arrays are [depth, height, width], the file's [x, y, z] transposed and never reoriented. A file's bytes run x fastest,
+so both orders are the same memory, and nothing is copied to transpose. Affines stay those of [x, y, z].
+
+nibabel interprets headers; the reading is ours, because a header of 348 bytes can ask for any amount of memory: sizes
+are checked before anything is allocated, and gzip is inflated only as far as the header accounts for.
+"""
+
+import contextlib
+import dataclasses
+import gzip
+import itertools
+import logging
+import math
+import os
+import zlib
+
+import nibabel
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+
+from data_prep.base import artefacts
+from data_prep.base.errors import UserError
+
+MAX_VOXELS = 512**3  # 15 times a BraTS volume
+SLACK = 16 << 20  # bytes allowed to header extensions, and to what follows the voxels
+DEFLATE_RATIO = 1032  # deflate cannot shrink further, so a small .gz is known to lie before it is inflated
+AFFINE_TOLERANCE = 1e-3  # absolute, on each of the affine's elements
+FORMS_TOLERANCE = 0.5  # mm by which sform and qform may disagree: far above rounding, below a voxel
+AGAIN = "it is truncated, corrupt or no NIfTI file: download or copy it again"
+READABLE = {np.dtype(name) for name in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")}
+_UNREADABLE = (EOFError, zlib.error, gzip.BadGzipFile)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Header:
+    """What a NIfTI file says about itself, checked.
+
+    path: the file. shape: (depth, height, width), or (height, width) where two dimensions were allowed.
+    dtype: of the stored voxels, with their byte order. offset: of the voxels, in bytes. slope, inter: scaling, (1, 0)
+    where there is none. affine: float64 [4, 4], voxel x, y, z to mm, from the sform, else the qform.
+    block: the same header as 348 bytes of little-endian NIfTI-1, whatever the file was.
+    """
+
+    path: str
+    shape: tuple
+    dtype: np.dtype
+    offset: int
+    slope: float
+    inter: float
+    affine: np.ndarray
+    block: bytes
+
+
+def read_header(path, dimensions=(3,), do=AGAIN):
+    """Reads and checks the header of a single-file NIfTI-1 or NIfTI-2 image, gzipped or not, of either byte order.
+
+    Dimensions of size 1 beyond the third are dropped. Raises `UserError` naming `path`, with the remedy `do` for a
+    damaged file: not NIfTI, a .hdr/.img pair, another number of dimensions, more than MAX_VOXELS voxels, complex or RGB
+    voxels, more voxels than the file can hold, no geometry (both codes 0), or contradictory geometry.
+    """
+    with _open(path, do) as file:
+        start = file.read(4)
+        length = {348: 348, 540: 540}.get(_sizeof_hdr(start))
+        if length is None:
+            raise UserError(path, expected="a NIfTI header", found=f"{start!r} at its start", do=do)
+        block = start + file.read(length - 4)
+    if len(block) < length:
+        raise UserError(path, expected=f"a NIfTI header of {length} bytes", found=f"{len(block)} bytes", do=do)
+    kind = nibabel.Nifti1Header if length == 348 else nibabel.Nifti2Header
+    raw = kind(block, "<" if int.from_bytes(start, "little") == length else ">", check=False)
+    _require_single_file(path, bytes(raw["magic"]), do)
+    shape = _shape(path, raw["dim"], dimensions, do)
+    dtype = _dtype(path, raw, do)
+    offset = _offset(path, raw["vox_offset"], length, do)
+    _require_room(path, offset + math.prod(shape) * dtype.itemsize, do)
+    slope, inter = _scaling(path, float(raw["scl_slope"]), float(raw["scl_inter"]), do)
+    affine = _affine(path, raw, shape)
+    return Header(str(path), shape[::-1], dtype, offset, slope, inter, affine, _nifti1_block(raw, shape))
+
+
+def read_array(header, do=AGAIN):
+    """The voxels, [depth, height, width], in the stored dtype (native byte order); float32 if the header scales them.
+
+    Raises `UserError` for a file that ends early, whose gzip checksum is wrong, or that goes on long after its voxels.
+    """
+    array = np.empty(header.shape, header.dtype)
+    with _open(header.path, do) as file:
+        if _skip(file, header.offset) < header.offset or _fill(file, array) < array.nbytes:
+            raise UserError(header.path, expected=f"{array.nbytes} bytes of voxels", found="fewer", do=do)
+        if _skip(file, SLACK) == SLACK:  # also reads gzip's checksum, which stands at the end
+            raise UserError(header.path, expected=f"{array.nbytes} bytes of voxels", found="far more", do=do)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if (header.slope, header.inter) == (1.0, 0.0):
+        return array
+    array = array.astype(np.float64)
+    array *= header.slope
+    array += header.inter
+    return array.astype(np.float32)
+
+
+def require_same_space(reference, other):
+    """Raises `UserError` unless two headers have the same shape and, within AFFINE_TOLERANCE, the same affine.
+
+    The sform and qform codes aren't compared: real segmentations carry other codes than their images.
+    """
+    if other.shape != reference.shape:
+        raise UserError(
+            other.path,
+            expected=f"the shape of {os.path.basename(reference.path)}, {_xyz(reference.shape)}",
+            found=_xyz(other.shape),
+            do="all files of a subject must lie on one voxel grid: restore or resample this one",
+        )
+    gap = np.abs(other.affine - reference.affine)
+    if gap.max() > AFFINE_TOLERANCE:
+        row, column = np.unravel_index(gap.argmax(), gap.shape)
+        raise UserError(
+            other.path,
+            expected=f"the affine of {os.path.basename(reference.path)} within {AFFINE_TOLERANCE}"
+            f" ({reference.affine[row, column]:g} in row {row + 1}, column {column + 1})",
+            found=f"{other.affine[row, column]:g}",
+            do="all files of a subject must lie in one space: restore the headers, or register and resample this one",
+        )
+
+
+def warn_unless_axial(header):
+    """Logs one line where array axis 0 (z, the slices) does not run along superior-inferior by the affine."""
+    direction = nibabel.aff2axcodes(header.affine)[2]
+    if direction not in ("S", "I"):
+        logging.getLogger(__name__).warning(
+            "%s: the slices (third voxel axis) run along %s, not superior-inferior; nothing is reoriented, and networks"
+            " trained on axial slices will see other planes",
+            header.path,
+            {"L": "left-right", "R": "left-right", "A": "anterior-posterior", "P": "anterior-posterior"}[direction],
+        )
+
+
+def write_map(path, array, header=None, compresslevel=3):
+    """Writes a map so that it lies on its source: same affine, sform, qform and codes, only dtype and scaling its own.
+
+    array: [depth, height, width] with the stored `header` (348 bytes, `Header.block`); or [height, width] or
+    [1, height, width] without one, written as a 2-D image [width, height] with an identity affine. uint8, int16 or
+    float32. Atomic; gzipped if `path` ends in .gz, with no time or name inside: same map, same bytes.
+    """
+    array = np.asarray(array)
+    if header is None and array.ndim == 3 and array.shape[0] == 1:
+        array = array[0]
+    out = _plain_header(array.shape[::-1]) if header is None else nibabel.Nifti1Header(header, "<", check=False)
+    shape = tuple(int(size) for size in out["dim"][1 : 1 + out["dim"][0]])
+    if shape != array.shape[::-1] or array.dtype not in (np.uint8, np.int16, np.float32):
+        raise ValueError(f"{path}: header of shape {shape} for a map {array.dtype} {array.shape[::-1]}")
+    out.set_data_dtype(array.dtype)
+    out["magic"], out["vox_offset"], out["scl_slope"], out["scl_inter"] = b"n+1", 352, 1, 0
+    for field in ("cal_min", "cal_max", "glmin", "glmax", "intent_code", "intent_p1", "intent_p2", "intent_p3"):
+        out[field] = 0  # they describe the source's intensities
+    out["descrip"], out["aux_file"], out["intent_name"], out["db_name"] = b"tfunc", b"", b"", b""
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    with artefacts.aside(path) as temporary, open(temporary, "wb") as plain, contextlib.ExitStack() as stack:
+        file = plain
+        if str(path).endswith(".gz"):
+            file = stack.enter_context(gzip.GzipFile("", "wb", compresslevel, plain, mtime=0))
+        file.write(out.binaryblock + bytes(4))  # four zeros: no header extension
+        file.write(np.ascontiguousarray(little).reshape(-1).view(np.uint8))
+
+
+def read_map(path, do="it is damaged: remove it and make it again"):
+    """Reads a map: (array [depth, height, width] or [height, width] in its own dtype, affine float64 [4, 4])."""
+    header = read_header(path, dimensions=(2, 3), do=do)
+    return read_array(header, do), header.affine
+
+
+@contextlib.contextmanager
+def _open(path, do):
+    """The file's bytes, inflated if they are gzip (by content: names lie); low-level errors become `UserError`."""
+    try:
+        with open(path, "rb") as plain, contextlib.ExitStack() as stack:
+            magic = plain.read(2)
+            plain.seek(0)
+            yield stack.enter_context(gzip.GzipFile(fileobj=plain)) if magic == b"\x1f\x8b" else plain
+    except _UNREADABLE as error:
+        raise UserError(path, expected="a whole NIfTI file", found=str(error).rstrip("."), do=do) from None
+    except OSError as error:
+        raise UserError(path, expected="a file that can be read", found=error.strerror or str(error)) from None
+
+
+def _sizeof_hdr(start):
+    return min(int.from_bytes(start, "little"), int.from_bytes(start, "big"))  # the wrong order gives a huge number
+
+
+def _skip(file, count):
+    """Reads and forgets up to `count` bytes; returns how many there were."""
+    done = 0
+    while done < count and (piece := file.read(min(1 << 20, count - done))):
+        done += len(piece)
+    return done
+
+
+def _fill(file, array):
+    """Reads into a contiguous array piece by piece; returns the number of bytes read."""
+    target, done = array.reshape(-1).view(np.uint8), 0
+    while done < target.size and (piece := file.read(min(1 << 20, target.size - done))):
+        target[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
+        done += len(piece)
+    return done
+
+
+def _require_single_file(path, magic, do):
+    if magic.startswith((b"ni1", b"ni2")):
+        raise UserError(path, expected="header and voxels in one file", found="half of a .hdr/.img pair")
+    if not magic.startswith((b"n+1", b"n+2")):
+        raise UserError(path, expected="the NIfTI signature n+1 or n+2", found=repr(magic[:3]), do=do)
+
+
+def _shape(path, dim, dimensions, do):
+    count = int(dim[0])
+    sizes = [int(size) for size in dim[1 : 1 + count]] if 1 <= count <= 7 else []
+    if not sizes or min(sizes) < 1:
+        raise UserError(path, expected="1 to 7 dimensions of at least 1", found=f"{count}: {sizes}", do=do)
+    while len(sizes) > max(dimensions) and sizes[-1] == 1:
+        sizes.pop()
+    if len(sizes) not in dimensions:
+        raise UserError(
+            path,
+            expected=f"{' or '.join(map(str, dimensions))} dimensions",
+            found=f"{len(sizes)}: {'x'.join(map(str, sizes))}",
+            do="give one file for each modality",
+        )
+    if math.prod(sizes) > MAX_VOXELS or max(sizes) > 32767:  # NIfTI-1 counts in int16
+        raise UserError(
+            path, expected=f"at most {MAX_VOXELS} voxels", found=f"a header that asks for {'x'.join(map(str, sizes))}"
+        )
+    return tuple(sizes)
+
+
+def _dtype(path, raw, do):
+    try:
+        dtype = raw.get_data_dtype()
+    except (HeaderDataError, KeyError):  # nibabel answers an unknown code with KeyError
+        dtype = None
+    if dtype is None or dtype.newbyteorder("=") not in READABLE:
+        code = int(raw["datatype"])
+        raise UserError(path, expected="integer or float voxels", found=f"NIfTI datatype {code} ({dtype})", do=do)
+    return dtype
+
+
+def _offset(path, stored, length, do):
+    stored = float(stored) or length + 4.0  # 0 means directly after the header and its extension flag
+    if not (length <= stored <= SLACK and stored.is_integer()):
+        raise UserError(path, expected=f"voxels {length} to {SLACK} bytes into the file", found=f"{stored:g}", do=do)
+    return int(stored)
+
+
+def _require_room(path, needed, do):
+    with _open(path, do) as file:
+        most = os.path.getsize(path) * (DEFLATE_RATIO if isinstance(file, gzip.GzipFile) else 1)
+    if most < needed:
+        size = os.path.getsize(path)
+        raise UserError(
+            path, expected=f"the {needed} bytes that its header asks for", found=f"a file of {size} bytes", do=do
+        )
+
+
+def _scaling(path, slope, inter, do):
+    if slope == 0 or math.isnan(slope):  # NIfTI: unscaled
+        return 1.0, 0.0
+    if math.isinf(slope) or not math.isfinite(inter):
+        raise UserError(path, expected="a finite scl_slope and scl_inter", found=f"{slope:g} and {inter:g}", do=do)
+    return slope, inter
+
+
+def _affine(path, raw, shape):
+    """The sform where its code is set, else the qform, as the standard says; contradictions are refused."""
+    try:
+        sform, qform = raw.get_sform(coded=True)[0], raw.get_qform(coded=True)[0]
+    except HeaderDataError as error:
+        raise UserError(path, expected="a valid qform", found=str(error), do="restore the header's geometry") from None
+    if sform is None and qform is None:
+        raise UserError(
+            path,
+            expected="the image's place in the patient",
+            found="neither sform nor qform (both codes are 0)",
+            do="restore the header, or set an sform with its code if you know the orientation",
+        )
+    affine = np.asarray(qform if sform is None else sform, np.float64)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise UserError(path, expected="an invertible affine", found=f"{affine[:3].tolist()}", do="restore the header")
+    if sform is not None and qform is not None and raw["sform_code"] == raw["qform_code"]:
+        gap = _displacement(sform, qform, shape)
+        if not gap <= FORMS_TOLERANCE:
+            raise UserError(
+                path,
+                expected="sform and qform of the same code to agree",
+                found=f"that they place a corner of the image {gap:.3g} mm apart",
+                do="restore the header, or set the code of the wrong one to 0",
+            )
+    return affine
+
+
+def _displacement(one, other, shape):
+    """The largest distance in mm between the images of the volume's corners under two affines."""
+    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, n - 1) for n in (*shape, 1)[:3]))])
+    return np.linalg.norm((corners @ (np.asarray(one) - other).T)[:, :3], axis=1).max()
+
+
+def _nifti1_block(raw, shape):
+    """Any header as little-endian NIfTI-1 of `shape`; geometry, units and text are kept."""
+    if isinstance(raw, nibabel.Nifti2Header):
+        plain = nibabel.Nifti1Header(endianness="<")
+        for field in {*plain.keys()} & {*raw.keys()} - {"sizeof_hdr", "magic", "dim"}:
+            plain[field] = raw[field]
+    else:
+        plain = raw.as_byteswapped("<")
+    plain["dim"] = 1
+    plain["dim"][: len(shape) + 1] = (len(shape), *shape)
+    return plain.binaryblock
+
+
+def _plain_header(shape):
+    header = nibabel.Nifti1Header(endianness="<")
+    header.set_data_shape(shape)
+    header.set_sform(np.eye(4), code="aligned")
+    return header
+
+
+def _xyz(shape):
+    return "x".join(map(str, shape[::-1]))

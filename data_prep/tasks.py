@@ -1,0 +1,162 @@
+"""What is segmented from what: a frozen `Task`, resolved once by `prepare` and written whole into every artefact.
+
+`TASKS` is the one table of the data sets that are known by name. Everything after `prepare` reads the task from the
+records or from the run and never asks for a data set's name.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any, Literal
+
+import msgspec
+
+from data_prep.base.errors import UserError
+
+Normalise = Literal["zscore", "zscore_nonzero", "ct", "unit", "minmax", "none"]
+
+
+class Channel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One channel of the image. normalise: the rule of its intensities. outside: the raw value of what lies outside."""
+
+    name: str
+    normalise: Normalise
+    outside: float = 0.0
+
+
+class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One index of the softmax. labels: the numbers in a raw mask that mean it; the first is what maps are written with."""
+
+    name: str
+    labels: tuple[int, ...]
+
+
+class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A named set of classes that is evaluated as one binary problem. classes: their indices."""
+
+    name: str
+    title: str
+    classes: tuple[int, ...]
+
+
+class Inside(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where calibration is measured: voxels whose raw intensity in the channel `channel` is above `above`."""
+
+    channel: str
+    above: float
+
+
+class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is segmented from what.
+
+    name: of the data set, as given to --dataset.  title: for people.  unit: what one element of a mask is called.
+    reader: the module of `data_prep.readers` that finds and loads subjects.  form: `volume`, many slices a subject, or
+    `photograph`, one.
+    channels: of the image, in order.  classes: by index, the background first.  ignore: a raw label that counts nowhere.
+    regions: what is evaluated; the first is the one of a task with two classes.
+    inside: where calibration is measured, or None for everywhere.
+    trained: which slices are trained on: `above_mean` (a voxel above its channel's mean), `not_empty` or `all`.
+    axis: of the file's voxel array that slices are taken along, None for photographs.  spacing: in-plane spacing that
+    slices are resampled to, or None.  frame: the common (height, width) of all slices, None where it follows from the data.
+    ratio: (train, valid, test) of a split by seed.  per_shard: subjects in a file of records.
+    show: names of the channels that pictures show: one for grey, three for colours.
+    """
+
+    name: str
+    title: str
+    unit: Literal["voxels", "pixels"]
+    reader: str
+    form: Literal["volume", "photograph"]
+    channels: tuple[Channel, ...]
+    classes: tuple[Class, ...]
+    ignore: int | None = None
+    regions: tuple[Region, ...]
+    inside: Inside | None = None
+    trained: Literal["above_mean", "not_empty", "all"]
+    axis: int | None = None
+    spacing: tuple[float, float] | None = None
+    frame: tuple[int, int] | None = None
+    ratio: tuple[int, int, int]
+    per_shard: int
+    show: tuple[str, ...]
+
+    @property
+    def is_photograph(self) -> bool:
+        """Whether a subject is one photograph rather than a volume of slices."""
+        return self.form == "photograph"
+
+    def load_reader(self) -> ModuleType:
+        """The module that finds and loads this task's subjects."""
+        return importlib.import_module(self.reader)
+
+    def index(self, channel: str) -> int:
+        """The position of a channel; raises `ValueError` for a name that is none of them."""
+        return [one.name for one in self.channels].index(channel)
+
+    def document(self) -> dict[str, Any]:
+        """The task as plain JSON types; `from_document` is the way back."""
+        return msgspec.to_builtins(self)
+
+
+TASKS = {
+    task.name: task
+    for task in (
+        Task(
+            name="brats",
+            title="BraTS",
+            unit="voxels",
+            reader="data_prep.readers.brats",
+            form="volume",
+            channels=tuple(Channel(name, "zscore") for name in ("flair", "t1", "t2", "t1ce")),  # the reference's order
+            classes=(Class("background", (0,)), Class("whole tumour", (1, 2, 3, 4))),
+            regions=(Region("whole", "whole tumour", (1,)),),
+            inside=Inside("t2", 0),
+            trained="above_mean",
+            axis=2,
+            ratio=(100, 25, 160),
+            per_shard=4,  # about 100 MB a shard
+            show=("flair",),
+        ),
+        Task(
+            name="isic",
+            title="ISIC",
+            unit="pixels",
+            reader="data_prep.readers.isic",
+            form="photograph",
+            channels=tuple(Channel(name, "unit") for name in ("red", "green", "blue")),
+            classes=(Class("background", (0,)), Class("lesion", (1,))),
+            regions=(Region("lesion", "lesion", (1,)),),
+            trained="all",
+            frame=(192, 256),  # the reference's
+            ratio=(70, 10, 20),
+            per_shard=256,  # about 50 MB a shard
+            show=("red", "green", "blue"),
+        ),
+    )
+}
+
+
+def find(name: str) -> Task:
+    """The task of that name as the table has it; raises `UserError` listing the names there are."""
+    try:
+        return TASKS[name]
+    except KeyError:
+        raise UserError(f"--dataset={name}", expected=f"one of {', '.join(TASKS)}") from None
+
+
+def resolved(task: Task, *, normalise: Normalise | None = None, frame: tuple[int, int] | None = None) -> Task:
+    """The task with what `prepare` was asked for in place of the table's: the rule of intensities, the slices' size."""
+    if normalise is not None:
+        channels = tuple(msgspec.structs.replace(channel, normalise=normalise) for channel in task.channels)
+        task = msgspec.structs.replace(task, channels=channels)
+    return task if frame is None else msgspec.structs.replace(task, frame=tuple(frame))
+
+
+def from_document(document: Any, where: object = "task") -> Task:
+    """The `Task` of plain JSON types, every entry checked; raises `UserError` naming `where`, the file that holds it."""
+    try:
+        return msgspec.convert(document, Task)
+    except msgspec.ValidationError as error:
+        do = "make the file anew, or give one that this toolkit wrote"
+        raise UserError(where, expected="a task", found=str(error), do=do) from None

@@ -1,0 +1,429 @@
+"""Conversion gives the same files however many workers there are and wherever it was killed, and redoes nothing."""
+
+import collections
+import concurrent.futures
+import dataclasses
+import json
+import multiprocessing
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from data_prep import convert, records, splits, subject
+from data_prep.base import artefacts
+from data_prep.base import processes as workers
+from data_prep.base.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+# A dataset of its own, this module: a subject is a JSON file {"seed", "labelled"} in the raw folder. Each load is
+# logged beside the raw folder, so that conversions can be counted across processes.
+
+CHANNELS = ("flair", "t1", "t2", "t1ce")
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    name: str
+    image: str
+    labelled: bool = True
+    grade: str | None = None
+    split: str | None = None
+
+
+def find(raw_dir):
+    paths = sorted(pathlib.Path(raw_dir).glob("*.json"))
+    return [Source(path.stem, str(path), artefacts.read_json(path)["labelled"]) for path in paths]
+
+
+def load(source, options):
+    with open(pathlib.Path(source.image).parent.with_suffix(".log"), "a") as log:
+        log.write(source.name + "\n")
+    if source.name == options.get("killed_at"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if source.name == options.get("broken"):
+        raise UserError(source.image, expected="a whole file", found="half of one")
+    generator = np.random.default_rng(artefacts.read_json(source.image)["seed"])
+    image = np.zeros((3, 6, 5, 4), np.int16)
+    image[:, 1:4, 2:5] = generator.integers(1, 999, (3, 3, 3, 4))
+    mean, std = subject.zscore_statistics(image, source.image)
+    label = (image[..., 0] > 500).astype(np.uint8) if source.labelled else None
+    return subject.Subject(source.name, image, mean, std, label, label, bytes(348), source.image)
+
+
+def loads(raw_dir):
+    log = raw_dir.with_suffix(".log")
+    return log.read_text().split() if log.exists() else []
+
+
+@pytest.fixture(autouse=True)
+def fake(monkeypatch):
+    monkeypatch.setitem(convert.DATASETS, "fake", convert.Dataset(__name__, (3, 1, 2), 2))
+
+
+def raw(folder, number=6, unlabelled=1):
+    folder.mkdir(parents=True)
+    for index in range(number + unlabelled):
+        content = {"seed": index, "labelled": index < number}
+        (folder / f"s{index}.json").write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture
+def raw_dir(tmp_path):
+    return raw(tmp_path / "raw")
+
+
+def run(raw_dir, data_dir, options=None, **settings):
+    lines = []
+    manifest = convert.convert("fake", raw_dir, data_dir, options, say=lines.append, **settings)
+    return manifest, lines
+
+
+def contents(folder):
+    """Name and content of every file, the configuration's own path left out."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+# The plan
+
+
+def test_plan_keeps_subjects_whole_and_splits_apart():
+    """Two a shard, grouped by the first split, in the split's order; nothing else decides."""
+    sources = [Source(f"s{index}", "") for index in range(8)]
+    parts = {"train": ("s3", "s0", "s5"), "valid": ("s1",), "test": ("s1", "s2", "s4"), "predict": ("s7",)}
+    shards = convert.plan(sources, splits.Assignment(parts), 2)
+    assert {shard.name: [source.name for source in shard.sources] for shard in shards} == {
+        "train-00000-of-00002.tfrecord": ["s3", "s0"],
+        "train-00001-of-00002.tfrecord": ["s5"],
+        "valid-00000-of-00001.tfrecord": ["s1"],
+        "test-00000-of-00001.tfrecord": ["s2", "s4"],
+        "predict-00000-of-00001.tfrecord": ["s7"],
+    }
+    assert shards == convert.plan(sources[::-1], splits.Assignment(parts), 2)
+
+
+# The result
+
+
+def test_a_converted_folder(raw_dir, tmp_path):
+    """Manifest, checksums, subjects and splits are all there, and nothing else is."""
+    manifest, lines = run(raw_dir, tmp_path / "data")
+    assert records.verify(tmp_path / "data") == manifest
+    assert [len(manifest.split(name)) for name in splits.NAMES] == [3, 1, 2, 1]
+    assert (manifest.height, manifest.width, manifest.intensity) == (6, 5, "zscore")
+    assert [shard.records for shard in manifest.shards] == [6, 3, 3, 6, 3]
+    for source in find(raw_dir):
+        found, expected = records.read_subject(tmp_path / "data", manifest, source.name), load(source, {})
+        np.testing.assert_array_equal(found.image, expected.image)
+        np.testing.assert_array_equal(found.normalised(), expected.normalised())
+        assert (found.label is None) == (not source.labelled) and found.header == expected.header
+        assert manifest.subject(source.name).training_slices == 3
+    assert set(contents(tmp_path / "data")) == {"dataset.json", *(shard.name for shard in manifest.shards)}
+    assert [path.name for path in (tmp_path / "data").iterdir() if path.is_dir()] == []
+    assert lines == ["subjects without a label, kept for prediction: 1"]
+    assert convert.summary(manifest)[0].split() == ["train", "3", "subjects", "9", "slices,", "9", "trained", "on"]
+
+
+def test_members_and_folds_reach_the_manifest(raw_dir, tmp_path):
+    """And a subject in valid and test is stored once."""
+    names = [f"s{index}" for index in range(6)]
+    path = tmp_path / "cv.json"
+    folds = {"train": [names[2:], names[:4]], "valid": [names[:2], names[4:]], "test": [names[:2], names[4:]]}
+    path.write_text(json.dumps(folds))
+    manifest, _ = run(raw_dir, tmp_path / "data", split_files=[path], split_fold=1)
+    assert manifest.folds[1] == {"train": tuple(names[:4]), "valid": ("s4", "s5")}
+    assert manifest.subject("s4").splits == ("valid", "test")
+    assert [entry.name for entry in manifest.split("test")] == ["s4", "s5"]
+    assert len(manifest.subjects) == 7
+
+
+def test_the_number_of_workers_changes_nothing(raw_dir, tmp_path):
+    """Byte for byte, in this process, and with three threads that end in any order."""
+    run(raw_dir, tmp_path / "one")
+    with concurrent.futures.ThreadPoolExecutor(3) as executor:
+        run(raw_dir, tmp_path / "three", executor=executor, workers=3)
+    assert contents(tmp_path / "one") == contents(tmp_path / "three")
+
+
+def test_process_pool(raw_dir, tmp_path):
+    """Two spawned workers, as the launcher has them, and an error that comes back from one. About 6 seconds: each
+    worker imports TensorFlow."""
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(2, spawn, workers.start_worker) as executor:
+        with pytest.raises(UserError, match=r"s2\.json.*half of one"):
+            run(raw_dir, tmp_path / "broken", {"broken": "s2"}, executor=executor, workers=2)
+        run(raw_dir, tmp_path / "two", executor=executor, workers=2)
+    run(raw_dir, tmp_path / "one")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_few_subjects_are_under_way_at_a_time():
+    """At most the limit, and the last is handed in before the first batch has ended everywhere."""
+    under_way, most = set(), []
+
+    class Lazy(concurrent.futures.Executor):
+        def submit(self, function, *arguments):
+            future = concurrent.futures.Future()
+            under_way.add(future)
+            most.append(len(under_way))
+            if len(under_way) == 4:  # full: one ends
+                future.set_result(function(*arguments))
+                under_way.remove(future)
+            if arguments == (19,):
+                for other in under_way:
+                    other.set_result(None)
+            return future
+
+    results = list(convert._bounded(Lazy(), 4, lambda number: number, ((number,) for number in range(20))))
+    assert len(results) == 20 and max(most) == 4
+
+
+# Again, and after a kill
+
+
+def test_a_finished_folder_is_left_alone(raw_dir, tmp_path):
+    """The same command says so and loads nothing, also when the raw data are gone."""
+    run(raw_dir, tmp_path / "data")
+    before, number = contents(tmp_path / "data"), len(loads(raw_dir))
+    assert run(raw_dir, tmp_path / "data")[1] == [
+        f"{tmp_path / 'data' / 'dataset.json'} is finished, with the same configuration: nothing to do"
+    ]
+    raw_dir.rename(tmp_path / "gone")
+    run(raw_dir, tmp_path / "data")
+    assert contents(tmp_path / "data") == before and len(loads(raw_dir)) == number
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"seed": 1}, r"seed 100 \(there\) against 1 \(asked for\)"),
+        ({"options": {"label_map": {1: 1}}}, "label_map"),
+        ({"allow_missing": True}, "allow_missing"),
+        ({"raw": "other"}, "raw_dir"),
+        ({"add": True}, "subjects '7"),
+    ],
+)
+def test_another_configuration_is_refused(raw_dir, tmp_path, change, match):
+    """The difference is named, and nothing is touched."""
+    run(raw_dir, tmp_path / "data")
+    before = contents(tmp_path / "data")
+    if change.pop("add", False):
+        (raw_dir / "s7.json").write_text('{"seed": 7, "labelled": true}')
+    other = raw(tmp_path / change.pop("raw")) if "raw" in change else raw_dir
+    with pytest.raises(UserError, match=match):
+        run(other, tmp_path / "data", **change)
+    assert contents(tmp_path / "data") == before
+
+
+def test_an_unfinished_folder_refuses_another_configuration_too(raw_dir, tmp_path):
+    """What one command began no other continues."""
+    with pytest.raises(UserError):
+        run(raw_dir, tmp_path / "data", {"broken": "s3"})
+    with pytest.raises(UserError, match="broken 's3'"):
+        run(raw_dir, tmp_path / "data")
+
+
+class Crash(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def crash_at(monkeypatch, owner, name, number):
+    """Makes the `number`-th call of a function end the run before it does anything."""
+    original, calls = getattr(owner, name), iter(range(10**6))
+
+    def crashing(*arguments, **settings):
+        if next(calls) == number:
+            raise Crash
+        return original(*arguments, **settings)
+
+    monkeypatch.setattr(owner, name, crashing)
+
+
+@pytest.mark.parametrize(("owner", "name"), [(os, "replace"), (pathlib.Path, "unlink")])
+def test_stopped_at_any_step_it_ends_the_same(raw_dir, tmp_path, monkeypatch, owner, name):
+    """Each rename and each deletion in turn is where it stops; the next run redoes no finished part. About 3 s."""
+    run(raw_dir, tmp_path / "whole")
+    for step in range(200):
+        data_dir, before = tmp_path / f"{name}{step}", len(loads(raw_dir))
+        with monkeypatch.context() as patch:
+            crash_at(patch, owner, name, step)
+            try:
+                run(raw_dir, data_dir)
+            except Crash:
+                crashed = True
+            else:
+                crashed = False
+        parts = data_dir / "parts"
+        finished = len(list(parts.glob("s?.json"))) if (data_dir / "prepare.json").exists() else 0
+        between = len(loads(raw_dir))
+        run(raw_dir, data_dir)
+        assert contents(data_dir) == contents(tmp_path / "whole")
+        assert not parts.exists()
+        if not crashed:
+            break
+        assert len(loads(raw_dir)) - between <= 7 - finished  # what had its JSON was not loaded again
+        assert len(loads(raw_dir)) - before <= 8  # at most one was under way
+    assert step > 20  # and it did stop in many places
+
+
+def test_killed_for_real(raw_dir, launch, tmp_path):
+    """kill -9 in the midst of a subject, in a process of its own; the other five are not converted again."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"import pathlib, sys; sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r}); import test_convert as t;"
+        f"t.convert.DATASETS['fake'] = t.convert.Dataset('test_convert', (3, 1, 2), 2);"
+        f"t.run(pathlib.Path({str(raw_dir)!r}), pathlib.Path({str(tmp_path / 'data')!r}),"
+        "{'killed_at': t.victim()})"
+    )
+    ended = launch(program)
+    assert ended.code == -signal.SIGKILL, ended.err[-2000:]
+    assert not (tmp_path / "data" / "dataset.json").exists()
+    first = loads(raw_dir)
+    assert first[-1] == victim() and len(first) == 6
+    (tmp_path / "data" / "parts" / ".partial-1-s9.tfrecord").write_bytes(b"half")  # as a kill leaves it
+    revived(raw_dir, tmp_path / "data")
+    assert sorted(loads(raw_dir)[6:]) == sorted({f"s{i}" for i in range(7)} - set(first[:-1]))
+    records.verify(tmp_path / "data")
+    assert not (tmp_path / "data" / "parts").exists()
+
+
+def victim():
+    """The sixth subject to be converted, by the plan for six labelled subjects and one without label."""
+    sources = [Source(f"s{i}", "", i < 6) for i in range(7)]
+    shards = convert.plan(sources, splits.assign(sources, (3, 1, 2)), 2)
+    return [source.name for shard in shards for source in shard.sources][5]
+
+
+def revived(raw_dir, data_dir):
+    """The same configuration again, with a `load` that survives it."""
+    original = os.kill
+    os.kill = lambda *_: None
+    try:
+        run(raw_dir, data_dir, {"killed_at": victim()})
+    finally:
+        os.kill = original
+
+
+def test_taking_a_broken_subject_away_redoes_no_other(raw_dir, tmp_path):
+    """Shards that the new plan does not have are taken apart and joined anew; the result is that of a fresh run."""
+    with pytest.raises(UserError, match=r"s6\.json"):
+        run(raw_dir, tmp_path / "data", {"broken": "s6"})
+    assert len(list((tmp_path / "data").glob("*.tfrecord"))) == 4  # all but s6, which comes last
+    assert len(loads(raw_dir)) == 7
+    (raw_dir / "s6.json").unlink()
+    (raw_dir / "s0.json").unlink()
+    run(raw_dir, tmp_path / "data", {"broken": "s6"})
+    assert len(loads(raw_dir)) == 7
+    run(raw_dir, tmp_path / "fresh", {"broken": "s6"})
+    assert contents(tmp_path / "data") == contents(tmp_path / "fresh")
+    assert collections.Counter(loads(raw_dir))["s6"] == 1
+
+
+def test_a_part_is_redone_where_its_label_came_later(raw_dir, tmp_path, monkeypatch):
+    """What was converted without a label does not pass for labelled; the rest is kept, though the whole plan changes."""
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(patch, convert, "_finish", 0)
+        run(raw_dir, tmp_path / "data")
+    (raw_dir / "s6.json").write_text('{"seed": 6, "labelled": true}')
+    manifest, _ = run(raw_dir, tmp_path / "data")
+    assert loads(raw_dir)[7:] == ["s6"]
+    assert manifest.split("predict") == [] and manifest.subject("s6").labelled
+    assert records.read_subject(tmp_path / "data", manifest, "s6").label.any()
+
+
+# Trouble
+
+
+def test_two_subjects_of_one_name_are_refused(raw_dir, tmp_path, monkeypatch):
+    """Both culprits are named."""
+    twice = [Source("s0", "here/s0.json"), Source("s0", "there/s0.json")]
+    monkeypatch.setattr(sys.modules[__name__], "find", lambda _: twice)
+    with pytest.raises(UserError, match=r"there/s0\.json.*here/s0\.json"):
+        run(raw_dir, tmp_path / "data")
+
+
+def test_no_subjects_and_no_place_are_refused(tmp_path):
+    """An empty raw folder; a file where the folder should be."""
+    (tmp_path / "raw").mkdir()
+    with pytest.raises(UserError, match="raw subjects"):
+        run(tmp_path / "raw", tmp_path / "data")
+    (tmp_path / "data").write_text("")
+    with pytest.raises(UserError, match=r"data.*Not a directory"):
+        run(raw(tmp_path / "full"), tmp_path / "data")
+
+
+def test_two_preparations_at_once_are_refused(raw_dir, tmp_path):
+    """The second is told to wait."""
+    with convert._locked(tmp_path / "data"), pytest.raises(UserError, match="another prepare"):
+        run(raw_dir, tmp_path / "data")
+    run(raw_dir, tmp_path / "data")
+
+
+def test_a_full_disk_and_a_dead_worker_are_explained(raw_dir, tmp_path, monkeypatch):
+    """Both can be mended, and the same command goes on."""
+    for error in (OSError(28, "No space left on device"), concurrent.futures.process.BrokenProcessPool()):
+        with monkeypatch.context() as patch, pytest.raises(UserError, match="same command continues"):
+            patch.setattr(convert, "_join", lambda *_, error=error: (_ for _ in ()).throw(error))
+            run(raw_dir, tmp_path / "data")
+    run(raw_dir, tmp_path / "data")
+
+
+def test_workers_die_with_their_parent(tmp_path):
+    """kill -9 of the parent leaves no worker behind. About 2 s: two processes."""
+    program = tmp_path / "parent.py"
+    program.write_text(
+        "import concurrent.futures, multiprocessing, os, sys\n"
+        "from data_prep.base import processes as workers\n"
+        "if __name__ == '__main__':\n"
+        "    spawn = multiprocessing.get_context('spawn')\n"
+        "    pool = concurrent.futures.ProcessPoolExecutor(1, spawn, workers.start_worker)\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, program], env=environment, stdout=subprocess.PIPE, timeout=60)
+    worker = int(ended.stdout)
+    until = time.monotonic() + 10
+    while running(worker) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not running(worker)
+
+
+def running(process):
+    try:
+        return pathlib.Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+# The launcher
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ("--dataset=brats", "--raw_dir"),
+        ("--raw_dir=.", "--dataset"),
+        ("--dataset=brats --raw_dir=none", "none"),
+        ("--dataset=isic --raw_dir=.", "ISIC"),
+        ("--dataset=brats --raw_dir=. --image_size=3,4", "--image_size"),
+        ("--dataset=isic --raw_dir=. --image_size=3x4", "--image_size=3x4"),
+        ("--dataset=brats --raw_dir=. --label_map=1:2", "--label_map=1:2"),
+        ("--dataset=brats --raw_dir=. --split_file=no.json", "no.json"),
+        ("--dataset=brats --raw_dir=. --workers=0", "--workers"),
+        ("--dataset=other", "other"),
+        ("--unknown", "unknown"),
+    ],
+)
+def test_launcher_refuses_in_one_line(tmp_path, arguments, match):
+    """Exit code 2 and one line that says what is wrong. Half a second each."""
+    program = [sys.executable, ROOT / "launch" / "prepare.py", *arguments.split()]
+    ended = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2 and match in ended.stderr and ended.stderr.count("\n") == 1, ended.stderr

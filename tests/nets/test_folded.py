@@ -1,0 +1,90 @@
+"""The folded graph against the Keras model it was made from, deterministic and with the same dropout masks."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfunc.nets import folded as inference
+from tfunc.nets import sampling
+from tfunc.nets.unet import AuxiliaryHead, unet
+
+NETWORKS = {
+    "baseline": {"dropout": 0.05},
+    "center": {"dropout": 0.5, "center": True},
+    "sigma": {"dropout": 0.05, "sigma": True},
+    "without dropout": {"dropout": 0.0},
+}
+
+
+def images(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def close(ours, theirs, tolerance=1e-5):
+    """Equal within `tolerance` of the largest value, or of 1."""
+    for one, other in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):
+        np.testing.assert_allclose(one, other, atol=tolerance * max(1, np.abs(other).max()))
+
+
+def test_golden_network_folded(golden_unet):
+    """The authors' weights, folded: the Keras model's logits and features within 1e-5, at a size with padding."""
+    folded, image = inference.FoldedUNet(golden_unet), images(2, 33, 50, 3)
+    close(folded(image), golden_unet(image))
+    features, _ = folded.features(image)
+    close(features, golden_unet.features(image))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_folded_equals_the_model(name, shaken):
+    """Uneven batch statistics and negative scales fold away exactly, in every kind of network."""
+    model, image = shaken(unet(3, 8, 3, seed=1, **NETWORKS[name])), images(2, 17, 24, 3)
+    output = model(image)
+    close(inference.FoldedUNet(model)(image), output)
+    assert np.std(tf.nest.flatten(output)[0][..., 0]) > 0.1  # or equality would say nothing
+
+
+@pytest.mark.parametrize("name", ["baseline", "center", "sigma"])
+def test_sampling_equals_the_model_with_the_same_masks(name, shaken):
+    """With live dropout too: a dropped channel becomes the normalised zero, not zero."""
+    model, image = shaken(unet(3, 8, 3, seed=1, **NETWORKS[name])), images(4, 17, 24, 3)
+    rates = model.dropout_rates
+    uniform = tf.constant(np.random.default_rng(1).random((4, sampling.channels(rates)), np.float32))
+    folded = inference.FoldedUNet(model, sampled=True)
+    sampled = folded(image, inference.masks(uniform, folded.rates))
+    close(sampled, model(image, keeps=sampling.keeps(uniform, rates)))
+    assert not np.allclose(tf.nest.flatten(sampled)[0], tf.nest.flatten(model(image))[0], atol=1e-2)
+
+
+def test_masks_drop_what_keeps_drop():
+    """The 0/1 masks of the folded graph are zero where the model's multipliers are."""
+    rates = [(0.5, 8), (0.05, 32)]
+    uniform = tf.constant(np.random.default_rng(1).random((6, 40), np.float32))
+    for mask, keep in zip(inference.masks(uniform, rates), sampling.keeps(uniform, rates), strict=True):
+        np.testing.assert_array_equal(mask, keep > 0)
+
+
+def test_auxiliary_head_folded(shaken):
+    """The head on the features folds like the rest."""
+    model, features = shaken(AuxiliaryHead(8, seed=1)), images(2, 5, 7, 8)
+    close(inference.FoldedHead(model)(features), model(features))
+
+
+def test_bfloat16_is_near_and_leaves_float32_at_the_end(shaken):
+    """Half-precision convolutions give float32 logits near the exact ones."""
+    model, image = shaken(unet(3, 8, 2, seed=1)), images(1, 16, 16, 3)
+    logits = inference.FoldedUNet(model, "bfloat16")(image)
+    assert logits.dtype == tf.float32
+    close(logits, model(image), 0.2)
+
+
+def test_folding_copies(shaken):
+    """The graph keeps the weights it was made from, and making it changes nothing in the model."""
+    model, image = shaken(unet(3, 4, 2, seed=1)), images(1, 8, 8, 3)
+    before = [weight.copy() for weight in model.get_weights()]
+    folded = inference.FoldedUNet(model, sampled=True)
+    masks = [tf.ones([1, channels]) for _, channels in folded.rates]
+    first = folded(image, masks)
+    for weight, after in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, after)
+    model.set_weights([0 * weight for weight in before])
+    np.testing.assert_array_equal(folded(image, masks), first)

@@ -1,0 +1,102 @@
+"""Figures show the numbers that the tables hold, in every form, for one subject as for many."""
+
+import numpy as np
+
+from tfunc.reporting import figures
+from tfunc.scoring import evaluate as evaluation
+from tfunc.scoring import metrics, sources
+from tfunc.scoring import statistics as tables
+
+
+def study(subjects=4, methods=("baseline", "aleatoric", "ours"), empty=False, seed=0):
+    """`evaluation.Evaluated` of made-up images."""
+    rng, counts = np.random.default_rng(seed), {}
+    for method in methods:
+        counts[method] = {}
+        for index in range(subjects):
+            target = np.zeros((12, 12), bool) if empty else rng.random((12, 12)) < 0.3
+            score = np.zeros((12, 12)) if empty else np.clip(0.7 * target + 0.3 * rng.random((12, 12)), 0, 1)
+            counts[method][f"s{index}"] = metrics.count(score, "probability", score > 0.5, target)
+    maps = tuple(sources.Maps(method, "probability", ".", tuple(counts[method])) for method in methods)
+    return evaluation.Evaluated(maps, {m: tables.scores(of) for m, of in counts.items()}, counts)
+
+
+def lines(axes, labelled=True):
+    return {line.get_label(): line for line in axes.lines if not labelled or not line.get_label().startswith("_")}
+
+
+def test_figure1_holds_the_counts():
+    """Each curve is its method's calibration, of the pooled voxels and of each subject; counts stand below."""
+    found = study()
+    figure = figures.figure1(found.scores, found.counts, {"S1": "s2", "S2": "s0"}, dataset="isic")
+    top, below = figure.axes[:3], figure.axes[3:]
+    assert [axes.get_title(loc="left").split("\n")[0] for axes in top] == ["D  ISIC data set", "S1  s2", "S2  s0"]
+    for method, of in found.scores.items():
+        for axes, counts in zip(top, (of.pooled, found.counts[method]["s2"], found.counts[method]["s0"]), strict=True):
+            curve = metrics.calibration(counts)
+            line = lines(axes)[tables.title(method)]
+            np.testing.assert_array_equal(line.get_xdata(), curve.mean_probability[curve.count > 0])
+            np.testing.assert_array_equal(line.get_ydata(), curve.positive_fraction[curve.count > 0])
+    drawn = below[0].patches[0].get_data().values
+    pooled = metrics.calibration(found.scores["baseline"].pooled).count
+    np.testing.assert_array_equal(np.nan_to_num(drawn), pooled)
+
+
+def test_supplementary_figures_hold_the_means():
+    """Threshold curves are the means over subjects; the classes' shares stand in the legend."""
+    found = study()
+    overlap, benefit, trade = figures.thresholds_figure(found.scores).axes
+    of = found.scores["baseline"]
+    np.testing.assert_array_equal(lines(overlap)["baseline"].get_ydata(), tables.mean(of.ue))
+    np.testing.assert_array_equal(benefit.lines[0].get_ydata(), tables.mean(of.benefit))
+    np.testing.assert_array_equal(trade.lines[0].get_xydata().T, tables.precision_recall(of))
+    levels, gaps = figures.calibration_figure(found.scores).axes
+    assert lines(levels)["mean of subjects"].get_xdata()[0] == 100 * tables.mean(of.ece)
+    under = tables.miscalibration(found.scores).under
+    assert f"under-confident {100 * under:.0f} %" in [text.get_text() for text in gaps.get_legend().get_texts()]
+
+
+def test_every_form_is_written(tmp_path):
+    """PNG and PDF of each figure, also for a single subject."""
+    paths = figures.write_all(tmp_path, study(1, ("ours",)), {"S1": "s0"}, by_rule=True, dataset="")
+    assert sorted(path.name for path in paths) == sorted(path.name for path in tmp_path.iterdir())
+    assert {path.suffix for path in paths} == {".png", ".pdf"} and len(paths) == 6
+
+
+def test_equal_data_gives_equal_files(tmp_path):
+    """A PDF holds no date: drawn twice, the bytes are the same."""
+    found = study(2)
+    first, second = (
+        figures._save(tmp_path / name, "calibration", figures.calibration_figure, found.scores, endings=("pdf",))
+        for name in ("a", "b")
+    )
+    assert first[0].read_bytes() == second[0].read_bytes()
+
+
+def test_nothing_to_show():
+    """Empty targets and predictions, where overlaps are undefined, still draw."""
+    found = study(2, empty=True)
+    for figure in (
+        figures.figure1(found.scores, found.counts, {}),
+        figures.thresholds_figure(found.scores),
+        figures.calibration_figure(found.scores),
+    ):
+        figure.draw_without_rendering()
+
+
+def test_styles_tell_all_methods_apart():
+    """Every method of the paper, and several more, has its own combination of colour, line and marker."""
+    look = figures.styles([*reversed(tables.PAPER_ROWS), "a", "b", "c", "d"])
+    assert list(look)[:8] == list(tables.PAPER_ROWS) and len({tuple(one.values()) for one in look.values()}) == 12
+
+
+def test_the_crop_holds_what_is_used():
+    """The overlay's crop is a square inside the picture that contains every used pixel, also at its corners."""
+    for corner in ((0, 0), (59, 79), (30, 40)):
+        used = np.zeros((60, 80), bool)
+        used[corner] = True
+        rows, columns = figures._box(used)
+        assert used[rows, columns].any() and rows.stop - rows.start == columns.stop - columns.start == 24
+        assert 0 <= rows.start < rows.stop <= 60 and 0 <= columns.start < columns.stop <= 80
+    assert used[figures._box(np.zeros((60, 80), bool))].shape == (60, 80)
+    assert figures._box(np.ones((60, 80), bool))[0] == slice(0, 60)

@@ -1,0 +1,235 @@
+"""The study: its plan, what is done, what is claimed, and what happens when a job fails or is killed."""
+
+import fcntl
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from made_up import manifest
+
+from data_prep.base import artefacts
+from data_prep.base.errors import NotReady, UserError
+from tfunc import methods, runs
+from tfunc.study import run as study
+
+
+def jobs_by_name(*args, **kwargs):
+    return {job.name: job for job in study.plan(*args, **kwargs)}
+
+
+def test_plan_of_all_methods():
+    """Every network once, every method predicted once, each job after what it needs, and the evaluation last."""
+    jobs = jobs_by_name(manifest(), methods.parse(["all"]), members=3, folds=2)
+    names = list(jobs)
+    assert [name for name in names if name.startswith("train_")].__len__() == 3 + 3 + 2 + 2
+    assert {name for name in names if name.startswith("predict_") and "@" not in name} >= {
+        f"predict_{name}" for name in methods.METHODS
+    }
+    for job in jobs.values():
+        assert all(names.index(need) < names.index(job.name) for need in job.needs)
+    assert names[-1] == "evaluate" and len(jobs["evaluate"].needs) == len(methods.METHODS)
+
+
+def test_networks_are_shared():
+    """baseline, baseline_mc and both auxiliaries stand on one trained baseline."""
+    jobs = jobs_by_name(manifest(), methods.parse(["baseline", "baseline_mc", "auxiliary_feat"]))
+    assert [name for name in jobs if name.startswith("train_")] == ["train_baseline", "train_auxiliary_feat"]
+    assert "train_baseline" in jobs["predict_baseline_mc"].needs
+
+
+def test_auxiliary_segmentation_waits_for_all_held_out_predictions():
+    """On ISIC also for the real baseline's predictions of the validation images."""
+    needs = jobs_by_name(manifest("isic"), methods.parse(["auxiliary_segm"]), folds=3)["train_auxiliary_segm"].needs
+    assert {f"predict_cv_{k}_heldout" for k in range(3)} | {"predict_baseline_valid"} <= set(needs)
+    needs = jobs_by_name(manifest("brats"), methods.parse(["auxiliary_segm"]), folds=3)["train_auxiliary_segm"].needs
+    assert "predict_baseline_valid" not in needs
+
+
+def test_honest_thresholds_need_the_validation_split():
+    """With `valid`, every method predicts that split too."""
+    jobs = jobs_by_name(manifest(), methods.parse(["baseline"]), valid=True)
+    assert {"predict_baseline", "predict_baseline_valid"} <= set(jobs["evaluate"].needs)
+
+
+# A study of made-up jobs: the "launcher" is a script that notes its start and writes its artefact
+
+SCRIPT = textwrap.dedent(
+    """
+    import pathlib, sys, time
+    name, artefact, seconds, code, log = sys.argv[1:6]
+    with open(log, "a") as file:
+        file.write(name + chr(10))
+    time.sleep(float(seconds))
+    if int(code) == 0:
+        path = pathlib.Path(artefact)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("done")
+        print(name, "made")
+    else:
+        print("error: it went wrong")
+    sys.exit(int(code))
+    """
+)
+
+
+@pytest.fixture
+def made_up(tmp_path):
+    """made_up({name: (needs, seconds, exit code)}) -> Study, whose starts are noted in `starts`."""
+    (tmp_path / "job.py").write_text(SCRIPT)
+    told = []
+
+    def make(jobs):
+        made = [
+            study.Job(
+                name,
+                needs,
+                name,
+                "job.py",
+                (name, str(tmp_path / "run" / name), str(seconds), str(code), str(tmp_path / "starts")),
+                1.0,
+            )
+            for name, (needs, seconds, code) in jobs.items()
+        ]
+        one = study.Study(made, tmp_path / "run", tmp_path, {"job.py": []}, told.append)
+        one.told = told
+        one.starts = lambda: (tmp_path / "starts").read_text().split() if (tmp_path / "starts").exists() else []
+        return one
+
+    return make
+
+
+def test_runs_in_order_and_only_once(made_up):
+    """Needs first; a second run starts nothing and says so."""
+    jobs = {"a": ((), 0, 0), "b": (("a",), 0, 0), "c": (("b",), 0, 0)}
+    one = made_up(jobs)
+    one.run()
+    assert one.starts() == ["a", "b", "c"]
+    assert one.told[-1] == "[3/3] c 0:00, 0:00 left: c made"
+    made_up(jobs).run()
+    assert one.starts() == ["a", "b", "c"]
+    assert "all 3 jobs are done; nothing to do" in one.told[-1]
+
+
+def test_failure_stops_and_names_the_log(made_up):
+    """The first failure ends the study with the job's own words and its log; what follows is not started."""
+    one = made_up({"a": ((), 0, 2), "b": (("a",), 0, 0)})
+    with pytest.raises(UserError, match=r"job a failed: error: it went wrong; see .*logs.a\.log"):
+        one.run()
+    assert one.starts() == ["a"]
+    again = made_up({"a": ((), 0, 0), "b": (("a",), 0, 0)})
+    again.run()
+    assert again.starts() == ["a", "a", "b"]
+
+
+def test_several_jobs_at_a_time(made_up):
+    """With two slots, independent jobs overlap."""
+    one = made_up({"a": ((), 0.5, 0), "b": ((), 0.5, 0), "c": (("a", "b"), 0, 0)})
+    one.run(slots=2)
+    assert set(one.starts()[:2]) == {"a", "b"} and one.starts()[2] == "c"
+
+
+def test_one_job_of_the_list(made_up):
+    """For array jobs: a job whose needs are unfinished is refused with exit code 3 and their names."""
+    one = made_up({"a": ((), 0, 0), "b": (("a",), 0, 0)})
+    with pytest.raises(NotReady, match="unfinished: a") as raised:
+        one.run_one("b")
+    assert raised.value.exit_code == 3
+    one.run_one("a")
+    one.run_one("b")
+    one.run_one("b")
+    assert one.starts() == ["a", "b"] and one.told[-1] == "b: done already"
+
+
+def test_a_claimed_job_is_left_alone(made_up):
+    """A job that another study runs is not started; when its lock falls, without the job done, it is."""
+    one = made_up({"a": ((), 0, 0)})
+    lock = one.claim(one.jobs["a"])
+    assert one.claim(one.jobs["a"]) is None
+    with pytest.raises(NotReady, match="another process"):
+        one.run_one("a")
+    lock.close()
+    one.run_one("a")
+    assert one.starts() == ["a"]
+
+
+def test_the_lock_lives_as_long_as_the_command(made_up, tmp_path):
+    """A study killed with its job still running does not free the job; the job's own end does."""
+    one = made_up({"a": ((), 1.0, 0)})
+    lock = one.claim(one.jobs["a"])
+    process = one.start(one.jobs["a"], lock)
+    lock.close()  # as if the study had died
+    assert one.claim(one.jobs["a"]) is None
+    process.kill()
+    process.wait()
+    freed = one.claim(one.jobs["a"])
+    assert freed is not None
+    freed.close()
+
+
+def test_two_studies_share_a_folder(made_up, tmp_path):
+    """A study that starts while another process runs a job waits for it, and does not run it again."""
+    one = made_up({"a": ((), 0, 0), "b": (("a",), 0, 0)})
+    path = tmp_path / "run" / "study" / "locks" / "a.lock"
+    path.parent.mkdir(parents=True)
+    other = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            textwrap.dedent(f"""
+            import fcntl, pathlib, time
+            file = open({str(path)!r}, "a")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            print("locked", flush=True)
+            time.sleep(1)
+            pathlib.Path({str(tmp_path / "run" / "a")!r}).write_text("made by the other")
+        """),
+        ],
+        stdout=subprocess.PIPE,
+    )
+    assert other.stdout.readline() == b"locked\n"
+    start = time.monotonic()
+    one.run()
+    assert one.starts() == ["b"] and time.monotonic() - start > 0.3
+    other.wait()
+
+
+def test_lock_is_the_kernels(made_up):
+    """The lock is an flock on a file, so it cannot outlive its processes."""
+    one = made_up({"a": ((), 0, 0)})
+    with one.claim(one.jobs["a"]), open(one.folder / "locks" / "a.lock") as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def test_another_configuration_is_not_done(tmp_path):
+    """A network trained with other settings, a prediction by other weights or of some subjects, is asked for again."""
+    settings = {"epochs": 2, "seed": 20, "folds": 5, "patience": None, "batch_size": 8}
+    jobs = study.plan(manifest(), methods.parse(["baseline_mc"]), epochs=2, samples=5, settings=settings)
+    one = study.Study(jobs, tmp_path, tmp_path, {}, print)
+    folder = runs.network_dir(tmp_path, "baseline")
+    config = {"epochs": 2, "seed": 20, "count": 0, "batch_size": 8}
+    artefacts.write_json(folder / runs.CONFIG, config)
+    artefacts.write_json(folder / runs.FINISHED, {"weights_sha256": "a"})
+    assert one.done(one.jobs["train_baseline"])
+    artefacts.write_json(folder / runs.CONFIG, {**config, "epochs": 1})
+    assert not one.done(one.jobs["train_baseline"])
+    path = runs.predictions_dir(tmp_path, "baseline_mc") / "predictions.json"
+    made = {"networks": {"baseline": "a"}, "complete": True, "samples": 5}
+    for change, done in (
+        ({}, True),
+        ({"samples": 2}, False),
+        ({"complete": False}, False),
+        ({"networks": {"baseline": "b"}}, False),
+    ):
+        artefacts.write_json(path, {**made, **change})
+        assert one.done(one.jobs["predict_baseline_mc"]) == done, change
+
+
+def test_a_table_is_extended_never_cut(tmp_path):
+    """The evaluation's command names the methods that were evaluated before, beside its own."""
+    jobs = study.plan(manifest(), methods.parse(["center"]))
+    one = study.Study(jobs, tmp_path, tmp_path, {"evaluate.py": []}, print)
+    summary = tmp_path / "evaluation" / "summary.json"
+    artefacts.write_json(summary, {"methods": {"baseline": {}}, "settings": {"threshold_split": "test"}})
+    assert "--methods=baseline,center" in one.command(one.jobs["evaluate"])

@@ -1,0 +1,167 @@
+"""Records -> batches of slices: shuffled for training, whole subjects in order for validation.
+
+A batch is a dict of tensors, the first axis the slice:
+    image float32 [n, height, width, channels], normalised; label uint8 [n, height, width]
+    subject int32 [n], position in the list of subjects asked for; slice int32 [n]
+    row int32 [n], position in the global batch (padding has that of the slice it repeats)
+    weight float32 [n], 1 / (real slices of the global batch), 0 for padding
+
+The order depends on (seed, epoch) and on TensorFlow's global seed, which `fitting.fit` sets to the training's; so a training
+can be taken up in the middle of an epoch.
+"""
+
+import math
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+
+from data_prep import records
+from data_prep.base.errors import UserError
+from tfunc.learning import augmentation
+from tfunc.nets.graphs import plain
+
+SHUFFLE_BYTES = 1 << 30  # serialized slices held for shuffling; a smaller training set is shuffled whole
+INTERLEAVED_SHARDS = 16
+
+
+class Slices:
+    """The slices of some subjects of a dataset.
+
+    manifest: of the folder `data_dir`. subjects: names; they set the numbers in `subject`.
+    Raises `UserError` where there are none, where some have no labels, or where their slices differ in size.
+    """
+
+    def __init__(self, data_dir, manifest, subjects, split="train"):
+        self.data_dir = pathlib.Path(data_dir)
+        self.manifest = manifest
+        self.masks = None  # `Masks` of these subjects in this order; they become `mask` uint8 [n, height, width]
+        self.names = list(subjects)
+        self.entries = [manifest.subject(name) for name in self.names]
+        where = f"{manifest.path}, split {split}"
+        if not self.entries:
+            do = "prepare the data with a --split_file or more subjects"
+            raise UserError(where, expected="at least one subject", found="none", do=do)
+        unlabelled = [entry.name for entry in self.entries if not entry.labelled]
+        if unlabelled:
+            raise UserError(where, expected="subjects with labels", found=f"{unlabelled[0]} without")
+        sizes = {entry.shape[1:]: entry.name for entry in self.entries}
+        if len(sizes) > 1:
+            found = ", ".join(f"{height}x{width} ({name})" for (height, width), name in list(sizes.items())[:2])
+            raise UserError(where, expected="slices of one size", found=found)
+        ((self.height, self.width),) = sizes
+        self.channels = len(manifest.channels)
+        self.shards = list(dict.fromkeys(entry.shard for entry in self.entries))
+        lengths = {shard.name: (shard.bytes, shard.records) for shard in manifest.shards}
+        size, count = np.sum([lengths[shard] for shard in self.shards], axis=0)
+        self.slice_bytes = max(1, size // max(1, count))
+
+    def first(self, count):
+        """The same for the first `count` subjects."""
+        few = Slices(self.data_dir, self.manifest, self.names[:count])
+        few.masks = self.masks
+        return few
+
+    @property
+    def training_count(self):
+        """Number of slices that are trained on."""
+        return sum(entry.training_slices for entry in self.entries)
+
+    @property
+    def count(self):
+        return sum(entry.slices for entry in self.entries)
+
+    def steps(self, batch_size):
+        """Steps of one training epoch; the last, smaller batch is kept."""
+        return math.ceil(self.training_count / batch_size)
+
+    def training(self, batch_size, seed, epoch, skip=0, replicas=1, augment="none"):
+        """One epoch of shuffled training slices, from step `skip` on; each element is one replica's share of a batch.
+
+        augment: a level of `augmentation.LEVELS`.
+        """
+        random = np.random.default_rng([seed, epoch])
+        files = [str(self.data_dir / shard) for shard in random.permutation(self.shards)]
+        buffer = int(min(self.training_count, max(1024, SHUFFLE_BYTES // self.slice_bytes)))
+        data = tf.data.Dataset.from_tensor_slices(files).interleave(
+            tf.data.TFRecordDataset,
+            cycle_length=min(INTERLEAVED_SHARDS, len(files)),
+            block_length=1,
+        )
+        data = self._keyed(data).filter(plain(lambda _, subject, slice, train: (subject >= 0) & train))
+        data = data.shuffle(buffer, seed=int(random.integers(1 << 31)), reshuffle_each_iteration=False)
+        data = data.skip(skip * batch_size)
+        if augment == "none":
+            return self._batches(data, batch_size, replicas)
+
+        def change(batch, zero):
+            names = [name for name in ("label", "mask") if name in batch]
+            masks = tf.stack([batch[name] for name in names], axis=-1)
+            slice_seed = augmentation.seed_of(seed, epoch, batch["subject"], batch["slice"])
+            image, masks = augmentation.apply(augment, batch["image"], masks, zero, slice_seed)
+            return {**batch, "image": image, **dict(zip(names, tf.unstack(masks, axis=-1), strict=True))}
+
+        return self._batches(data, batch_size, replicas, change)
+
+    def in_order(self, batch_size, replicas=1):
+        """All slices of the subjects, each subject's together and in order."""
+        data = tf.data.TFRecordDataset([str(self.data_dir / shard) for shard in self.shards])
+        data = self._keyed(data).filter(plain(lambda _, subject, slice, train: subject >= 0))
+        return self._batches(data, batch_size, replicas)
+
+    def _keyed(self, data):
+        """serialized -> (serialized, subject number or -1, slice, train)."""
+        numbers = tf.lookup.KeyValueTensorInitializer(self.names, tf.range(len(self.names), dtype=tf.int32))
+        table = tf.lookup.StaticHashTable(numbers, -1)
+
+        def key(serialized):
+            subject, slice, train = records.parse_key(serialized)
+            return serialized, table.lookup(subject), tf.cast(slice, tf.int32), train
+
+        return data.map(plain(key), num_parallel_calls=tf.data.AUTOTUNE)
+
+    def _batches(self, data, batch_size, replicas, change=None):
+        """change: (a slice's entries, its normalised zero) -> the entries to train on."""
+
+        def parse(serialized, subject, slice, _):
+            parsed = records.parse_slice(serialized, self.height, self.width, self.channels, labelled=True)
+            batch = {"image": parsed["image"], "label": parsed["label"], "subject": subject, "slice": slice}
+            if self.masks is not None:
+                batch["mask"] = self.masks.of(subject, slice)
+            return change(batch, parsed["zero"]) if change else batch
+
+        data = data.map(plain(parse), num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+        data = data.map(plain(lambda batch: share(batch, replicas)))
+        if replicas > 1:
+            data = data.unbatch()
+        options = tf.data.Options()
+        options.deterministic = True
+        return data.with_options(options).prefetch(2 * replicas)
+
+    def explain(self, error):
+        """The `UserError` that names the damaged shard and record behind a pipeline's `DataLossError`, or `error`."""
+        return records.locate_damage(self.data_dir, self.shards) or error
+
+
+def share(batch, replicas):
+    """Adds `row` and `weight` and, for several replicas, splits a batch into equal shares, [replicas, share, ...].
+
+    Where the batch doesn't divide, its first slices are repeated with weight 0: unlike zeros, they leave the statistics
+    of batch normalisation what they are; and no replica is ever empty, which convolution's gradient can't bear.
+    """
+    count = tf.shape(batch["image"])[0]
+    per_replica = (count + replicas - 1) // replicas
+    row = tf.range(per_replica * replicas)
+    batch = {name: tf.gather(values, row % count) for name, values in batch.items()}
+    batch["row"] = row % count
+    batch["weight"] = tf.where(row < count, 1.0 / tf.cast(count, tf.float32), 0.0)
+    if replicas == 1:
+        return batch
+
+    def split(values):
+        return tf.reshape(values, tf.concat([[replicas, per_replica], tf.shape(values)[1:]], axis=0))
+
+    shared = {name: split(values) for name, values in batch.items()}
+    for name, values in shared.items():
+        values.set_shape([replicas, None, *batch[name].shape[1:]])
+    return shared

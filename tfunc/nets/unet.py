@@ -1,0 +1,263 @@
+"""The U-Net of the paper and its variants, and the auxiliary head on its features.
+
+Structure, dropout positions, padding rule, initialisation and parameter counts are those of the reference code.
+"""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from tfunc.nets.layers import ChannelDropout, Convolution, UpConvolution, batch_normalisation, torch_initializers
+
+CLASSES = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """Convolution -> [channel dropout] -> batch normalisation -> ReLU. A plain record: Keras tracks the layers elsewhere."""
+
+    convolution: Convolution
+    dropout: ChannelDropout | None
+    normalisation: keras.layers.Layer
+
+    def __call__(self, x, training, keep):
+        x = self.convolution(x)
+        if self.dropout is not None:
+            x = self.dropout(x, training=training, keep=keep)
+        return tf.nn.relu(self.normalisation(x, training=training))
+
+
+@dataclasses.dataclass(frozen=True)
+class Structure:
+    """Who feeds whom. Each block is a tuple of two units; `sigma_head` is None without the second output."""
+
+    down: tuple
+    bottom: tuple
+    up: tuple  # pairs (UpConvolution, block), innermost first
+    logit_head: tuple  # (Unit, Convolution)
+    sigma_head: tuple | None
+
+    def units(self):
+        """All units in the order in which they run."""
+        yield from (unit for block in self.down for unit in block)
+        yield from self.bottom
+        yield from (unit for _, block in self.up for unit in block)
+        yield from (head[0] for head in (self.logit_head, self.sigma_head) if head)
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """The layers of the auxiliary head: three units and the last convolution."""
+
+    layers: tuple
+
+
+def without_sequence(model):
+    """`dir` of a model without `sequence`, its list of layers.
+
+    Keras 2.15 saves what it finds walking the names from the last, Keras 3 from the first; both must find the weights
+    under the same name, `layers`, for a weights file to cross.
+    """
+    return [name for name in object.__dir__(model) if name != "sequence"]
+
+
+class Builder:
+    """Creates layers in order and remembers them; `seed` gives each its own initial values."""
+
+    def __init__(self, seed, dtype):
+        self.seed, self.dtype, self.layers = seed, dtype, []
+
+    def convolution(self, cls, size, fan_channels, filters):
+        seed = None if self.seed is None else 10_000 * self.seed + len(self.layers)
+        initial = torch_initializers(size * size * fan_channels, seed)
+        layer = cls(filters, size, padding="same", dtype=self.dtype, **initial)
+        layer.build((None, None, None, fan_channels))
+        self.layers.append(layer)
+        return layer
+
+    def unit(self, fan_channels, filters, dropout, size=3):
+        convolution = self.convolution(Convolution, size, fan_channels, filters)
+        drop = None
+        if dropout:
+            drop = ChannelDropout(dropout, dtype=self.dtype)
+            self.layers.append(drop)
+        normalisation = batch_normalisation(self.dtype)
+        normalisation.build((None, None, None, filters))
+        self.layers.append(normalisation)
+        return Unit(convolution, drop, normalisation)
+
+
+def _structure(build, in_channels, start_filters, depth, dropout, center, sigma):
+    """The layers of `unet`, created in the reference's order."""
+    filters = [start_filters * 2**level for level in range(depth + 1)]
+    everywhere = 0.0 if center else dropout  # "center": only before pooling, after upsampling, and in the heads
+    down, channels = [], in_channels
+    for level in range(depth):
+        first = build.unit(channels, filters[level], everywhere)
+        down.append((first, build.unit(filters[level], filters[level], dropout)))
+        channels = filters[level]
+    bottom = (
+        build.unit(channels, filters[depth], everywhere),
+        build.unit(filters[depth], filters[depth], everywhere),
+    )
+    up = []
+    for level in reversed(range(depth)):
+        width = filters[level]
+        rise = build.convolution(UpConvolution, 3, 2 * width, width)
+        up.append((rise, (build.unit(2 * width, width, dropout), build.unit(width, width, everywhere))))
+    heads = []
+    for _ in range(2 if sigma else 1):
+        unit = build.unit(start_filters, start_filters, dropout)
+        heads.append((unit, build.convolution(Convolution, 1, start_filters, CLASSES)))
+    return Structure(tuple(down), bottom, tuple(up), heads[0], heads[1] if sigma else None)
+
+
+def pad_to(x, skip):
+    """Zero rows below and columns to the right until `x` has the height and width of `skip` (pooling floors odd sizes)."""
+    missing = tf.shape(skip)[1:3] - tf.shape(x)[1:3]
+    before = missing // 2
+    paddings = tf.stack([[0, 0], [before[0], missing[0] - before[0]], [before[1], missing[1] - before[1]], [0, 0]])
+    return tf.pad(x, paddings)
+
+
+@keras.utils.register_keras_serializable("tfunc")
+class AuxiliaryHead(keras.Model):
+    """The paper's auxiliary feat. network: three 1x1 convolutions, each with batch normalisation and ReLU, and a last one.
+
+    Features [batch, height, width, channels] -> float32 logits [batch, height, width, 2] of "the segmentation is wrong
+    here". The reference's PostNet; no dropout.
+    """
+
+    def __init__(self, channels, seed=None, dtype=None):
+        super().__init__()
+        self.settings = {"channels": channels}
+        build = Builder(seed, dtype)
+        units = [build.unit(channels, channels, 0.0, size=1) for _ in range(3)]
+        self.structure = Head((*units, build.convolution(Convolution, 1, channels, CLASSES)))
+        self.sequence = build.layers
+        self.compute = build.layers[0].compute_dtype
+        self.built = True
+
+    __dir__ = without_sequence
+
+    def get_config(self):
+        return dict(self.settings)
+
+    def build(self, input_shape=None):
+        """Nothing to do: every layer is built where it is created."""
+
+    def call(self, features, training=False):
+        *units, last = self.structure.layers
+        x = tf.cast(features, self.compute)
+        for unit in units:
+            x = unit(x, training, None)
+        return tf.cast(last(x), tf.float32)
+
+
+@keras.utils.register_keras_serializable("tfunc")
+class UNet(keras.Model):
+    """See `unet`. `layers` lists the layers in creation order; `structure` says how they are joined."""
+
+    def __init__(
+        self, in_channels, start_filters=32, depth=4, dropout=0.05, center=False, sigma=False, seed=None, dtype=None
+    ):
+        super().__init__()
+        self.settings = {
+            "in_channels": in_channels,
+            "start_filters": start_filters,
+            "depth": depth,
+            "dropout": dropout,
+            "center": center,
+            "sigma": sigma,
+        }
+        build = Builder(seed, dtype)
+        structure = _structure(build, in_channels, start_filters, depth, dropout, center, sigma)
+        self.sequence = build.layers
+        self.structure = structure
+        self.compute = build.layers[0].compute_dtype
+        self.built = True
+
+    __dir__ = without_sequence
+
+    def get_config(self):
+        return dict(self.settings)
+
+    def build(self, input_shape=None):
+        """Nothing to do: every layer is built where it is created, since all widths are known."""
+
+    @property
+    def dropout_rates(self):
+        """(rate, channels) of every unit with dropout, in the order in which they run."""
+        return [(u.dropout.rate, u.convolution.filters) for u in self.structure.units() if u.dropout is not None]
+
+    def features(self, images, training=False, keeps=None):
+        """The last decoder block's output [batch, height, width, start_filters], after its ReLU."""
+        keep = self._keeps(keeps)
+        x, skips = tf.cast(images, self.compute), []
+        for block in self.structure.down:
+            for unit in block:
+                x = unit(x, training, next(keep) if unit.dropout is not None else None)
+            skips.append(x)
+            x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+        for unit in self.structure.bottom:
+            x = unit(x, training, next(keep) if unit.dropout is not None else None)
+        for rise, block in self.structure.up:
+            skip = skips.pop()
+            x = tf.concat([pad_to(rise(x), skip), skip], axis=-1)
+            for unit in block:
+                x = unit(x, training, next(keep) if unit.dropout is not None else None)
+        return x
+
+    def heads(self, features, training=False, keeps=None):
+        """Features -> float32 logits [..., 2], or (logits, sigma) with the sigma head."""
+        outputs = []
+        keep = self._keeps(keeps)
+        for head in (self.structure.logit_head, self.structure.sigma_head):
+            if head is not None:
+                unit, last = head
+                kept = next(keep) if unit.dropout is not None else None
+                outputs.append(tf.cast(last(unit(features, training, kept)), tf.float32))
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def call(self, images, training=False, keeps=None):
+        """`keeps`: one [batch, channels] multiplier for each entry of `dropout_rates`; turns dropout on by itself."""
+        if keeps is not None:
+            keeps = list(keeps)
+            heads = 2 if self.structure.sigma_head else 1
+            heads = heads if self.structure.logit_head[0].dropout is not None else 0
+            split = len(keeps) - heads
+            body, head = keeps[:split], keeps[split:]
+        else:
+            body = head = None
+        return self.heads(self.features(images, training, body), training, head)
+
+    @staticmethod
+    def _keeps(keeps):
+        return iter(keeps) if keeps is not None else _nothing()
+
+
+def _nothing():
+    while True:
+        yield None
+
+
+def unet(in_channels, start_filters=32, depth=4, dropout=0.05, center=False, sigma=False, seed=None, dtype=None):
+    """The U-Net of the paper, section 2.2, as the reference code builds it.
+
+    Takes float images [batch, height, width, in_channels] of any height and width of at least 2**depth and gives float32
+    logits [batch, height, width, 2], or the tuple (logits, sigma) of that shape where `sigma` is True; sigma is the raw
+    output of the second head and may be negative.
+
+    start_filters: channels of the outermost level; each of the `depth` poolings doubles them.
+    dropout: rate of the channel dropout between convolution and batch normalisation; 0 leaves the layers out.
+    center: dropout only before each pooling, after each upsampling and in the heads (the paper's "center").
+    seed: fixes the initial weights; None draws them from Keras' global state.
+    dtype: a Keras dtype policy such as "mixed_bfloat16"; None is Keras' global one.
+    """
+    if depth < 1 or start_filters < 1 or in_channels < 1 or not 0 <= dropout < 1:
+        raise ValueError(
+            f"unet: depth, start_filters and in_channels must be at least 1 and dropout in [0, 1), "
+            f"got {depth}, {start_filters}, {in_channels}, {dropout}"
+        )
+    return UNet(in_channels, start_filters, depth, dropout, center, sigma, seed, dtype)
