@@ -19,13 +19,12 @@ import dataclasses
 import errno
 import fcntl
 import hashlib
-import importlib
 import itertools
 import json
 import pathlib
 import shutil
 
-from data_prep import records, splits
+from data_prep import records, splits, tasks
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
@@ -33,24 +32,6 @@ from data_prep.base.progress import Progress
 PREPARE = "prepare.json"
 PARTS = "parts"
 PIECE = 1 << 20  # bytes copied at a time
-
-
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """A dataset: the module that finds and loads its subjects, (train, valid, test) by seed, subjects in a shard."""
-
-    module: str
-    ratio: tuple
-    per_shard: int
-
-    def load(self):
-        return importlib.import_module(self.module)
-
-
-DATASETS = {
-    "brats": Dataset("data_prep.readers.brats", (100, 25, 160), 4),  # about 100 MB a shard
-    "isic": Dataset("data_prep.readers.isic", (70, 10, 20), 256),  # about 50 MB a shard
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,20 +72,22 @@ def convert(
 ):
     """Converts raw data into sharded records with a manifest; continues where a killed run stopped.
 
-    dataset: a key of `DATASETS`. options: handed to the dataset's `load`. seed, split_files, split_fold and
+    dataset: a name of `tasks.TASKS`. options: handed to the dataset's `load`. seed, split_files, split_fold and
     allow_missing: see `splits.assign`. executor: a `concurrent.futures.Executor`, or None to work in this process.
     workers: how many the executor has; at most twice as many subjects are under way, which bounds memory. say: called
     with each line for the user.
     Returns the `records.Manifest`. Raises `UserError` for raw data, split files or folders that the user must mend.
     """
-    module, options, data_dir = DATASETS[dataset].load(), dict(options or {}), pathlib.Path(data_dir)
+    options, data_dir = dict(options or {}), pathlib.Path(data_dir)
+    task = _task(dataset, options)
+    module = task.load_reader()
     asked = _configuration(dataset, raw_dir, options, seed, split_files, split_fold, allow_missing)
     finished = (data_dir / records.MANIFEST).exists()
     if finished and not pathlib.Path(raw_dir).is_dir():  # the raw data may go once they are converted
         return _already(data_dir, asked, say)
     sources = _found(module, raw_dir)
-    assignment = splits.assign(sources, DATASETS[dataset].ratio, seed, split_files, split_fold, allow_missing)
-    shards = plan(sources, assignment, DATASETS[dataset].per_shard)
+    assignment = splits.assign(sources, task.ratio, seed, split_files, split_fold, allow_missing)
+    shards = plan(sources, assignment, task.per_shard)
     asked_and_found = {**asked, "subjects": _fingerprint(shards, assignment)}
     if finished:
         return _already(data_dir, asked_and_found, say)
@@ -113,7 +96,7 @@ def convert(
     with _explained(data_dir), _locked(data_dir):
         _begin(data_dir, asked)
         _make(shards, module.load, options, data_dir, executor, workers, say)
-        content = _manifest(dataset, module.CHANNELS, options, shards, assignment, data_dir, asked_and_found)
+        content = _manifest(task, options, shards, assignment, data_dir, asked_and_found)
         _finish(data_dir, content)
     return records.read_manifest(data_dir)
 
@@ -327,7 +310,7 @@ def _write_parts(path, subjects, parts):
 # The manifest
 
 
-def _manifest(dataset, channels, options, shards, assignment, data_dir, configuration):
+def _manifest(task, options, shards, assignment, data_dir, configuration):
     belongs, shard_entries, subjects = assignment.splits(), [], []
     for shard in shards:
         content = artefacts.read_json(data_dir / PARTS / f"{shard.name}.json")
@@ -339,8 +322,8 @@ def _manifest(dataset, channels, options, shards, assignment, data_dir, configur
     height, width = (_common(subject["shape"][axis] for subject in subjects) for axis in (1, 2))
     return {
         "schema_version": records.SCHEMA_VERSION,
-        "dataset": dataset,
-        "channels": channels,
+        "dataset": task.name,
+        "channels": [channel.name for channel in task.channels],
         "label_map": options.get("label_map"),
         "intensity": options.get("intensity", "zscore"),
         "height": height,
@@ -350,7 +333,16 @@ def _manifest(dataset, channels, options, shards, assignment, data_dir, configur
         "configuration": configuration,
         "shards": shard_entries,
         "subjects": subjects,
+        "task": task.document(),
     }
+
+
+def _task(dataset, options):
+    """The task of the data set, as it was asked for."""
+    task = tasks.find(dataset)
+    if not task.is_photograph:
+        return task
+    return tasks.resolved(task, normalise=options.get("intensity"), frame=options.get("image_size"))
 
 
 def _common(values):

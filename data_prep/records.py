@@ -16,17 +16,27 @@ TensorFlow is imported where it is needed: reading the manifest takes none.
 
 import base64
 import dataclasses
+import functools
+import hashlib
+import json
 import pathlib
 import struct
 
+import msgspec
 import numpy as np
 
+from data_prep import tasks
 from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, UserError
 from data_prep.subject import Subject
+from data_prep.tasks import Task
 
 SCHEMA_VERSION = 1
 MANIFEST = "dataset.json"
+# the entries of a task that its records depend on; one that is added later joins where it is not its default
+IDENTIFYING = (
+    "name", "form", "channels", "classes", "ignore", "regions", "inside", "trained", "axis", "spacing", "frame",
+)  # fmt: skip
 DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "float32")  # those that float32 arithmetic starts from
 
 
@@ -60,9 +70,14 @@ class SubjectEntry:
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """`dataset.json`. height and width are None where the subjects differ; members and folds as in `splits.py`."""
+    """`dataset.json`. height and width are None where the subjects differ; members and folds as in `splits.py`.
+
+    task: what is segmented from what.  checksums: of the file that was read, as runs name records that were prepared
+    before records had an identity.
+    """
 
     dataset: str
+    task: Task
     channels: tuple
     height: int | None
     width: int | None
@@ -74,6 +89,34 @@ class Manifest:
     folds: tuple | None
     configuration: dict
     path: pathlib.Path
+    checksums: tuple = ()
+
+    @functools.cached_property
+    def identity(self):
+        """What a run knows these records by: a hash of their content and task, so the same data prepared anew are the same.
+
+        Where they lie, what they were made from and how the JSON is written have no part in it.
+        """
+        task = {name: msgspec.to_builtins(getattr(self.task, name)) for name in IDENTIFYING}
+        subjects = [
+            (
+                one.name,
+                one.splits,
+                one.shard,
+                one.first_record,
+                one.slices,
+                one.training_slices,
+                one.shape,
+                one.labelled,
+            )
+            for one in self.subjects
+        ]
+        content = [task, [dataclasses.astuple(shard) for shard in self.shards], subjects, self.members, self.folds]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def is_same(self, identity):
+        """Whether a run's record of its records, of any version of this toolkit, means these."""
+        return identity == self.identity or identity in self.checksums
 
     def split(self, name):
         """The subjects of a split, in order: the shards' order."""
@@ -328,8 +371,9 @@ def read_manifest(data_dir):
     if version != SCHEMA_VERSION:
         do = "prepare the data again into another folder"
         raise UserError(path, expected=f"schema version {SCHEMA_VERSION}", found=repr(version), do=do)
+    checksums = artefacts.sha256(path), _without_task(content)
     try:
-        manifest = _manifest(path, content)
+        manifest = _manifest(path, upgrade(content, path), checksums)
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(path, "every entry of the manifest", f"none or a wrong one for {error}") from None
     for shard in manifest.shards:
@@ -340,13 +384,29 @@ def read_manifest(data_dir):
     return manifest
 
 
-def _manifest(path, content):
+def upgrade(content, path):
+    """A manifest of any earlier form as today's: those from before tasks get the task of their data set, as prepared."""
+    if "task" in content:
+        return content
+    task, size = tasks.find(content["dataset"]), (content["height"], content["width"])
+    if task.is_photograph:
+        task = tasks.resolved(task, normalise=content["intensity"], frame=size)
+    return {**content, "task": task.document()}
+
+
+def _without_task(content):
+    """Checksum of the file that an earlier version would have written for the same data."""
+    before = {name: value for name, value in content.items() if name != "task"}
+    return hashlib.sha256((json.dumps(before, indent=1) + "\n").encode()).hexdigest()
+
+
+def _manifest(path, content, checksums):
     def subject(entry):
         header = entry["header"]
         tuples = {name: _tuple(entry[name]) for name in ("splits", "shape", "source_size")}
         return SubjectEntry(**{**entry, **tuples, "header": None if header is None else base64.b64decode(header)})
 
-    names = {field.name for field in dataclasses.fields(Manifest)} - {"path", "subjects", "shards"}
+    names = {field.name for field in dataclasses.fields(Manifest)} - {"path", "subjects", "shards", "task", "checksums"}
     folds = content["folds"] and tuple(
         {part: tuple(names) for part, names in fold.items()} for fold in content["folds"]
     )
@@ -358,6 +418,8 @@ def _manifest(path, content):
         subjects=tuple(map(subject, content["subjects"])),
         shards=tuple(ShardEntry(**entry) for entry in content["shards"]),
         path=path,
+        task=tasks.from_document(content["task"], path),
+        checksums=checksums,
     )
 
 

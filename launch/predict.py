@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import records
+from data_prep import records, tasks
 from data_prep.base import processes as workers
 from data_prep.base.errors import UserError
 from launch import program, settings
@@ -59,9 +59,7 @@ def main():
         raise UserError(f"--seed={FLAGS.seed}", expected="0 or more, below 2147483648")
     options = _options()
     if FLAGS.input:
-        from data_prep.convert import DATASETS
-
-        reader = DATASETS[FLAGS.dataset].load()
+        reader = tasks.find(FLAGS.dataset).load_reader()
         subject, maps = prediction.predict_input(
             method, FLAGS.dataset, reader, FLAGS.input, run_dir, FLAGS.out_dir, options
         )

@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import convert
+from data_prep import convert, tasks
 from data_prep.base import pool as engine
 from data_prep.base import processes as workers
 from data_prep.base.errors import UserError
@@ -24,7 +24,7 @@ from data_prep.readers import isic
 from launch import program
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("dataset", None, list(convert.DATASETS), "Which dataset the raw data are.")
+flags.DEFINE_enum("dataset", None, list(tasks.TASKS), "Which dataset the raw data are.")
 flags.DEFINE_string("raw_dir", None, "Folder of the raw data, in any official layout.")
 flags.DEFINE_string("data_dir", None, "Folder for the records; default data/<dataset>.")
 flags.DEFINE_list(

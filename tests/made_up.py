@@ -2,7 +2,7 @@
 
 import pathlib
 
-from data_prep import records
+from data_prep import records, tasks
 
 
 def manifest(dataset="brats", train=20, valid=5, test=4, grades=True, **more):
@@ -17,6 +17,7 @@ def manifest(dataset="brats", train=20, valid=5, test=4, grades=True, **more):
     splits = ["train"] * train + ["valid"] * valid + ["test"] * test
     values = {
         "dataset": dataset,
+        "task": tasks.TASKS[dataset],
         "channels": ("flair", "t1", "t2", "t1ce"),
         "height": 8,
         "width": 8,

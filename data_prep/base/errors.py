@@ -1,26 +1,68 @@
 """The ways a command may end early that are not bugs. `launch/program.py` turns them into one line and an exit code."""
 
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """One of our programs with some of its flags, as an error or a last line names it.
+
+    The library does not know how the user started it, as `python launch/train.py` or as `tfunc train`, nor which folders
+    were given: `launch/program.py` renders commands as they must be typed. Here they read as from a checkout.
+    """
+
+    program: str
+    flags: tuple[tuple[str, object], ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join([f"python launch/{self.program}.py", *(f"--{name}={value}" for name, value in self.flags)])
+
+
+def command(program: str, **flags: object) -> Command:
+    """A `Command` of these flags, those that are None left out."""
+    return Command(program, tuple((name, value) for name, value in flags.items() if value is not None))
+
 
 class UserError(Exception):
     """Something the user can mend; exit code 2.
 
     The message is one line: what it is about (a file, a folder, a flag), what was expected there, what was found, and
-    what to do next.
+    what to do next. do: text, a `Command` to run, or a tuple of texts and commands.
     """
 
     exit_code = 2
 
-    def __init__(self, where, *, expected=None, found=None, do=None):
+    def __init__(
+        self,
+        where: object,
+        *,
+        expected: object = None,
+        found: object = None,
+        do: str | Command | Iterable[str | Command] | None = None,
+    ):
+        do = do if do is None or isinstance(do, (str, Command)) else tuple(do)
+        self.arguments = (str(where), expected, found, do)
+        super().__init__(self.message())
+
+    def message(self, typed: Callable[[Command], str] = str) -> str:
+        """The line. typed: how a command reads."""
+        where, expected, found, do = self.arguments
         parts = []
         if expected is not None:
             parts.append(f"expected {expected}")
         if found is not None:
             parts.append(f"found {found}")
-        message = f"{where}: {', '.join(parts)}" if parts else str(where)
-        super().__init__(" ".join((message + (f"; {do}" if do else "")).split()))
-        self.arguments = (str(where), expected, found, do)
+        message = f"{where}: {', '.join(parts)}" if parts else where
+        if do:
+            pieces = ("run ", do) if isinstance(do, Command) else (do,) if isinstance(do, str) else do
+            message += "; " + "".join(f"`{typed(one)}`" if isinstance(one, Command) else one for one in pieces)
+        return " ".join(message.split())
 
-    def __reduce__(self):  # keyword arguments survive the way back from a worker process
+    def __reduce__(self) -> tuple[Any, ...]:  # keyword arguments survive the way back from a worker process
         where, expected, found, do = self.arguments
         return _rebuild, (type(self), where, expected, found, do)
 

@@ -12,10 +12,11 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import numpy as np
 import pytest
 
-from data_prep import convert, records, splits, subject
+from data_prep import convert, records, splits, subject, tasks
 from data_prep.base import artefacts
 from data_prep.base import processes as workers
 from data_prep.base.errors import UserError
@@ -25,7 +26,11 @@ ROOT = pathlib.Path(__file__).parents[2]
 # A dataset of its own, this module: a subject is a JSON file {"seed", "labelled"} in the raw folder. Each load is
 # logged beside the raw folder, so that conversions can be counted across processes.
 
-CHANNELS = ("flair", "t1", "t2", "t1ce")
+
+def add_task(module=__name__):
+    """The table's entry of this data set."""
+    brats = tasks.TASKS["brats"]
+    tasks.TASKS["fake"] = msgspec.structs.replace(brats, name="fake", reader=module, ratio=(3, 1, 2), per_shard=2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +69,8 @@ def loads(raw_dir):
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
-    monkeypatch.setitem(convert.DATASETS, "fake", convert.Dataset(__name__, (3, 1, 2), 2))
+    monkeypatch.setattr(tasks, "TASKS", dict(tasks.TASKS))
+    add_task()
 
 
 def raw(folder, number=6, unlabelled=1):
@@ -278,7 +284,7 @@ def test_killed_for_real(raw_dir, launch, tmp_path):
     program = tmp_path / "program.py"
     program.write_text(
         f"import pathlib, sys; sys.path.insert(0, {str(pathlib.Path(__file__).parent)!r}); import test_convert as t;"
-        f"t.convert.DATASETS['fake'] = t.convert.Dataset('test_convert', (3, 1, 2), 2);"
+        "t.add_task('test_convert');"
         f"t.run(pathlib.Path({str(raw_dir)!r}), pathlib.Path({str(tmp_path / 'data')!r}),"
         "{'killed_at': t.victim()})"
     )
