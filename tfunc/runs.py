@@ -8,6 +8,9 @@ from data_prep.base.errors import NotReady, UserError
 CONFIG = "config.json"
 FINISHED = "finished.json"
 WEIGHTS = "best.weights.h5"
+PREDICTED = "predictions.json"  # of a folder of predictions, written last
+EVALUATED = "summary.json"  # of an evaluation, written last
+HELD_OUT = "heldout"  # the split name under which a cross-validated network's predictions of its own fold are kept
 # settings that older folders don't name, and what those were made with
 CAME_LATER = {"average_weights": False, "augment": "none"}
 

@@ -14,20 +14,17 @@ from data_prep.base.errors import NotReady, UserError
 from data_prep.readers import nifti
 from tfunc import networks, runs
 
-FINISHED = "predictions.json"
-HELD_OUT = "heldout"  # the split name under which a cross-validated network's predictions of its own fold are kept
-
 
 def sources(run_dir, manifest, names, folds):
     """{subject: folder of its mask}. folds: number of folds. Raises `NotReady` where predictions are missing."""
     folders = {}
     for index, (_, held_out) in enumerate(networks.folds(manifest, folds)):
-        folder = runs.predictions_dir(run_dir, networks.fold(index, folds).name, HELD_OUT)
+        folder = runs.predictions_dir(run_dir, networks.fold(index, folds).name, runs.HELD_OUT)
         folders.update(dict.fromkeys(held_out, folder))
     valid = runs.predictions_dir(run_dir, "baseline", "valid")
     chosen = {name: folders.get(name, valid) for name in names}
     for folder in dict.fromkeys(chosen.values()):
-        if not (folder / FINISHED).exists():
+        if not (folder / runs.PREDICTED).exists():
             do = f"run `python launch/study.py --dataset={manifest.dataset} --methods=auxiliary_segm`"
             raise NotReady(folder, expected="finished predictions", found="none", do=do)
     return chosen
@@ -36,7 +33,7 @@ def sources(run_dir, manifest, names, folds):
 def checksums(folders):
     """{folder's name: checksums of the networks that predicted it}, for the configuration of what is trained on them."""
     return {
-        folder.name: artefacts.read_json(folder / FINISHED)["networks"]
+        folder.name: artefacts.read_json(folder / runs.PREDICTED)["networks"]
         for folder in sorted(set(map(pathlib.Path, folders.values())))
     }
 

@@ -12,7 +12,6 @@ from data_prep.base import artefacts, progress
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti
 from tfunc import runs
-from tfunc.learning.second_input import FINISHED, HELD_OUT
 from tfunc.maps import predictives
 from tfunc.nets import stack
 from tfunc.nets import trained as models
@@ -157,7 +156,7 @@ def predict_split(method, dataset, data_dir, run_dir, split, options, names=None
     manifest = records.read_manifest(data_dir)
     entries = manifest.split(split)
     chosen = [manifest.subject(name) for name in names] if names else entries
-    if split != HELD_OUT and (outside := [entry.name for entry in chosen if split not in entry.splits]):
+    if split != runs.HELD_OUT and (outside := [entry.name for entry in chosen if split not in entry.splits]):
         raise UserError("--subjects", expected=f"subjects of --split={split}", found=outside[0])
     if not chosen:
         known = ", ".join(sorted({name for entry in manifest.subjects for name in entry.splits}))
@@ -180,12 +179,12 @@ def predict_split(method, dataset, data_dir, run_dir, split, options, names=None
         "records": artefacts.sha256(manifest.path),
     }
     runs.claim(folder, config, "these predictions")
-    there = (folder / FINISHED).exists() and set(artefacts.read_json(folder / FINISHED)["subjects"])
+    there = (folder / runs.PREDICTED).exists() and set(artefacts.read_json(folder / runs.PREDICTED)["subjects"])
     waiting = [entry.name for entry in chosen if not is_written(folder, entry.name, options.full_size)]
     if not waiting and there and there >= {entry.name for entry in chosen}:
         report(f"{folder}: finished already ({len(there)} subjects)")
         return folder
-    (folder / FINISHED).unlink(missing_ok=True)
+    (folder / runs.PREDICTED).unlink(missing_ok=True)
     with progress.Progress(f"predict {method.name}", len(chosen), " subjects") as bar:
         bar.advance(len(chosen) - len(waiting))
         for subject, maps in predictor.subjects(records.read_subjects(data_dir, manifest, waiting)):
@@ -193,7 +192,9 @@ def predict_split(method, dataset, data_dir, run_dir, split, options, names=None
             bar.advance()
     done = [entry.name for entry in manifest.subjects if is_written(folder, entry.name)]
     complete = set(done) >= {entry.name for entry in entries or chosen}
-    artefacts.write_json(folder / FINISHED, {**config, "subjects": done, "complete": complete, **stack.versions()})
+    artefacts.write_json(
+        folder / runs.PREDICTED, {**config, "subjects": done, "complete": complete, **stack.versions()}
+    )
     return folder
 
 

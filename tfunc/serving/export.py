@@ -114,7 +114,7 @@ def evaluated_range(method, dataset, run_dir, trained):
     found = artefacts.read_json(path)["methods"].get(method.name)
     if found is None:
         raise NotReady(path, expected=expected, found="an evaluation without it", do=do)
-    predicted = runs.predictions_dir(run_dir, method.name) / prediction.FINISHED
+    predicted = runs.predictions_dir(run_dir, method.name) / runs.PREDICTED
     if predicted.exists() and artefacts.read_json(predicted)["networks"] != {one.name: one.checksum for one in trained}:
         found, do = "those of other weights", f"predict and evaluate {method.name} again, or give --sigma_range=MIN,MAX"
         raise NotReady(predicted, expected=f"the maps of the trained {method.name}", found=found, do=do)
