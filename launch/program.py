@@ -1,22 +1,62 @@
-"""What every launcher shares: flags read with our exit codes, errors as one line, quiet TensorFlow."""
+"""What every launcher shares: flags read with our exit codes, errors and commands as the user types them, quiet TensorFlow."""
+
+from __future__ import annotations
 
 import errno
 import os
-import re
+import pathlib
 import shlex
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 from absl import app, flags
 
-from data_prep.base import processes as workers
-from data_prep.base.errors import Stopped, UserError
+from data_prep.base import processes
+from data_prep.base.errors import Command, Stopped, UserError
 
-workers.set_environment()  # a launcher may import TensorFlow on its own
+processes.set_environment()  # a launcher may import TensorFlow on its own
 
+started_as = "python"  # or `tfunc`, where launch/main.py started the program
+FOLDERS = {  # which of the folders that the user gave the other programs must be given too
+    "train": ("data_dir", "run_dir"),
+    "predict": ("data_dir", "run_dir"),
+    "evaluate": ("data_dir", "run_dir"),
+    "study": ("data_dir", "run_dir"),
+    "export": ("run_dir",),
+}
 MENDABLE = {  # what a full or protected disk, or a file where a folder should be, says
     getattr(errno, name)
     for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "ENOENT", "ENOTDIR", "EEXIST", "EISDIR")
 }
+
+
+def typed(command: Command) -> str:
+    """A command as this user types it: started as this program was, with the folders that were given here, quoted."""
+    own = dict(command.flags)
+    given = {
+        name: flags.FLAGS[name].value
+        for name in FOLDERS.get(command.program, ())
+        if name not in own and name in flags.FLAGS and flags.FLAGS[name].present
+    }
+    start = f"tfunc {command.program}" if started_as == "tfunc" else f"python launch/{command.program}.py"
+    return " ".join([start, *(f"--{name}={_quoted(value)}" for name, value in {**own, **given}.items())])
+
+
+def _quoted(value):
+    return str(value) if value == "…" else shlex.quote(str(value))  # the dots stand for what only the user knows
+
+
+def argv(name: str) -> list[str]:
+    """How another of our programs is started as a process, from a checkout or from an installed wheel."""
+    folder = pathlib.Path(__file__).resolve().parent
+    start = [str(folder / "main.py"), name] if started_as == "tfunc" else [str(folder / f"{name}.py")]
+    return [sys.executable, *start]
+
+
+def stop(error: UserError | Stopped) -> NoReturn:
+    """Ends the program with the error's one line and exit code."""
+    _stop(error.message(typed) if isinstance(error, UserError) else str(error), error.exit_code)
 
 
 def _flags_parser(argv):
@@ -31,36 +71,23 @@ def _flags_parser(argv):
     except flags.Error as error:
         _stop(f"{' '.join(str(error).split())}; see --helpshort", UserError.exit_code)
     except UserError as error:
-        _stop(str(error), error.exit_code)
+        stop(error)
 
 
-def _stop(message, code):
+def _stop(message: str, code: int) -> NoReturn:
     sys.stdout.flush()
-    print(f"error: {_as_typed(message)}", file=sys.stderr, flush=True)
+    print(f"error: {message}", file=sys.stderr, flush=True)
     sys.exit(code)
 
 
-def _as_typed(message):
-    """The library names the command to run first; the folders that the user gave belong to it too."""
-    given = [name for name in ("data_dir", "run_dir") if name in flags.FLAGS and flags.FLAGS[name].present]
-    folders = {name: f" --{name}={shlex.quote(flags.FLAGS[name].value)}" for name in given}
-
-    def complete(found):
-        return f"`{found[1]}{''.join(flag for name, flag in folders.items() if f' --{name}=' not in found[1])}`"
-
-    return re.sub(r"`(python launch/(?:train|predict|evaluate|study)\.py [^`]*)`", complete, message)
-
-
-def run(main):
+def run(main: Callable[[], object]) -> None:
     """Runs `main()` under absl. `UserError` becomes one line and its exit code; any other exception is a bug (1)."""
 
     def guarded(_):
         try:
             return main()
-        except UserError as error:
-            _stop(str(error), error.exit_code)
-        except Stopped as stopped:
-            _stop(str(stopped), stopped.exit_code)
+        except (UserError, Stopped) as error:
+            stop(error)
         except BrokenPipeError:  # whoever read our output has had enough, as `head` has
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
