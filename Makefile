@@ -1,6 +1,7 @@
 # make demo    made-up patients -> records -> all methods -> maps -> Table 1 and a report to open, in demo/
 # make test    the test suite             make test-addons   the same on the stack of TensorFlow Addons
-# make lint    ruff                       make clean         removes environments, demo and caches
+# make lint    style, imports, types      make test-all      make test, then whole studies and the installed wheel
+# make clean   removes environments, demo and caches
 #
 # Each needs python3 (with venv) and make, and installs what it needs by itself. PYTHON=python3.12 chooses another Python.
 
@@ -13,7 +14,7 @@ PARALLEL ?= --numprocesses=2 --dist=worksteal
 CURRENT := .venv/bin/python
 ADDONS := .venv-addons/bin/python
 
-.PHONY: demo test test-addons lint clean check-python check-python-addons
+.PHONY: demo test test-whole test-all test-addons lint clean check-python check-python-addons
 
 # ---------------------------------------------------------------------------------------------------------------- demo
 
@@ -30,14 +31,24 @@ demo: .venv/installed
 # --------------------------------------------------------------------------------------------------------------- tests
 
 test: .venv/installed
-	@TF_CPP_MIN_LOG_LEVEL=2 $(CURRENT) -m pytest $(PARALLEL) $(PYTEST)
+	@TF_CPP_MIN_LOG_LEVEL=2 $(CURRENT) -m pytest $(PARALLEL) --ignore=tests/whole $(PYTEST)
 
+# the studies of the two data sets beside each other: each is one group
+test-whole: .venv/installed
+	@TF_CPP_MIN_LOG_LEVEL=2 $(CURRENT) -m pytest --numprocesses=2 --dist=loadgroup tests/whole $(PYTEST)
+
+test-all: test test-whole
+
+# frozen: what the stack did stays tested; the shape of the code is looked at once, by make test
 test-addons: .venv-addons/installed
-	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) $(PYTEST)
+	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) --ignore=tests/whole --ignore=tests/test_floors.py $(PYTEST)
 
+# style; the types of public functions; the contracts of who imports whom, which stand in setup.cfg
 lint: .venv/installed
 	@$(CURRENT) -m ruff check
 	@$(CURRENT) -m ruff format --check
+	@$(CURRENT) -m mypy
+	@.venv/bin/lint-imports --no-cache
 
 clean:
 	rm -rf .venv .venv-addons demo build dist *.egg-info .pytest_cache .hypothesis .ruff_cache

@@ -1,0 +1,1 @@
+"""Complete studies and the wheel: what takes longer, in `make test-all`."""
