@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from conftest import ISIC_SHAPE, TINY
 from PIL import Image
-from test_launchers import refused
+from refusals import refused
 
 from data_prep import records, subject
 from data_prep.base import artefacts

@@ -12,6 +12,7 @@ import nibabel
 import numpy as np
 import pytest
 from conftest import ROOT, Ended
+from refusals import refused
 
 TINY = ["--start_filters=4", "--depth=1", "--batch_size=8", "--learning_rate=0.01", "--epochs=2"]
 
@@ -20,15 +21,6 @@ TINY = ["--start_filters=4", "--depth=1", "--batch_size=8", "--learning_rate=0.0
 def where(brats_data, brats_run):
     """The flags that name the phantom's records and its run."""
     return ["--dataset=brats", f"--data_dir={brats_data}", f"--run_dir={brats_run}"]
-
-
-def refused(ended, code, *words):
-    """Exit code, nothing but one line on standard error, and in it these words."""
-    assert ended.code == code, ended.err
-    lines = ended.err.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("error: "), ended.err
-    for word in words:
-        assert word in lines[0], lines[0]
 
 
 def test_flags(launch, where):

@@ -1,0 +1,75 @@
+"""Commands as users type them: in errors, as next steps, and under the one name `tfunc`."""
+
+import pathlib
+import shlex
+
+import pytest
+from absl import flags
+from conftest import ROOT
+from refusals import refused
+
+from data_prep.base.errors import NotReady, UserError, command
+from launch import main, program
+
+TRAIN = command("train", method="center", dataset="brats")
+
+
+@pytest.fixture
+def folders():
+    """folders(name=value, …): defines the flags of folders and gives them, as a user who typed them."""
+    defined = flags.FlagValues()
+    for name in ("data_dir", "run_dir"):
+        flags.DEFINE_string(name, None, "", flag_values=defined)
+
+    def give(**values):
+        defined(["program", *(f"--{name}={value}" for name, value in values.items())])
+        return defined
+
+    return give
+
+
+def test_a_command_reads_as_from_a_checkout():
+    """Without a launcher around it, an error names the program's file and the flags in order; None is left out."""
+    assert str(command("predict", method="tta", split=None)) == "python launch/predict.py --method=tta"
+    error = NotReady("runs/x", expected="a network", do=TRAIN)
+    expected = "runs/x: expected a network; run `python launch/train.py --method=center --dataset=brats`"
+    assert str(error) == expected
+    both = UserError("x", do=("run ", TRAIN, ", or wait"))
+    assert str(both) == "x; run `python launch/train.py --method=center --dataset=brats`, or wait"
+
+
+def test_the_folders_that_were_given_belong_to_it(folders, monkeypatch):
+    """Quoted where a shell needs it, and only those that the program named takes and that it does not name itself."""
+    monkeypatch.setattr(program.flags, "FLAGS", folders(data_dir="my data", run_dir="runs/a"))
+    assert program.typed(TRAIN).endswith("--method=center --dataset=brats --data_dir='my data' --run_dir=runs/a")
+    assert program.typed(command("train", run_dir="runs/b")).endswith("train.py --run_dir=runs/b --data_dir='my data'")
+    assert program.typed(command("prepare", dataset="…")) == "python launch/prepare.py --dataset=…"
+    assert shlex.split(program.typed(TRAIN))[-2] == "--data_dir=my data"
+
+
+def test_started_as_tfunc(folders, monkeypatch):
+    """Whoever types `tfunc` is told to type `tfunc`, and a study starts its jobs through it."""
+    monkeypatch.setattr(program.flags, "FLAGS", folders())
+    monkeypatch.setattr(program, "started_as", "tfunc")
+    assert program.typed(TRAIN) == "tfunc train --method=center --dataset=brats"
+    assert [pathlib.Path(part).name for part in program.argv("train")[1:]] == ["main.py", "train"]
+    monkeypatch.setattr(program, "started_as", "python")
+    assert [pathlib.Path(part).name for part in program.argv("train")[1:]] == ["train.py"]
+
+
+def test_every_program_is_listed(launch):
+    """`tfunc` without a word lists every launcher with what it does, and needs no TensorFlow for it."""
+    names = {path.stem for path in (ROOT / "launch").glob("*.py") if "program.run(main)" in path.read_text()}
+    assert set(main.PROGRAMS) == names
+    ended = launch(ROOT / "launch" / "main.py")
+    assert ended.code == 0 and all(f"\n  {name} " in ended.out for name in names), ended.err
+
+
+def test_errors_under_tfunc(launch, tmp_path):
+    """One line, exit code 2 or 3, and the command in it is `tfunc`'s, with the folder that was given."""
+    tfunc = ROOT / "launch" / "main.py"
+    refused(launch(tfunc, "pedict"), 2, "tfunc pedict", "did you mean predict?")
+    refused(launch(tfunc, "train", "--dataset=brats"), 2, "--method")
+    where = f"--data_dir={tmp_path / 'none'}", f"--run_dir={tmp_path / 'run'}"
+    ended = launch(tfunc, "evaluate", "--dataset=brats", "--methods=center", *where)
+    refused(ended, 3, "tfunc ", "--dataset=")
