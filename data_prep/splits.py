@@ -4,17 +4,34 @@ Everything here works on names; nothing is read but the split files. Choices by 
 name, so they depend on no random generator's version, and hold still when the raw folder's order changes.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import hashlib
 import itertools
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
-from data_prep.base import artefacts
+from data_prep import split_files as files
 from data_prep.base.errors import UserError
+from data_prep.split_files import PARTS, Names
 
-PARTS = ("train", "valid", "test")
 PREDICT = "predict"  # subjects without ground truth
 NAMES = (*PARTS, PREDICT)
-FORMS = ("flat", "ensemble", "cv")
+
+
+class Source(Protocol):
+    """What a reader says of a subject before it is read: its name, whether it has labels, what its layout tells."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def labelled(self) -> bool: ...
+    @property
+    def grade(self) -> str | None: ...
+    @property
+    def split(self) -> str | None: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,26 +43,26 @@ class Assignment:
     `train` and `valid`, or None. notes: lines to show the user.
     """
 
-    parts: dict
-    members: tuple | None = None
-    folds: tuple | None = None
-    notes: tuple = ()
+    parts: dict[str, Names]
+    members: tuple[Names, ...] | None = None
+    folds: tuple[dict[str, Names], ...] | None = None
+    notes: tuple[str, ...] = ()
 
-    def splits(self):
+    def splits(self) -> dict[str, Names]:
         """dict from name to the tuple of its splits. A subject may be in valid and test, never in train and another."""
-        found = {}
+        found: dict[str, list[str]] = {}
         for part in NAMES:
             for name in self.parts.get(part, ()):
                 found.setdefault(name, []).append(part)
         return {name: tuple(parts) for name, parts in found.items()}
 
 
-def shuffled(names, seed):
+def shuffled(names: Iterable[str], seed: int) -> list[str]:
     """The names in an order that depends on `seed` and the names alone."""
     return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 
 
-def largest_remainder(total, weights):
+def largest_remainder(total: int, weights: Sequence[float]) -> list[int]:
     """Shares `total` in proportion to `weights`, as whole numbers that add up to it; ties go to the first."""
     exact = [total * weight / sum(weights) for weight in weights]
     shares = [int(share) for share in exact]
@@ -54,7 +71,7 @@ def largest_remainder(total, weights):
     return shares
 
 
-def counts(total, ratio):
+def counts(total: int, ratio: Sequence[float]) -> list[int]:
     """Subjects for each part, in proportion to `ratio`, none empty. Raises `UserError` below one subject a part."""
     if total < len(ratio):
         raise UserError(
@@ -69,7 +86,9 @@ def counts(total, ratio):
     return shares
 
 
-def by_seed(names, ratio, seed, grades=None):
+def by_seed(
+    names: Iterable[str], ratio: Sequence[float], seed: int, grades: Mapping[str, str | None] | None = None
+) -> list[list[str]]:
     """Splits `names` into as many lists as `ratio` has entries, each shuffled; stratified where `grades` are given.
 
     grades: dict from name to grade, or None. Each grade is spread over the parts in proportion, as far as whole
@@ -77,13 +96,13 @@ def by_seed(names, ratio, seed, grades=None):
     """
     order = shuffled(names, seed)
     sizes = counts(len(order), ratio)
-    strata = {}
+    by_grade: dict[str | None, list[str]] = {}
     for name in order:
-        strata.setdefault(grades[name] if grades else None, []).append(name)
-    strata = [strata[grade] for grade in sorted(strata, key=str)]
+        by_grade.setdefault(grades[name] if grades else None, []).append(name)
+    strata = [by_grade[grade] for grade in sorted(by_grade, key=str)]
     parts = []
     for size in reversed(sizes[1:]):  # the first, train, keeps what is left
-        taken = set()
+        taken: set[str] = set()
         for stratum, share in zip(strata, largest_remainder(size, [len(stratum) for stratum in strata]), strict=True):
             taken.update(stratum[:share])
             del stratum[:share]
@@ -92,11 +111,18 @@ def by_seed(names, ratio, seed, grades=None):
     return [[name for name in order if name in kept], *reversed(parts)]
 
 
-def assign(sources, ratio, seed=100, split_files=(), split_fold=None, allow_missing=False):
+def assign(
+    sources: Sequence[Source],
+    ratio: Sequence[float],
+    seed: int = 100,
+    split_files: Sequence[pathlib.Path | str] = (),
+    split_fold: int | None = None,
+    allow_missing: bool = False,
+) -> Assignment:
     """Splits the subjects found.
 
     sources: objects with name, grade, split and labelled. ratio: (train, valid, test) for the seeded split.
-    split_files: paths, at most one of each form (see `read_split_file`). split_fold: which fold is the data
+    split_files: paths, at most one of each form (see `split_files.py`). split_fold: which fold is the data
     set's split where a cross-validation file stands alone. Returns an `Assignment`; raises `UserError`.
     """
     unlabelled = tuple(source.name for source in sources if not source.labelled)
@@ -105,9 +131,9 @@ def assign(sources, ratio, seed=100, split_files=(), split_fold=None, allow_miss
         return _from_files(sources, split_files, split_fold, allow_missing)
     if split_fold is not None:
         raise UserError("--split_fold", expected="a cross-validation file given with --split_file", found="none")
-    notes = []
+    notes: Sequence[str] = ()
     if not labelled:
-        parts = {part: () for part in PARTS}
+        parts: dict[str, list[str]] = {part: [] for part in PARTS}
     elif all(source.split for source in labelled):
         parts, notes = _official(labelled, ratio, seed)
     else:
@@ -119,7 +145,7 @@ def assign(sources, ratio, seed=100, split_files=(), split_fold=None, allow_miss
 
 def _official(labelled, ratio, seed):
     """The layout's own sets; what it lacks (ISIC 2016 has no validation set) is held out of its training set."""
-    parts = {part: [source.name for source in labelled if source.split == part] for part in PARTS}
+    parts = _official_names(labelled)
     weight = dict(zip(PARTS, ratio, strict=True))
     lacking = [part for part in PARTS[1:] if not parts[part]]
     if not parts["train"]:
@@ -136,20 +162,12 @@ def _official(labelled, ratio, seed):
 
 def _from_files(sources, paths, fold, allow_missing):
     """Reads the split files and fits them to the subjects found."""
-    where = ", ".join(map(str, paths))
-    forms, notes = {}, []
-    for path in paths:
-        form, content = read_split_file(path)
-        if form in forms:
-            raise UserError(
-                path, expected=f"one split file of each form ({', '.join(FORMS)})", found=f"a second {form}"
-            )
-        forms[form] = content
-    forms = _without_missing(forms, {source.name for source in sources}, where, allow_missing, notes)
-    parts = _main_split(forms, sources, fold, where)
-    members, folds = _members(forms), _folds(forms)
+    where, notes = ", ".join(map(str, paths)), []
     labelled = {source.name: source.labelled for source in sources}
-    _refuse_unfit(where, parts, members, folds, labelled)
+    forms = files.without_missing(files.read_all(paths), set(labelled), where, allow_missing, notes)
+    parts = files.main_split(forms, _official_names(sources), fold, where)
+    members, folds = files.members(forms), files.folds(forms)
+    files.refuse_unfit(where, parts, members, folds, labelled)
     parts["test"] = [name for name in parts["test"] if labelled[name]]
     parts[PREDICT] = [name for name in labelled if not labelled[name]]
     left = set(labelled).difference(*parts.values())
@@ -159,144 +177,8 @@ def _from_files(sources, paths, fold, allow_missing):
     return Assignment(_tuples(parts), members, folds, (*notes, *_unlabelled_note(parts[PREDICT])))
 
 
-def read_split_file(path):
-    """Reads one split file; returns its form and content.
-
-    `flat`: {"train": [names], "valid": …, "test": …}. `ensemble`: each key a list of k lists, alike in valid and test
-    for all k. `cv`: each key a list of k lists, with another valid list in each fold. null or a missing key stands for
-    the official split. The content is a dict of lists of names, or lists of k such lists, or None for null.
-    """
-    content = artefacts.read_json(path)
-    expected = "an object with train and, where wanted, valid and test: each a list of names or a list of such lists"
-    if not (isinstance(content, dict) and content.get("train") and set(content) <= set(PARTS)):
-        raise UserError(path, expected=expected, found=_brief(content))
-    content = {part: content.get(part) for part in PARTS}
-    nested = isinstance(content["train"], list) and all(isinstance(item, list) for item in content["train"])
-    if nested:
-        k = len(content["train"])
-        for part in PARTS[1:]:
-            content[part] = [None] * k if content[part] is None else content[part]
-        lists = [(part, item) for part in PARTS for item in _each(path, part, content[part], k)]
-    else:
-        lists = list(content.items())
-    for part, names in lists:
-        _check_names(path, part, names, optional=part != "train")
-    if not nested:
-        return "flat", content
-    if all(valid == content["valid"][0] for valid in content["valid"]):
-        if any(test != content["test"][0] for test in content["test"]):
-            raise UserError(
-                path, expected="one test list for all members", found="lists that differ, as valid's do not"
-            )
-        return "ensemble", content
-    if None in content["valid"]:
-        raise UserError(path, expected="a valid list in each fold", found="null in some")
-    return "cv", content
-
-
-def _each(path, part, lists, k):
-    if not isinstance(lists, list) or len(lists) != k:
-        raise UserError(path, expected=f"{k} lists in {part}, as in train", found=_brief(lists))
-    return lists
-
-
-def _check_names(path, part, names, optional):
-    if names is None and optional:
-        return
-    if not (isinstance(names, list) and names and all(isinstance(name, str) and name for name in names)):
-        raise UserError(path, expected=f"subject names in {part}", found=_brief(names))
-    if len(set(names)) < len(names):
-        twice = next(name for index, name in enumerate(names) if name in names[:index])
-        raise UserError(path, expected=f"each subject once in a list of {part}", found=f"{twice} twice")
-
-
-def _without_missing(forms, known, where, allow_missing, notes):
-    """Leaves out the names that the data does not have, if that is allowed."""
-
-    def fitting(value):
-        if value is None or isinstance(value, str):
-            return value
-        return [fitting(item) for item in value if not isinstance(item, str) or item in known]
-
-    named = list(dict.fromkeys(name for content in forms.values() for name in _names(list(content.values()))))
-    missing = [name for name in named if name not in known]
-    if not missing:
-        return forms
-    if not allow_missing:
-        first = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-        found = f"{len(missing)} of {len(named)} that are not ({first})"
-        do = "give --allow_missing to leave them out"
-        raise UserError(where, expected="subjects that are in the data", found=found, do=do)
-    notes.append(f"left out, as they are not in the data: {len(missing)} of {len(named)} subjects in {where}")
-    return {form: {part: fitting(value) for part, value in content.items()} for form, content in forms.items()}
-
-
-def _names(value):
-    if isinstance(value, str):
-        yield value
-    elif value is not None:
-        for item in value:
-            yield from _names(item)
-
-
-def _members(forms):
-    return tuple(map(tuple, forms["ensemble"]["train"])) if "ensemble" in forms else None
-
-
-def _folds(forms):
-    if "cv" not in forms:
-        return None
-    pairs = zip(forms["cv"]["train"], forms["cv"]["valid"], strict=True)
-    return tuple({"train": tuple(train), "valid": tuple(valid)} for train, valid in pairs)
-
-
-def _main_split(forms, sources, fold, where):
-    """The own split of the data: the flat file's, else the union of an ensemble's members, else that of one fold."""
-    if fold is not None and set(forms) != {"cv"}:
-        raise UserError("--split_fold", expected="a cross-validation file alone in --split_file", found=where)
-    if "flat" in forms:
-        lists = forms["flat"]
-    elif "ensemble" in forms:
-        content = forms["ensemble"]
-        union = list(dict.fromkeys(itertools.chain(*content["train"])))
-        lists = {"train": union, "valid": content["valid"][0], "test": content["test"][0]}
-    else:
-        content, fold = forms["cv"], fold or 0
-        if not 0 <= fold < len(content["train"]):
-            raise UserError(f"--split_fold={fold}", expected=f"0 to {len(content['train']) - 1}, the folds of {where}")
-        lists = {part: content[part][fold] for part in PARTS}
-    official = {part: [source.name for source in sources if source.labelled and source.split == part] for part in PARTS}
-    if lists["valid"] is None and not official["valid"]:
-        found = "null for valid, which stands for an official validation set that the data does not have"
-        raise UserError(where, expected="validation subjects", found=found)
-    return {part: official[part] if names is None else list(names) for part, names in lists.items()}
-
-
-def _refuse_unfit(where, parts, members, folds, labelled):
-    """No subject that a network trains on may be one that it is judged on, and whoever trains needs labels."""
-    train, known = set(parts["train"]), {*parts["train"], *parts["valid"]}
-    _refuse_overlap(where, "train", train, "valid", parts["valid"])
-    _refuse_overlap(where, "train", train, "test", parts["test"])
-    lists = [("train", parts["train"], train), ("valid", parts["valid"], known)]
-    lists += [(f"member {index}", names, train) for index, names in enumerate(members or ())]
-    for index, fold in enumerate(folds or ()):
-        _refuse_overlap(where, f"train of fold {index}", fold["train"], f"valid of fold {index}", fold["valid"])
-        lists += [(f"{part} of fold {index}", names, known) for part, names in fold.items()]
-    for title, names, allowed in lists:
-        if not names:
-            raise UserError(where, expected=f"subjects of the data in {title}", found="none")
-        for name in names:
-            if not labelled[name]:
-                raise UserError(where, expected=f"labelled subjects in {title}", found=f"{name}, which has no label")
-            if name not in allowed:
-                expected = f"{title} within train{'' if allowed is train else ' and valid'} of the data's own split"
-                raise UserError(where, expected=expected, found=f"{name}, which is not in it")
-
-
-def _refuse_overlap(where, one, names, other, others):
-    both = sorted(set(names).intersection(others))
-    if both:
-        raise UserError(where, expected=f"no subject in both {one} and {other}", found=", ".join(both[:3]))
+def _official_names(sources):
+    return {part: [source.name for source in sources if source.labelled and source.split == part] for part in PARTS}
 
 
 def _unlabelled_note(unlabelled):
@@ -307,12 +189,7 @@ def _tuples(parts):
     return {part: tuple(names) for part, names in parts.items()}
 
 
-def _brief(value):
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"
-
-
-def k_folds(names, k, grades=None):
+def k_folds(names: Iterable[str], k: int, grades: Iterable[str | None] | None = None) -> list[dict[str, list[str]]]:
     """Cross-validation in `k` folds without shuffling: a list of {"train": names, "valid": names}.
 
     names: in order. grades: one for each name, to stratify by, or None for consecutive blocks. Equal to scikit-learn's
@@ -346,7 +223,7 @@ def _stratified(grades, k):
     return [next(queues[grade]) for grade in grades]
 
 
-def leave_out_blocks(names, members):
+def leave_out_blocks(names: Iterable[str], members: int) -> list[list[str]]:
     """Training subjects of each ensemble member: member i leaves out the i-th consecutive block of max(10, members).
 
     With the paper's ten members each trains on 90 %. With fewer subjects than blocks the last blocks are empty, and

@@ -3,13 +3,16 @@
 Axes are [depth, height, width], which is the NIfTI array transposed and never reoriented. A photograph has depth 1.
 """
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
 
 from data_prep.base.errors import UserError
+from data_prep.tasks import Task
 
-T2 = 2  # index among BraTS' channels flair, t1, t2, t1ce
+Statistics = tuple[np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Subject:
     image: [depth, height, width, channels] in the source's dtype (int16, float32; uint8 for photographs), full size.
     mean, std: float32 [channels]; the one normalisation is `(image - mean) / std` in float32.
     label: uint8 {0, 1} [depth, height, width], or None without ground truth.
-    regions: uint8 [depth, height, width], the raw sub-region labels of BraTS, or None.
+    raw_label: uint8 [depth, height, width], the labels as the source has them, or None.
     header: the 348 bytes of the first modality's NIfTI-1 header, little-endian; None for a photograph.
     source: path of the first modality or of the photograph.
     source_size: (height, width) of the photograph before it was resized; None for a volume.
@@ -31,41 +34,52 @@ class Subject:
     mean: np.ndarray
     std: np.ndarray
     label: np.ndarray | None = None
-    regions: np.ndarray | None = None
+    raw_label: np.ndarray | None = None
     header: bytes | None = None
     source: str = ""
-    source_size: tuple | None = None
+    source_size: tuple[int, int] | None = None
 
     @property
-    def is_photograph(self):
+    def is_photograph(self) -> bool:
+        """Whether this is one photograph rather than a volume of slices."""
         return self.source_size is not None
 
-    def normalised(self):
-        """float32 [depth, height, width, channels]: z-scores for BraTS, [0, 1] for ISIC."""
+    def normalised(self) -> np.ndarray:
+        """float32 [depth, height, width, channels]: `(image - mean) / std`."""
         image = self.image.astype(np.float32)
         image -= self.mean
         image /= self.std
         return image
 
-    def brain_mask(self):
-        """bool [depth, height, width]: raw t2 above 0, where BraTS' calibration is measured; all true for ISIC."""
-        if self.is_photograph:
-            return np.ones(self.image.shape[:3], bool)
-        return self.image[..., T2] > 0
+    def inside(self, task: Task) -> np.ndarray | None:
+        """bool [depth, height, width]: where calibration is measured by the task, in raw intensities; None: everywhere."""
+        if task.inside is None:
+            return None
+        return np.asarray(self.image[..., task.index(task.inside.channel)] > task.inside.above)
 
-    def training_slices(self):
-        """bool [depth]: slices to train on.
+    def training_slices(self, task: Task) -> np.ndarray:
+        """bool [depth]: slices to train on by the task's rule.
 
-        The reference keeps a slice if some voxel of some modality is above 0 *after* normalisation, that is above its
-        modality's mean; a slice of brain that is dark everywhere drops out. A photograph is always kept.
+        `above_mean` is the reference's: a slice is kept if some voxel of some channel is above 0 *after* normalisation,
+        that is above its channel's mean; a slice of brain that is dark everywhere drops out.
         """
-        if self.is_photograph:
+        if task.trained == "all":
             return np.ones(len(self.image), bool)
+        if task.trained == "not_empty":
+            return np.asarray(np.any(self.image, axis=(1, 2, 3)))
         brightest = self.image.max(axis=(1, 2)).astype(np.float32)  # [depth, channels]; the normalisation is monotonic
         return ((brightest - self.mean) / self.std > 0).any(axis=1)
 
 
-def zscore_statistics(image, source):
+def statistics(image: np.ndarray, rule: str, source: object = "the image") -> Statistics:
+    """Mean and deviation, float32 [channels], of an image [depth, height, width, channels] by a channel's rule.
+
+    rule: `zscore`, `unit` or `minmax`. Raises `UserError` naming `source` for intensities that the rule can't take.
+    """
+    return zscore_statistics(image, source) if rule == "zscore" else intensity_statistics(image, rule, source)
+
+
+def zscore_statistics(image: np.ndarray, source: object) -> Statistics:
     """Mean and standard deviation of each channel over the whole volume, zero background included.
 
     image: [depth, height, width, channels]. Returns two float32 [channels], computed in float32 with ddof 0 channel
@@ -88,7 +102,7 @@ def zscore_statistics(image, source):
     return np.array(means, np.float32), np.array(deviations, np.float32)
 
 
-def intensity_statistics(image, rule, source="the image"):
+def intensity_statistics(image: np.ndarray, rule: str, source: object = "the image") -> Statistics:
     """Mean and deviation, float32 [channels], that bring a photograph into [0, 1].
 
     `unit` divides by 255, the paper's text; `minmax` stretches each image's own range, jointly over its channels, as

@@ -86,13 +86,18 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         """Whether a subject is one photograph rather than a volume of slices."""
         return self.form == "photograph"
 
+    @property
+    def normalise(self) -> Normalise:
+        """The rule of the intensities, which all channels share so far."""
+        return self.channels[0].normalise
+
     def load_reader(self) -> ModuleType:
-        """The module that finds and loads this task's subjects."""
+        """The module that finds and loads this task's subjects: `find`, `find_one` and `load`."""
         return importlib.import_module(self.reader)
 
     def index(self, channel: str) -> int:
         """The position of a channel; raises `ValueError` for a name that is none of them."""
-        return [one.name for one in self.channels].index(channel)
+        return [each.name for each in self.channels].index(channel)
 
     def document(self) -> dict[str, Any]:
         """The task as plain JSON types; `from_document` is the way back."""
@@ -137,6 +142,9 @@ TASKS = {
 }
 
 
+OPTIONS = {"photograph": ("image_size", "intensity"), "volume": ("label_map",)}  # what a form of task may be asked for
+
+
 def find(name: str) -> Task:
     """The task of that name as the table has it; raises `UserError` listing the names there are."""
     try:
@@ -151,6 +159,17 @@ def resolved(task: Task, *, normalise: Normalise | None = None, frame: tuple[int
         channels = tuple(msgspec.structs.replace(channel, normalise=normalise) for channel in task.channels)
         task = msgspec.structs.replace(task, channels=channels)
     return task if frame is None else msgspec.structs.replace(task, frame=tuple(frame))
+
+
+def load_options(task: Task, label_map: dict[int, int] | None = None) -> dict[str, Any]:
+    """What the reader's `load` is given so that a subject comes out as the task has it, in plain JSON types.
+
+    Photographs: {"image_size": [height, width], "intensity": a rule}. Volumes: {"label_map": {raw label: 0 or 1}}, or
+    {} without a map, as for a new patient, who has no labels.
+    """
+    if task.is_photograph:
+        return {"image_size": list(task.frame or ()), "intensity": task.normalise}
+    return {} if label_map is None else {"label_map": label_map}
 
 
 def from_document(document: Any, where: object = "task") -> Task:

@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep.base.errors import UserError
+from data_prep.base.errors import UserError, command
 from data_prep.phantom import write as phantom
 from launch import program
 
@@ -27,14 +27,14 @@ flags.DEFINE_string("shape", None, "depth,height,width (brats, 24,64,64) or heig
 flags.DEFINE_integer("seed", 0, "Another seed gives other subjects.")
 
 
-def main():
+def main() -> None:
     written = phantom.write(FLAGS.dataset, FLAGS.raw_dir, FLAGS.subjects, _shape(FLAGS.shape), FLAGS.seed)
     size = "x".join(map(str, written.shape))
     print(
         f"{written.new + written.kept} made-up {FLAGS.dataset} subjects ({written.new} new, {written.kept} kept), "
         f"{size}, seed {FLAGS.seed}, in {written.raw_dir}"
     )
-    print(f"next: python launch/prepare.py --dataset={FLAGS.dataset} --raw_dir={shlex.quote(str(written.raw_dir))}")
+    print(f"next: {command('prepare', dataset=FLAGS.dataset, raw_dir=shlex.quote(str(written.raw_dir)))}")
 
 
 def _shape(text):

@@ -8,19 +8,21 @@ A killed run is continued by the same command. Result: the folder --data_dir wit
 and subject; training and prediction read it.
 """
 
+from __future__ import annotations
+
 import os
 import pathlib
 import sys
+from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
 
 from absl import flags
 
 from data_prep import convert, tasks
-from data_prep.base import pool as engine
-from data_prep.base import processes as workers
-from data_prep.base.errors import UserError
-from data_prep.readers import isic
+from data_prep.base import pool, processes
+from data_prep.base.errors import UserError, command
+from data_prep.readers import photographs
 from launch import program
 
 FLAGS = flags.FLAGS
@@ -44,20 +46,20 @@ flags.DEFINE_integer("workers", min(8, os.cpu_count() or 1), "Subjects converted
 flags.DEFINE_integer("seed", 100, "Seed of the split, where neither a file nor the layout says it.")
 
 
-def main():
+def main() -> None:
     for name in ("dataset", "raw_dir"):
         if not FLAGS[name].value:
             raise UserError(f"--{name}", expected="a value", found="none", do="see --helpshort")
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing here needs a GPU, and each worker would take all its memory
     if FLAGS.workers == 1:  # then this process does the work
-        workers.start_tensorflow()
+        processes.start_tensorflow()
     data_dir = FLAGS.data_dir or f"data/{FLAGS.dataset}"
-    with engine.executor(FLAGS.workers) as executor:
+    with pool.executor(FLAGS.workers) as executor:
         manifest = convert.convert(
             FLAGS.dataset,
             FLAGS.raw_dir,
             data_dir,
-            options(FLAGS.dataset, FLAGS.image_size, FLAGS.intensity, FLAGS.label_map),
+            options(tasks.find(FLAGS.dataset), FLAGS.image_size, FLAGS.intensity, FLAGS.label_map),
             seed=FLAGS.seed,
             split_files=FLAGS.split_file,
             split_fold=FLAGS.split_fold,
@@ -68,33 +70,38 @@ def main():
     for line in convert.summary(manifest):
         print(line)
     print(f"manifest: {manifest.path}")
-    where = f" --data_dir={data_dir}" if FLAGS.data_dir else ""
-    print(f"next: python launch/train.py --method=baseline --dataset={FLAGS.dataset}{where}")
+    print(f"next: {command('train', method='baseline', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)}")
 
 
-def options(dataset, image_size, intensity, label_map):
-    """The dataset's own options from flag texts (None where not given). Raises `UserError` for one of the other's."""
-    own = {"isic": {"image_size", "intensity"}, "brats": {"label_map"}}[dataset]
+def options(
+    task: tasks.Task, image_size: str | None, intensity: tasks.Normalise | None, label_map: str | None
+) -> dict[str, Any]:
+    """What the task's reader is given, from flag texts (None where not given).
+
+    Which flags a task takes follows from its form; raises `UserError` for one of the other's.
+    """
     for name, value in (("image_size", image_size), ("intensity", intensity), ("label_map", label_map)):
-        if value is not None and name not in own:
-            raise UserError(f"--{name}", expected="another dataset", found=f"--dataset={dataset}", do="leave it out")
-    if dataset == "isic":
-        return {"image_size": parse_size(image_size or "192,256"), "intensity": intensity or "unit"}
-    return {"label_map": parse_label_map(label_map)}
+        if value is not None and name not in tasks.OPTIONS[task.form]:
+            found = f"--dataset={task.name}"
+            raise UserError(f"--{name}", expected="another dataset", found=found, do="leave it out")
+    if not task.is_photograph:
+        return {"label_map": parse_label_map(label_map)}
+    frame = None if image_size is None else parse_size(image_size)
+    return tasks.load_options(tasks.resolved(task, normalise=intensity, frame=frame))
 
 
-def parse_size(text):
+def parse_size(text: str) -> tuple[int, int]:
     """(height, width) of `192,256`."""
     parts = text.split(",")
     if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
         raise UserError(f"--image_size={text}", expected="height,width as 192,256")
     height, width = map(int, parts)
-    if height * width > isic.MAX_PIXELS:
-        raise UserError(f"--image_size={text}", expected=f"at most {isic.MAX_PIXELS} pixels")
+    if height * width > photographs.MAX_PIXELS:
+        raise UserError(f"--image_size={text}", expected=f"at most {photographs.MAX_PIXELS} pixels")
     return height, width
 
 
-def parse_label_map(text):
+def parse_label_map(text: str | None) -> dict[int, int] | None:
     """{raw label: 0 or 1} of `1:1,2:1,4:0`; None for None."""
     if text is None:
         return None

@@ -1,5 +1,7 @@
 """Files that are either whole or not there: written aside, then renamed."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import hashlib
@@ -8,12 +10,14 @@ import os
 import pathlib
 import shutil
 import socket
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from data_prep.base.errors import UserError
 
 
 @contextlib.contextmanager
-def aside(path):
+def aside(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
     """Yields a temporary path beside `path` (same ending, so that writers choose the same format); renames it at the end.
 
     A kill leaves at most a file named `.partial-<host>-<pid>-<name>`, which nothing reads and the next writer of the
@@ -32,7 +36,7 @@ def aside(path):
 
 
 @contextlib.contextmanager
-def folder_aside(path):
+def folder_aside(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
     """The same for a folder: yields a new one beside `path` and renames it at the end, which needs `path` not to be there.
 
     What a kill left of an earlier one, of this host and a process that is gone, is removed.
@@ -76,18 +80,18 @@ def _sync(path):
         os.close(descriptor)
 
 
-def write_text(path, text):
+def write_text(path: pathlib.Path | str, text: str) -> None:
     """Writes `text` as UTF-8, atomically."""
     with aside(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path, value):
+def write_json(path: pathlib.Path | str, value: Any) -> None:
     """Writes `value` as indented JSON, atomically. NaN is refused: it isn't JSON."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path):
+def read_json(path: pathlib.Path | str) -> Any:
     """Reads a JSON file; raises `UserError` naming the file where it is missing or broken."""
     path = pathlib.Path(path)
     try:
@@ -98,7 +102,7 @@ def read_json(path):
         raise UserError(path, expected="a JSON file", found=f"{error}", do="remove it or make it anew") from None
 
 
-def sha256(path):
+def sha256(path: pathlib.Path | str) -> str:
     """Checksum of a file as 64 hexadecimal digits, read in pieces of 1 MiB."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -107,7 +111,7 @@ def sha256(path):
     return digest.hexdigest()
 
 
-def difference(old, new):
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """One phrase naming the first entries in which two configurations (flat dicts) differ, or an empty string."""
     names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     return ", ".join(f"{name} {old.get(name)!r} (there) against {new.get(name)!r} (asked for)" for name in names[:3])

@@ -31,7 +31,7 @@ class UserError(Exception):
     """Something the user can mend; exit code 2.
 
     The message is one line: what it is about (a file, a folder, a flag), what was expected there, what was found, and
-    what to do next. do: text, a `Command` to run, or a tuple of texts and commands.
+    what to do next. do: text, a `Command` to run, or a tuple of texts and commands, of which expected may be one too.
     """
 
     exit_code = 2
@@ -53,13 +53,12 @@ class UserError(Exception):
         where, expected, found, do = self.arguments
         parts = []
         if expected is not None:
-            parts.append(f"expected {expected}")
+            parts.append(f"expected {_joined(expected, typed)}")
         if found is not None:
             parts.append(f"found {found}")
         message = f"{where}: {', '.join(parts)}" if parts else where
         if do:
-            pieces = ("run ", do) if isinstance(do, Command) else (do,) if isinstance(do, str) else do
-            message += "; " + "".join(f"`{typed(one)}`" if isinstance(one, Command) else one for one in pieces)
+            message += "; " + _joined(("run ", do) if isinstance(do, Command) else do, typed)
         return " ".join(message.split())
 
     def __reduce__(self) -> tuple[Any, ...]:  # keyword arguments survive the way back from a worker process
@@ -80,6 +79,11 @@ class Stopped(Exception):
     """
 
     exit_code = 143
+
+
+def _joined(pieces: object, typed: Callable[[Command], str]) -> str:
+    pieces = pieces if isinstance(pieces, tuple) else (pieces,)
+    return "".join(f"`{typed(piece)}`" if isinstance(piece, Command) else str(piece) for piece in pieces)
 
 
 def _rebuild(cls, where, expected, found, do):

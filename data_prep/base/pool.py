@@ -4,17 +4,26 @@ On one machine it is a pool of processes; with a scheduler's address it is the e
 that needs workers is handed what this module makes and maps pure, picklable functions over it.
 """
 
+from __future__ import annotations
+
 import collections
 import concurrent.futures
 import contextlib
+import itertools
 import multiprocessing
 import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from data_prep.base.errors import UserError
 from data_prep.base.processes import start_worker
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+ON_A_CLUSTER = 256  # calls under way where the number of workers is not ours and may change
 
-def cpus():
+
+def cpus() -> int:
     """How many CPUs this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -22,8 +31,9 @@ def cpus():
 class Serial(concurrent.futures.Executor):
     """Runs each call at once, in this process: for one worker, where a pool would only cost start-up time."""
 
-    def submit(self, function, /, *args, **kwargs):
-        future = concurrent.futures.Future()
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future:
+        """A future that is done already."""
+        future: concurrent.futures.Future = concurrent.futures.Future()
         try:
             future.set_result(function(*args, **kwargs))
         except Exception as error:
@@ -32,7 +42,7 @@ class Serial(concurrent.futures.Executor):
 
 
 @contextlib.contextmanager
-def executor(workers=None, scheduler=None):
+def executor(workers: int | None = None, scheduler: str | None = None) -> Iterator[concurrent.futures.Executor]:
     """Yields an Executor and shuts it down at the end.
 
     workers: processes on this machine; 1 is this process itself; None is one a CPU. Processes are spawned, not forked,
@@ -73,28 +83,66 @@ def _dask(scheduler):
         yield pool
 
 
-def results(pool, function, items, ahead=None):
+def results(
+    pool: concurrent.futures.Executor,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    ahead: int | None = None,
+) -> Iterator[Result]:
     """Yields `function(item)` for each item, in order, with at most `ahead` calls under way.
 
-    `ahead` is by default two a local process, and 256 on a cluster, whose size may change.
+    ahead: by default two a local process, and `ON_A_CLUSTER` on a cluster.
     Memory stays flat in the number of items. The first exception stops it: nothing more is submitted, what waits is
     cancelled. A worker that dies (as when memory runs out) becomes a `UserError`.
     """
-    if isinstance(pool, Serial):
-        ahead = 1
-    elif ahead is None:
-        ahead = 2 * pool._max_workers if isinstance(pool, concurrent.futures.ProcessPoolExecutor) else 256
-    under_way = collections.deque()
-    try:
+    limit, under_way = _limit(pool, ahead), collections.deque()  # type: ignore[var-annotated]
+    with _ending(under_way):
         for item in items:
             under_way.append(pool.submit(function, item))
-            if len(under_way) >= ahead:
+            if len(under_way) >= limit:
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
+
+
+def unordered(
+    pool: concurrent.futures.Executor,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    ahead: int | None = None,
+) -> Iterator[Result]:
+    """The same as `results`, each as soon as it is done: a slow item holds up no other."""
+    limit, waiting, under_way = _limit(pool, ahead), iter(items), set()  # type: ignore[var-annotated]
+    with _ending(under_way):
+        while True:
+            for item in itertools.islice(waiting, limit - len(under_way)):
+                under_way.add(pool.submit(function, item))
+            if not under_way:
+                return
+            done, _ = concurrent.futures.wait(under_way, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in done:
+                under_way.remove(future)
+                yield future.result()
+
+
+def _limit(pool, ahead):
+    if isinstance(pool, Serial):
+        return 1
+    if ahead is not None:
+        return ahead
+    return 2 * pool._max_workers if isinstance(pool, concurrent.futures.ProcessPoolExecutor) else ON_A_CLUSTER
+
+
+@contextlib.contextmanager
+def _ending(under_way):
+    """However it ends, nothing that has not begun runs any more."""
+    try:
+        yield
     except concurrent.futures.BrokenExecutor:
         raise UserError(
-            "a worker process died", found="probably too little memory for all of them", do="try fewer --workers"
+            "a worker process died",
+            found="probably too little memory for all of them",
+            do="run the same command again, with fewer --workers",
         ) from None
     finally:
         for future in under_way:

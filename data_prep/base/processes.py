@@ -1,5 +1,7 @@
 """How a process of ours starts: TensorFlow without its chatter, and a worker that does not outlive its parent."""
 
+from __future__ import annotations
+
 import contextlib
 import multiprocessing
 import os
@@ -12,13 +14,13 @@ import threading
 ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "1"}
 
 
-def set_environment():
+def set_environment() -> None:
     """What TensorFlow is to find when it is imported first; a user's own settings stay."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 
-def start_tensorflow():
+def start_tensorflow() -> None:
     """Imports TensorFlow and looks for GPUs while standard error is set aside.
 
     TensorFlow's C++ code prints half a dozen lines about drivers and instruction sets there before any setting reaches
@@ -33,7 +35,7 @@ def start_tensorflow():
         tf.config.list_physical_devices()
 
 
-def start_worker():
+def start_worker() -> None:
     """Initializer of a worker process: it starts TensorFlow, and ends when the process that made it is gone.
 
     A worker of a killed pool would otherwise wait for work forever.

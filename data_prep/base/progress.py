@@ -1,7 +1,11 @@
 """One progress line: a bar that redraws itself on a terminal, a line now and then in a log."""
 
+from __future__ import annotations
+
 import sys
 import time
+from types import TracebackType
+from typing import TextIO
 
 
 class Progress:
@@ -11,26 +15,28 @@ class Progress:
     `log_seconds` and one at the end.
     """
 
-    def __init__(self, title, total, unit="", stream=None, log_seconds=30.0):
+    def __init__(self, title: str, total: int, unit: str = "", stream: TextIO | None = None, log_seconds: float = 30.0):
         self.title, self.total, self.unit, self.stream = title, total, unit, stream or sys.stderr
         self.start = self.shown = time.monotonic()
         self.done = 0
         self.terminal = self.stream.isatty()
         self.interval = 0.1 if self.terminal else log_seconds
 
-    def advance(self, count=1, note=""):
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """`count` more are done. note: shown at the end of the line."""
         self.done += count
         now = time.monotonic()
         if now - self.shown >= self.interval:
             self.shown = now
             self._show(note)
 
-    def close(self, note=""):
+    def close(self, note: str = "") -> None:
+        """Shows the last line; on a terminal also ends it."""
         self._show(note)
         if self.terminal:
             self.stream.write("\n")
 
-    def _show(self, note):
+    def _show(self, note: str) -> None:
         seconds = time.monotonic() - self.start
         rate = self.done / seconds if seconds > 0 else 0.0
         left = duration((self.total - self.done) / rate) if rate else "?"
@@ -40,17 +46,19 @@ class Progress:
         self.stream.write(f"\r\x1b[K{text}" if self.terminal else text + "\n")
         self.stream.flush()
 
-    def __enter__(self):
+    def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, kind, value, traceback):
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if kind is None:
             self.close()
         elif self.terminal:
             self.stream.write("\n")
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Seconds as h:mm:ss or m:ss."""
     minutes, seconds = divmod(int(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)

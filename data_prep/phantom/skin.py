@@ -5,12 +5,14 @@ a closed curve about its centre, so that the mask is one piece; the pigment fade
 it as an annotator's hand does. Hairs, gel bubbles, vignettes, rulers and stickers disturb, as in the real archive.
 """
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from data_prep.phantom.brain import blurred, ramp, smooth_noise
+from data_prep.phantom.fields import blurred, ramp, smooth_noise
 
 # sRGB of untouched skin under the dermatoscope, 0 to 1
 TONES = np.array(
@@ -28,7 +30,7 @@ TONES = np.array(
 BROWN, BLACK, RED = ((0.50, 0.95, 1.30), (1.10, 1.35, 1.40), (0.16, 0.85, 0.75))
 
 
-def skin(rng, shape, hard=False):
+def skin(rng: np.random.Generator, shape: tuple[int, ...], hard: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Draws one photograph.
 
     Args:

@@ -8,19 +8,24 @@ Official layouts, each with .nii or .nii.gz, one folder a subject, anywhere belo
 A subject without seg is unlabelled: it can be predicted, not trained on.
 """
 
+from __future__ import annotations
+
 import csv
 import dataclasses
 import os
 import pathlib
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from data_prep import subject
-from data_prep.base.errors import UserError
-from data_prep.readers import nifti
+from data_prep import subject, tasks
+from data_prep.base.errors import UserError, command
+from data_prep.readers import labels, nifti
 
-CHANNELS = ("flair", "t1", "t2", "t1ce")  # the reference's order
+TASK = tasks.TASKS["brats"]
+CHANNELS = tuple(channel.name for channel in TASK.channels)
 
 SUFFIXES = {
     **{f"_{name}": name for name in (*CHANNELS, "seg")},
@@ -43,21 +48,23 @@ class Source:
     """
 
     name: str
-    files: tuple
+    files: tuple[str, ...]
     seg: str | None = None
     grade: str | None = None
     split: str | None = None
 
     @property
-    def image(self):
+    def image(self) -> str:
+        """Path of the first modality: what the subject is named after in errors."""
         return self.files[0]
 
     @property
-    def labelled(self):
+    def labelled(self) -> bool:
+        """Whether there is a ground truth."""
         return self.seg is not None
 
 
-def find(raw_dir):
+def find(raw_dir: pathlib.Path | str) -> list[Source]:
     """All subjects below `raw_dir`, of any official layout or several, as `Source`s sorted by name.
 
     Raises `UserError` for an empty folder, a subject with a modality missing or twice, a subject found twice, a folder
@@ -65,7 +72,7 @@ def find(raw_dir):
     """
     raw_dir = pathlib.Path(raw_dir)
     folders = _walk(raw_dir)
-    sources = {}
+    sources: dict[str, Source] = {}
     for folder, names in folders.items():
         for source in _subjects(folder, names):
             if source.name in sources:
@@ -84,13 +91,13 @@ def find(raw_dir):
     ]
 
 
-def find_one(path):
+def find_one(path: pathlib.Path | str) -> Source:
     """The `Source` of one new patient's folder. Labels beside the modalities are ignored."""
     path = pathlib.Path(path)
     if path.is_file():
         raise UserError(path, expected="a subject's folder with four modalities", found="a file", do="give its folder")
     folders = _walk(path)
-    found = [source for folder, names in folders.items() for source in _subjects(folder, names, labels=False)]
+    found = [source for folder, names in folders.items() for source in _subjects(folder, names, labelled=False)]
     if not found:
         _refuse_empty(path, folders)
     if len(found) > 1:
@@ -98,67 +105,58 @@ def find_one(path):
     return found[0]
 
 
-def load(source, options=None):
+def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Subject:
     """Reads and checks a subject.
 
     options: {"label_map": {raw label: 0 or 1} or None}.
     Returns a `Subject` with image [depth, height, width, 4] (int16 where every modality is made of integers that fit,
-    else float32), the reference's z-score statistics, label (whole tumour) and regions uint8 [depth, height, width], or
-    None for both without seg. Raises `UserError` naming the file at fault.
+    else float32), the reference's z-score statistics, label (whole tumour) and raw_label uint8 [depth, height, width],
+    or None for both without seg. Raises `UserError` naming the file at fault.
     """
     headers = [nifti.read_header(path) for path in source.files]
-    seg = nifti.read_header(source.seg) if source.labelled else None
+    seg = None if source.seg is None else nifti.read_header(source.seg)
     for other in (*headers[1:], *((seg,) if seg else ())):
         nifti.require_same_space(headers[0], other)
     nifti.warn_unless_axial(headers[0])
     channels = [_intensities(header) for header in headers]
     image = np.stack(channels, axis=-1)  # int16 and float32 stack to float32, which holds every int16
     del channels
-    mean, std = subject.zscore_statistics(image, os.path.dirname(source.image))
-    regions = label = None
+    mean, std = subject.statistics(image, TASK.normalise, os.path.dirname(source.image))
+    raw_label = label = None
     if seg:
-        regions = _regions(seg)
-        label = whole_tumour(regions, seg.path, (options or {}).get("label_map"))
+        raw_label = labels.read(seg)
+        label = whole_tumour(raw_label, seg.path, (options or {}).get("label_map"))
     return subject.Subject(
         name=source.name,
         image=image,
         mean=mean,
         std=std,
         label=label,
-        regions=regions,
+        raw_label=raw_label,
         header=headers[0].block,
         source=source.image,
     )
 
 
-def whole_tumour(regions, path, label_map=None):
-    """uint8 {0, 1}, of the shape of `regions` (uint8 raw labels): non-zero labels, or what `label_map` says.
+def whole_tumour(raw_label: np.ndarray, path: object, label_map: Mapping | None = None) -> np.ndarray:
+    """uint8 {0, 1}, of the shape of `raw_label` (uint8): non-zero labels, or what `label_map` says.
 
     Raises `UserError` naming `path` if the labels aren't one of the sets known for such a file name (`LABELS`), or if
     `label_map` ({raw label: 0 or 1}, 0 implied) does not cover them.
     """
-    found = set(np.flatnonzero(np.bincount(regions.reshape(-1))).tolist())
-    if label_map is None:
-        allowed = LABELS["-seg" if re.search(r"-seg\.nii(\.gz)?$", str(path)) else "_seg"]
-        if not any(found <= labels for labels in allowed):
-            example = ",".join(f"{label}:1" for label in sorted(found - {0})[:12])
-            raise UserError(
-                path,
-                expected=f"labels of {' or '.join(map(_listed, allowed))}",
-                found=_listed(found),
-                do=f"say which are tumour, as --label_map={example} (from 2024 on, 4 is the resection cavity: 4:0)",
-            )
-        return (regions != 0).astype(np.uint8)
-    mapping = {0: 0, **{int(raw): int(target) for raw, target in label_map.items()}}
-    if not set(mapping.values()) <= {0, 1}:
-        raise UserError("--label_map", expected="each label mapped to 0 or 1", found=str(label_map))
-    if not found <= set(mapping):
+    if label_map is not None:
+        return labels.mapped(raw_label, label_map, path)
+    found = labels.present(raw_label)
+    allowed = LABELS["-seg" if re.search(r"-seg\.nii(\.gz)?$", str(path)) else "_seg"]
+    if not any(found <= known for known in allowed):
+        example = ",".join(f"{label}:1" for label in sorted(found - {0})[:12])
         raise UserError(
-            path, expected=f"labels of --label_map, {_listed(mapping)}", found=_listed(found), do="add the missing ones"
+            path,
+            expected=f"labels of {' or '.join(map(labels.listed, allowed))}",
+            found=labels.listed(found),
+            do=f"say which are tumour, as --label_map={example} (from 2024 on, 4 is the resection cavity: 4:0)",
         )
-    table = np.zeros(256, np.uint8)
-    table[[raw for raw, target in mapping.items() if target and 0 <= raw < 256]] = 1
-    return table[regions]
+    return (raw_label != 0).astype(np.uint8)
 
 
 def _walk(raw_dir):
@@ -172,7 +170,7 @@ def _walk(raw_dir):
     return folders
 
 
-def _subjects(folder, names, labels=True):
+def _subjects(folder, names, labelled=True):
     """The subjects whose files lie directly in `folder`; none if it has no NIfTI files."""
     images = [name for name in names if name.endswith((".nii", ".nii.gz"))]
     grouped, others = {}, []
@@ -183,7 +181,7 @@ def _subjects(folder, names, labels=True):
             continue
         found = grouped.setdefault(match["name"], {})
         modality = SUFFIXES[match["suffix"]]
-        if modality in found and (labels or modality != "seg"):
+        if modality in found and (labelled or modality != "seg"):
             raise UserError(
                 folder, expected=f"one {modality} file", found=f"{found[modality]} and {file}", do="remove one"
             )
@@ -195,20 +193,20 @@ def _subjects(folder, names, labels=True):
             found=_some(others),
             do="rename them if all four raw modalities are there, else move the folder away",
         )
-    return [_source(folder, name, found, others, labels) for name, found in grouped.items()]
+    return [_source(folder, name, found, others, labelled) for name, found in grouped.items()]
 
 
-def _source(folder, name, found, others, labels):
+def _source(folder, name, found, others, labelled):
     missing = [channel for channel in CHANNELS if channel not in found]
     if missing:
-        there = ", ".join(found.values())
+        files = ", ".join(found.values())
         if others:
-            there += f", and unrecognised {_some(others)}"
+            files += f", and unrecognised {_some(others)}"
         raise UserError(
-            folder, expected=f"four modalities named {_NAMES}", found=there, do=f"{', '.join(missing)} missing: add it"
+            folder, expected=f"four modalities named {_NAMES}", found=files, do=f"{', '.join(missing)} missing: add it"
         )
     stray = [file for file in others if "seg" in file.lower()]
-    if labels and "seg" not in found and stray:  # in 2020, BraTS20_Training_355 has W39_1998.09.19_Segm.nii
+    if labelled and "seg" not in found and stray:  # in 2020, BraTS20_Training_355 has W39_1998.09.19_Segm.nii
         ending = ".nii.gz" if stray[0].endswith(".gz") else ".nii"
         raise UserError(
             folder / stray[0],
@@ -216,7 +214,7 @@ def _source(folder, name, found, others, labels):
             found="this name",
             do=f"rename it to {name}_seg{ending} if these are its labels (so in BraTS20_Training_355), else move it",
         )
-    seg = str(folder / found["seg"]) if labels and "seg" in found else None
+    seg = str(folder / found["seg"]) if labelled and "seg" in found else None
     return Source(name, tuple(str(folder / found[channel]) for channel in CHANNELS), seg)
 
 
@@ -226,7 +224,7 @@ def _refuse_empty(raw_dir, folders):
         raw_dir,
         expected=f"BraTS subjects, a folder for each, with {_NAMES}",
         found=f"no NIfTI file, but {_some(files)}" if files else "no file",
-        do="unpack the data there, or make some: python launch/phantom.py --dataset=brats --raw_dir=DIR",
+        do=("unpack the data there, or make some: ", command("phantom", dataset=TASK.name, raw_dir="DIR")),
     )
 
 
@@ -275,29 +273,6 @@ def _intensities(header):
     if highest > np.finfo(np.float32).max:
         raise UserError(header.path, expected="voxels within float32", found=f"{highest:g}")
     return array.astype(np.float32, copy=False)
-
-
-def _regions(header):
-    """Raw labels as uint8; whole numbers in a floating-point file are labels too (2023)."""
-    array = nifti.read_array(header)
-    lowest, highest = array.min(), array.max()
-    if not (lowest >= 0 and highest <= 255):  # also for NaN
-        raise UserError(header.path, expected="labels 0 to 255", found=f"{lowest:g} to {highest:g}", do="repair it")
-    labels = array.astype(np.uint8)
-    if array.dtype.kind == "f" and (labels != array).any():
-        value = array[labels != array][0]
-        raise UserError(
-            header.path,
-            expected="whole numbers as labels",
-            found=f"{value:g}",
-            do="resample labels by nearest neighbour, not by interpolation",
-        )
-    return labels
-
-
-def _listed(labels):
-    labels = sorted(labels)
-    return "{" + ", ".join(map(str, labels[:12])) + (", …" if len(labels) > 12 else "") + "}"
 
 
 def _some(names):

@@ -1,31 +1,30 @@
-"""ISIC and PH2 as released: finds pairs of photograph and lesion mask, decodes them with care, resizes them.
+"""ISIC and PH2 as released: finds pairs of photograph and lesion mask, and loads a pair.
 
 Official layouts, anywhere below the raw folder (<set> is Training, Validation, Test or Test_v2):
     2016         ISBI2016_ISIC_Part1_<set>_Data, ISBI2016_ISIC_Part1_<set>_GroundTruth/<id>_Segmentation.png
     2017         ISIC-2017_<set>_Data, ISIC-2017_<set>_Part1_GroundTruth/<id>_segmentation.png
     2018 Task 1  ISIC2018_Task1-2_<set>_Input, ISIC2018_Task1_<set>_GroundTruth/<id>_segmentation.png
     PH2          <id>/<id>_Dermoscopic_Image/<id>.bmp, <id>/<id>_lesion/<id>_lesion.bmp
-A set without its ground truth folder is unlabelled: it can be predicted, not trained on. EXIF orientation is ignored,
-as the reference does: masks are drawn on the pixels as stored.
+A set without its ground truth folder is unlabelled: it can be predicted, not trained on.
 """
+
+from __future__ import annotations
 
 import dataclasses
 import os
 import pathlib
 import re
-import struct
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from data_prep import subject
-from data_prep.base.errors import UserError
+from data_prep import subject, tasks
+from data_prep.base.errors import UserError, command
+from data_prep.readers import photographs
+from data_prep.readers.photographs import ENDINGS
 
-CHANNELS = ("red", "green", "blue")
-IMAGE_SIZE = (192, 256)  # height, width; the reference's
-
-MAX_PIXELS = 80_000_000  # ISIC's largest have 30 million; Pillow itself warns from 89 million on
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
+TASK = tasks.TASKS["isic"]
 SPLITS = {"Training": "train", "Validation": "valid", "Test": "test", "Test_v2": "test"}
 
 _SET = "(?P<set>Training|Validation|Test_v2|Test)"
@@ -40,7 +39,6 @@ _FOLDERS = (  # release, role, folder name
     ("PH2", "mask", r".+_lesion(?P<set>)"),
 )
 _MASK = re.compile(r"(?P<name>.+)_([Ss]egmentation|lesion)")
-_AGAIN = "it is truncated, corrupt or no image: download or copy it again"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +52,12 @@ class Source:
     split: str | None = None
 
     @property
-    def labelled(self):
+    def labelled(self) -> bool:
+        """Whether there is a ground truth."""
         return self.mask is not None
 
 
-def find(raw_dir):
+def find(raw_dir: pathlib.Path | str) -> list[Source]:
     """All photographs below `raw_dir`, in any official layout, as `Source`s sorted by name; superpixels are ignored.
 
     Raises `UserError` for an empty folder, for a photograph without mask where its set has masks, a mask without
@@ -67,7 +66,7 @@ def find(raw_dir):
     sets, others = _collect(pathlib.Path(raw_dir))
     if not any(roles.get("image") or roles.get("mask") for roles in sets.values()):
         _refuse_empty(raw_dir, others)
-    sources = {}
+    sources: dict[str, Source] = {}
     for (release, part), roles in sorted(sets.items()):
         images, masks = roles.get("image", {}), roles.get("mask")
         if masks is not None:
@@ -79,7 +78,7 @@ def find(raw_dir):
     return [sources[name] for name in sorted(sources)]
 
 
-def find_one(path):
+def find_one(path: pathlib.Path | str) -> Source:
     """The `Source` of one new photograph (JPEG, PNG or BMP); masks beside it are ignored."""
     path = pathlib.Path(path)
     if not path.is_file() or path.suffix.lower() not in ENDINGS:
@@ -90,20 +89,21 @@ def find_one(path):
     return Source(path.stem, str(path))
 
 
-def load(source, options=None):
+def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Subject:
     """Decodes, checks and resizes a photograph and its mask.
 
-    options: {"image_size": (height, width), default IMAGE_SIZE, "intensity": "unit" (default) or "minmax"}.
+    options: {"image_size": (height, width), "intensity": "unit" or "minmax"}, by default the task's.
     Returns a `Subject` with image uint8 [1, height, width, 3], label uint8 {0, 1} [1, height, width] or None, and the
     mean and std of the intensity rule. Raises `UserError` naming the file at fault.
     """
-    options = options or {}
-    height, width = options.get("image_size") or IMAGE_SIZE
-    photograph = read_photograph(source.image)
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    options = {**tasks.load_options(TASK), **given}
+    height, width = options["image_size"]
+    photograph = photographs.read_photograph(source.image)
     size = photograph.shape[:2]
     label = None
-    if source.labelled:
-        mask = read_mask(source.mask)
+    if source.mask is not None:
+        mask = photographs.read_mask(source.mask)
         if mask.shape != size:
             raise UserError(
                 source.mask,
@@ -111,87 +111,12 @@ def load(source, options=None):
                 found=f"{mask.shape[1]}x{mask.shape[0]}",
                 do="restore the mask that belongs to this photograph",
             )
-        label = resize_mask(mask, height, width)[np.newaxis]
-    image = np.asarray(resize(photograph, height, width))[np.newaxis]
-    mean, std = subject.intensity_statistics(image, options.get("intensity") or "unit", source.image)
+        label = photographs.resize_mask(mask, height, width)[np.newaxis]
+    image = np.asarray(photographs.resize(photograph, height, width))[np.newaxis]
+    mean, std = subject.statistics(image, options["intensity"], source.image)
     return subject.Subject(
         name=source.name, image=image, mean=mean, std=std, label=label, source=source.image, source_size=size
     )
-
-
-def resize(image, height, width):
-    """Antialiased bilinear (triangle filter) resize, uint8 or float [..., rows, columns, channels] to uint8 tensor.
-
-    TensorFlow operations only, so that an exported graph can do the very same.
-    """
-    import tensorflow as tf  # seconds to import, and finding files needs none of it
-
-    resized = tf.image.resize(image, (height, width), method="bilinear", antialias=True)
-    return tf.cast(tf.round(resized), tf.uint8)  # weights sum to 1, so the range stays [0, 255]
-
-
-def resize_mask(mask, height, width):
-    """Nearest-neighbour resize of a uint8 [rows, columns] mask by Pillow, as the reference does."""
-    return np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
-
-
-def read_photograph(path):
-    """uint8 [height, width, 3] in RGB; alpha is dropped, grey repeated. Raises `UserError` for anything else."""
-    image = _decode(path)
-    if image.mode not in ("RGB", "RGBA", "L", "LA", "P") or _is_deep_png(path):
-        deep = "16 bits a channel" if _is_deep_png(path) else f"Pillow mode {image.mode}"
-        raise UserError(path, expected="a photograph of 8 bits a channel", found=deep, do="convert it to 8-bit RGB")
-    return np.asarray(image.convert("RGB"))
-
-
-def read_mask(path):
-    """uint8 {0, 1} [height, width] of a mask that holds 0 and at most one other value, in any number of equal channels.
-
-    Raises `UserError` for any other mask: grey levels mean interpolation, JPEG noise or several classes.
-    """
-    image = _decode(path)
-    if image.mode not in ("1", "L", "I", "I;16"):
-        image = image.convert("RGB")
-    values = np.asarray(image)
-    if values.ndim == 3:
-        if (values != values[..., :1]).any():
-            raise UserError(path, expected="a binary mask", found="a non-binary mask in colours", do=_official())
-        values = values[..., 0]
-    found = np.unique(values)
-    if len(found) > 2 or (len(found) == 2 and found[0] != 0):
-        listed = ", ".join(str(int(value)) for value in found[:6]) + (", …" if len(found) > 6 else "")
-        raise UserError(
-            path,
-            expected="a binary mask of 0 and one other value",
-            found=f"a non-binary mask of {len(found)} values: {listed}",
-            do=_official(),
-        )
-    return (values != 0).astype(np.uint8)
-
-
-def _official():
-    return "take the official PNG or BMP, or threshold it yourself"
-
-
-def _decode(path):
-    """A loaded Pillow image, sizes checked before anything is decoded."""
-    try:
-        with Image.open(path, formats=("JPEG", "PNG", "BMP")) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UserError(path, expected=f"at most {MAX_PIXELS} pixels", found=f"{image.width}x{image.height}")
-            image.load()
-            return image
-    except Image.DecompressionBombError:
-        raise UserError(path, expected=f"at most {MAX_PIXELS} pixels", found="a header that asks for more") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:  # what Pillow raises for broken files
-        raise UserError(path, expected="a whole JPEG, PNG or BMP image", found=str(error), do=_AGAIN) from None
-
-
-def _is_deep_png(path):
-    """True for 16 bits a channel, which Pillow would cut to 8 without a word."""
-    with open(path, "rb") as file:
-        head = file.read(25)
-    return head.startswith(b"\x89PNG") and head[24] == 16
 
 
 def _collect(raw_dir):
@@ -266,5 +191,5 @@ def _refuse_empty(raw_dir, others):
         expected="ISIC folders as ISIC-2017_Training_Data and ISIC-2017_Training_Part1_GroundTruth, or those of 2016,"
         " 2018 (Task 1) or PH2",
         found=f"only files such as {', '.join(others[:3])}" if others else "no file",
-        do="unpack the data there, or make some: python launch/phantom.py --dataset=isic --raw_dir=DIR",
+        do=("unpack the data there, or make some: ", command("phantom", dataset=TASK.name, raw_dir="DIR")),
     )

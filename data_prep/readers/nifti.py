@@ -7,29 +7,29 @@ nibabel interprets headers; the reading is ours, because a header of 348 bytes c
 are checked before anything is allocated, and gzip is inflated only as far as the header accounts for.
 """
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import gzip
-import itertools
 import logging
 import math
 import os
+import pathlib
 import zlib
+from typing import Any
 
 import nibabel
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
 
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError
+from data_prep.readers import nifti_header
+from data_prep.readers.nifti_header import SLACK
 
-MAX_VOXELS = 512**3  # 15 times a BraTS volume
-SLACK = 16 << 20  # bytes allowed to header extensions, and to what follows the voxels
 DEFLATE_RATIO = 1032  # deflate cannot shrink further, so a small .gz is known to lie before it is inflated
 AFFINE_TOLERANCE = 1e-3  # absolute, on each of the affine's elements
-FORMS_TOLERANCE = 0.5  # mm by which sform and qform may disagree: far above rounding, below a voxel
 AGAIN = "it is truncated, corrupt or no NIfTI file: download or copy it again"
-READABLE = {np.dtype(name) for name in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")}
 _UNREADABLE = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
@@ -44,7 +44,7 @@ class Header:
     """
 
     path: str
-    shape: tuple
+    shape: tuple[int, ...]
     dtype: np.dtype
     offset: int
     slope: float
@@ -53,7 +53,7 @@ class Header:
     block: bytes
 
 
-def read_header(path, dimensions=(3,), do=AGAIN):
+def read_header(path: pathlib.Path | str, dimensions: tuple[int, ...] = (3,), do: str = AGAIN) -> Header:
     """Reads and checks the header of a single-file NIfTI-1 or NIfTI-2 image, gzipped or not, of either byte order.
 
     Dimensions of size 1 beyond the third are dropped. Raises `UserError` naming `path`, with the remedy `do` for a
@@ -70,17 +70,17 @@ def read_header(path, dimensions=(3,), do=AGAIN):
         raise UserError(path, expected=f"a NIfTI header of {length} bytes", found=f"{len(block)} bytes", do=do)
     kind = nibabel.Nifti1Header if length == 348 else nibabel.Nifti2Header
     raw = kind(block, "<" if int.from_bytes(start, "little") == length else ">", check=False)
-    _require_single_file(path, bytes(raw["magic"]), do)
-    shape = _shape(path, raw["dim"], dimensions, do)
-    dtype = _dtype(path, raw, do)
-    offset = _offset(path, raw["vox_offset"], length, do)
+    nifti_header.require_single_file(path, bytes(raw["magic"]), do)
+    shape = nifti_header.shape(path, raw["dim"], dimensions, do)
+    dtype = nifti_header.dtype(path, raw, do)
+    offset = nifti_header.offset(path, raw["vox_offset"], length, do)
     _require_room(path, offset + math.prod(shape) * dtype.itemsize, do)
-    slope, inter = _scaling(path, float(raw["scl_slope"]), float(raw["scl_inter"]), do)
-    affine = _affine(path, raw, shape)
-    return Header(str(path), shape[::-1], dtype, offset, slope, inter, affine, _nifti1_block(raw, shape))
+    slope, inter = nifti_header.scaling(path, float(raw["scl_slope"]), float(raw["scl_inter"]), do)
+    affine = nifti_header.affine(path, raw, shape)
+    return Header(str(path), shape[::-1], dtype, offset, slope, inter, affine, nifti_header.nifti1_block(raw, shape))
 
 
-def read_array(header, do=AGAIN):
+def read_array(header: Header, do: str = AGAIN) -> np.ndarray:
     """The voxels, [depth, height, width], in the stored dtype (native byte order); float32 if the header scales them.
 
     Raises `UserError` for a file that ends early, whose gzip checksum is wrong, or that goes on long after its voxels.
@@ -100,7 +100,7 @@ def read_array(header, do=AGAIN):
     return array.astype(np.float32)
 
 
-def require_same_space(reference, other):
+def require_same_space(reference: Header, other: Header) -> None:
     """Raises `UserError` unless two headers have the same shape and, within AFFINE_TOLERANCE, the same affine.
 
     The sform and qform codes aren't compared: real segmentations carry other codes than their images.
@@ -124,7 +124,7 @@ def require_same_space(reference, other):
         )
 
 
-def warn_unless_axial(header):
+def warn_unless_axial(header: Header) -> None:
     """Logs one line where array axis 0 (z, the slices) does not run along superior-inferior by the affine."""
     direction = nibabel.aff2axcodes(header.affine)[2]
     if direction not in ("S", "I"):
@@ -136,7 +136,7 @@ def warn_unless_axial(header):
         )
 
 
-def write_map(path, array, header=None, compresslevel=3):
+def write_map(path: pathlib.Path | str, array: np.ndarray, header: bytes | None = None, compresslevel: int = 3) -> None:
     """Writes a map so that it lies on its source: same affine, sform, qform and codes, only dtype and scaling its own.
 
     array: [depth, height, width] with the stored `header` (348 bytes, `Header.block`); or [height, width] or
@@ -146,7 +146,7 @@ def write_map(path, array, header=None, compresslevel=3):
     array = np.asarray(array)
     if header is None and array.ndim == 3 and array.shape[0] == 1:
         array = array[0]
-    out = _plain_header(array.shape[::-1]) if header is None else nibabel.Nifti1Header(header, "<", check=False)
+    out = nifti_header.plain(array.shape[::-1]) if header is None else nibabel.Nifti1Header(header, "<", check=False)
     shape = tuple(int(size) for size in out["dim"][1 : 1 + out["dim"][0]])
     if shape != array.shape[::-1] or array.dtype not in (np.uint8, np.int16, np.float32):
         raise ValueError(f"{path}: header of shape {shape} for a map {array.dtype} {array.shape[::-1]}")
@@ -157,14 +157,16 @@ def write_map(path, array, header=None, compresslevel=3):
     out["descrip"], out["aux_file"], out["intent_name"], out["db_name"] = b"tfunc", b"", b"", b""
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     with artefacts.aside(path) as temporary, open(temporary, "wb") as plain, contextlib.ExitStack() as stack:
-        file = plain
+        file: Any = plain
         if str(path).endswith(".gz"):
             file = stack.enter_context(gzip.GzipFile("", "wb", compresslevel, plain, mtime=0))
         file.write(out.binaryblock + bytes(4))  # four zeros: no header extension
         file.write(np.ascontiguousarray(little).reshape(-1).view(np.uint8))
 
 
-def read_map(path, do="it is damaged: remove it and make it again"):
+def read_map(
+    path: pathlib.Path | str, do: str = "it is damaged: remove it and make it again"
+) -> tuple[np.ndarray, np.ndarray]:
     """Reads a map: (array [depth, height, width] or [height, width] in its own dtype, affine float64 [4, 4])."""
     header = read_header(path, dimensions=(2, 3), do=do)
     return read_array(header, do), header.affine
@@ -205,52 +207,6 @@ def _fill(file, array):
     return done
 
 
-def _require_single_file(path, magic, do):
-    if magic.startswith((b"ni1", b"ni2")):
-        raise UserError(path, expected="header and voxels in one file", found="half of a .hdr/.img pair")
-    if not magic.startswith((b"n+1", b"n+2")):
-        raise UserError(path, expected="the NIfTI signature n+1 or n+2", found=repr(magic[:3]), do=do)
-
-
-def _shape(path, dim, dimensions, do):
-    count = int(dim[0])
-    sizes = [int(size) for size in dim[1 : 1 + count]] if 1 <= count <= 7 else []
-    if not sizes or min(sizes) < 1:
-        raise UserError(path, expected="1 to 7 dimensions of at least 1", found=f"{count}: {sizes}", do=do)
-    while len(sizes) > max(dimensions) and sizes[-1] == 1:
-        sizes.pop()
-    if len(sizes) not in dimensions:
-        raise UserError(
-            path,
-            expected=f"{' or '.join(map(str, dimensions))} dimensions",
-            found=f"{len(sizes)}: {'x'.join(map(str, sizes))}",
-            do="give one file for each modality",
-        )
-    if math.prod(sizes) > MAX_VOXELS or max(sizes) > 32767:  # NIfTI-1 counts in int16
-        raise UserError(
-            path, expected=f"at most {MAX_VOXELS} voxels", found=f"a header that asks for {'x'.join(map(str, sizes))}"
-        )
-    return tuple(sizes)
-
-
-def _dtype(path, raw, do):
-    try:
-        dtype = raw.get_data_dtype()
-    except (HeaderDataError, KeyError):  # nibabel answers an unknown code with KeyError
-        dtype = None
-    if dtype is None or dtype.newbyteorder("=") not in READABLE:
-        code = int(raw["datatype"])
-        raise UserError(path, expected="integer or float voxels", found=f"NIfTI datatype {code} ({dtype})", do=do)
-    return dtype
-
-
-def _offset(path, stored, length, do):
-    stored = float(stored) or length + 4.0  # 0 means directly after the header and its extension flag
-    if not (length <= stored <= SLACK and stored.is_integer()):
-        raise UserError(path, expected=f"voxels {length} to {SLACK} bytes into the file", found=f"{stored:g}", do=do)
-    return int(stored)
-
-
 def _require_room(path, needed, do):
     with _open(path, do) as file:
         most = os.path.getsize(path) * (DEFLATE_RATIO if isinstance(file, gzip.GzipFile) else 1)
@@ -259,68 +215,6 @@ def _require_room(path, needed, do):
         raise UserError(
             path, expected=f"the {needed} bytes that its header asks for", found=f"a file of {size} bytes", do=do
         )
-
-
-def _scaling(path, slope, inter, do):
-    if slope == 0 or math.isnan(slope):  # NIfTI: unscaled
-        return 1.0, 0.0
-    if math.isinf(slope) or not math.isfinite(inter):
-        raise UserError(path, expected="a finite scl_slope and scl_inter", found=f"{slope:g} and {inter:g}", do=do)
-    return slope, inter
-
-
-def _affine(path, raw, shape):
-    """The sform where its code is set, else the qform, as the standard says; contradictions are refused."""
-    try:
-        sform, qform = raw.get_sform(coded=True)[0], raw.get_qform(coded=True)[0]
-    except HeaderDataError as error:
-        raise UserError(path, expected="a valid qform", found=str(error), do="restore the header's geometry") from None
-    if sform is None and qform is None:
-        raise UserError(
-            path,
-            expected="the image's place in the patient",
-            found="neither sform nor qform (both codes are 0)",
-            do="restore the header, or set an sform with its code if you know the orientation",
-        )
-    affine = np.asarray(qform if sform is None else sform, np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise UserError(path, expected="an invertible affine", found=f"{affine[:3].tolist()}", do="restore the header")
-    if sform is not None and qform is not None and raw["sform_code"] == raw["qform_code"]:
-        gap = _displacement(sform, qform, shape)
-        if not gap <= FORMS_TOLERANCE:
-            raise UserError(
-                path,
-                expected="sform and qform of the same code to agree",
-                found=f"that they place a corner of the image {gap:.3g} mm apart",
-                do="restore the header, or set the code of the wrong one to 0",
-            )
-    return affine
-
-
-def _displacement(one, other, shape):
-    """The largest distance in mm between the images of the volume's corners under two affines."""
-    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, n - 1) for n in (*shape, 1)[:3]))])
-    return np.linalg.norm((corners @ (np.asarray(one) - other).T)[:, :3], axis=1).max()
-
-
-def _nifti1_block(raw, shape):
-    """Any header as little-endian NIfTI-1 of `shape`; geometry, units and text are kept."""
-    if isinstance(raw, nibabel.Nifti2Header):
-        plain = nibabel.Nifti1Header(endianness="<")
-        for field in {*plain.keys()} & {*raw.keys()} - {"sizeof_hdr", "magic", "dim"}:
-            plain[field] = raw[field]
-    else:
-        plain = raw.as_byteswapped("<")
-    plain["dim"] = 1
-    plain["dim"][: len(shape) + 1] = (len(shape), *shape)
-    return plain.binaryblock
-
-
-def _plain_header(shape):
-    header = nibabel.Nifti1Header(endianness="<")
-    header.set_data_shape(shape)
-    header.set_sform(np.eye(4), code="aligned")
-    return header
 
 
 def _xyz(shape):

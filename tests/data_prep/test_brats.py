@@ -82,15 +82,15 @@ def test_every_layout_at_once(tmp_path):
 
 @pytest.mark.parametrize(("suffixes", "seg"), [(OLD, (0, 1, 2, 4)), (NEW, (0, 1, 2, 3))])
 def test_load(tmp_path, suffixes, seg):
-    """Channels in the order flair, t1, t2, t1ce; arrays transposed to z, y, x; regions raw; label is whole tumour."""
+    """Channels in the order flair, t1, t2, t1ce; arrays transposed to z, y, x; raw labels kept; label is whole tumour."""
     folder = make(tmp_path / "S1", suffixes, seg=seg)
     subject = load_one(tmp_path)
     assert subject.image.shape == (4, 5, 6, 4) and subject.image.dtype == np.int16
     for channel in range(4):
         np.testing.assert_array_equal(subject.image[..., channel], voxels(channel).T)
-    np.testing.assert_array_equal(subject.regions, labels(*seg).T)
+    np.testing.assert_array_equal(subject.raw_label, labels(*seg).T)
     np.testing.assert_array_equal(subject.label, labels(*seg).T > 0)
-    assert subject.label.dtype == subject.regions.dtype == np.uint8
+    assert subject.label.dtype == subject.raw_label.dtype == np.uint8
     flair = voxels().astype(np.float32)
     np.testing.assert_allclose((subject.mean[0], subject.std[0]), (flair.mean(), flair.std()), rtol=1e-6)
     assert subject.source == str(folder / f"S1{suffixes[0]}.nii.gz") and subject.source_size is None
@@ -156,10 +156,10 @@ def test_known_label_sets(tmp_path, suffixes, seg, accepted):
 
 
 def test_label_map(tmp_path):
-    """A label map decides alone, must cover what is found, and leaves regions raw."""
+    """A label map decides alone, must cover what is found, and leaves the raw labels."""
     make(tmp_path / "S1", NEW, seg=(0, 1, 2, 3, 4))
     subject = load_one(tmp_path, label_map={1: 1, 2: 1, 3: 1, 4: 0})
-    assert subject.label.sum() == 3 and subject.regions.max() == 4
+    assert subject.label.sum() == 3 and subject.raw_label.max() == 4
     with pytest.raises(UserError, match=r"found \{0, 1, 2, 3, 4\}; add the missing"):
         load_one(tmp_path, label_map={1: 1})
     with pytest.raises(UserError, match="mapped to 0 or 1"):
@@ -278,7 +278,7 @@ def test_new_patient(tmp_path):
     source = brats.find_one(str(folder))
     assert source.name == "S1" and not source.labelled
     subject = brats.load(source, {"label_map": None})
-    assert subject.label is None and subject.regions is None
+    assert subject.label is None and subject.raw_label is None
     with pytest.raises(UserError, match="found a file; give its folder"):
         brats.find_one(folder / "S1_t1.nii.gz")
     with pytest.raises(UserError, match="no such folder"):
@@ -308,6 +308,6 @@ def test_real_subjects():
         assert subject.image.shape == (155, 240, 240, 4) and subject.image.dtype == np.int16
         if source.labelled:
             assert 10_000 < subject.label.sum() < 300_000
-            np.testing.assert_array_equal(np.asarray(nibabel.load(source.seg).dataobj).T, subject.regions)
+            np.testing.assert_array_equal(np.asarray(nibabel.load(source.seg).dataobj).T, subject.raw_label)
     with pytest.raises(UserError, match="brats_2013_pat0005_1: expected files named <id>_flair"):
         brats.find(real / "odd")

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from data_prep import convert, records, splits, subject, tasks
+from data_prep import convert, records, shards, splits, subject, tasks
 from data_prep.base import artefacts
 from data_prep.base import processes as workers
 from data_prep.base.errors import UserError
@@ -104,15 +104,15 @@ def test_plan_keeps_subjects_whole_and_splits_apart():
     """Two a shard, grouped by the first split, in the split's order; nothing else decides."""
     sources = [Source(f"s{index}", "") for index in range(8)]
     parts = {"train": ("s3", "s0", "s5"), "valid": ("s1",), "test": ("s1", "s2", "s4"), "predict": ("s7",)}
-    shards = convert.plan(sources, splits.Assignment(parts), 2)
-    assert {shard.name: [source.name for source in shard.sources] for shard in shards} == {
+    planned = shards.plan(sources, splits.Assignment(parts), 2)
+    assert {shard.name: [source.name for source in shard.sources] for shard in planned} == {
         "train-00000-of-00002.tfrecord": ["s3", "s0"],
         "train-00001-of-00002.tfrecord": ["s5"],
         "valid-00000-of-00001.tfrecord": ["s1"],
         "test-00000-of-00001.tfrecord": ["s2", "s4"],
         "predict-00000-of-00001.tfrecord": ["s7"],
     }
-    assert shards == convert.plan(sources[::-1], splits.Assignment(parts), 2)
+    assert planned == shards.plan(sources[::-1], splits.Assignment(parts), 2)
 
 
 # The result
@@ -168,27 +168,6 @@ def test_process_pool(raw_dir, tmp_path):
         run(raw_dir, tmp_path / "two", executor=executor, workers=2)
     run(raw_dir, tmp_path / "one")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
-
-
-def test_few_subjects_are_under_way_at_a_time():
-    """At most the limit, and the last is handed in before the first batch has ended everywhere."""
-    under_way, most = set(), []
-
-    class Lazy(concurrent.futures.Executor):
-        def submit(self, function, *arguments):
-            future = concurrent.futures.Future()
-            under_way.add(future)
-            most.append(len(under_way))
-            if len(under_way) == 4:  # full: one ends
-                future.set_result(function(*arguments))
-                under_way.remove(future)
-            if arguments == (19,):
-                for other in under_way:
-                    other.set_result(None)
-            return future
-
-    results = list(convert._bounded(Lazy(), 4, lambda number: number, ((number,) for number in range(20))))
-    assert len(results) == 20 and max(most) == 4
 
 
 # Again, and after a kill
@@ -303,8 +282,8 @@ def test_killed_for_real(raw_dir, launch, tmp_path):
 def victim():
     """The sixth subject to be converted, by the plan for six labelled subjects and one without label."""
     sources = [Source(f"s{i}", "", i < 6) for i in range(7)]
-    shards = convert.plan(sources, splits.assign(sources, (3, 1, 2)), 2)
-    return [source.name for shard in shards for source in shard.sources][5]
+    planned = shards.plan(sources, splits.assign(sources, (3, 1, 2)), 2)
+    return [source.name for shard in planned for source in shard.sources][5]
 
 
 def revived(raw_dir, data_dir):
@@ -374,9 +353,13 @@ def test_two_preparations_at_once_are_refused(raw_dir, tmp_path):
 
 def test_a_full_disk_and_a_dead_worker_are_explained(raw_dir, tmp_path, monkeypatch):
     """Both can be mended, and the same command goes on."""
-    for error in (OSError(28, "No space left on device"), concurrent.futures.process.BrokenProcessPool()):
-        with monkeypatch.context() as patch, pytest.raises(UserError, match="same command continues"):
-            patch.setattr(convert, "_join", lambda *_, error=error: (_ for _ in ()).throw(error))
+    full, dead = OSError(28, "No space left on device"), concurrent.futures.process.BrokenProcessPool()
+    for name, error, match in (
+        ("join", full, "same command continues"),
+        ("convert_subject", dead, "worker process died.*same command again"),
+    ):
+        with monkeypatch.context() as patch, pytest.raises(UserError, match=match):
+            patch.setattr(shards, name, lambda *_, error=error: (_ for _ in ()).throw(error))
             run(raw_dir, tmp_path / "data")
     run(raw_dir, tmp_path / "data")
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from data_prep.base.errors import UserError
-from data_prep.readers import isic
+from data_prep.readers import isic, photographs
 
 SIZE = (30, 41)  # height, width
 LAYOUTS = {
@@ -160,11 +160,11 @@ def test_resize_is_pillows(source, size):
     """Within one grey level of Pillow's bilinear filter, shrinking or growing; masks equal Pillow's nearest."""
     image = pixels((*source, 3))
     theirs = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR)).astype(int)
-    difference = np.abs(np.asarray(isic.resize(image, *size)).astype(int) - theirs)
+    difference = np.abs(np.asarray(photographs.resize(image, *size)).astype(int) - theirs)
     assert difference.max() <= 1 and difference.mean() < 0.3
     mask = disc(source, 1)
     theirs = np.asarray(Image.fromarray(mask).resize(size[::-1], Image.Resampling.NEAREST))
-    np.testing.assert_array_equal(isic.resize_mask(mask, *size), theirs)
+    np.testing.assert_array_equal(photographs.resize_mask(mask, *size), theirs)
 
 
 def test_resize_mask_takes_centres():
@@ -174,7 +174,7 @@ def test_resize_mask_takes_centres():
     """
     mask = (pixels((65, 97)) > 127).astype(np.uint8)
     rows, columns = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in ((40, 65), (72, 97)))
-    np.testing.assert_array_equal(isic.resize_mask(mask, 40, 72), mask[np.ix_(rows, columns)])
+    np.testing.assert_array_equal(photographs.resize_mask(mask, 40, 72), mask[np.ix_(rows, columns)])
 
 
 def test_resize_inside_a_graph():
@@ -182,12 +182,14 @@ def test_resize_inside_a_graph():
     import tensorflow as tf
 
     image = pixels()
-    eager = np.asarray(isic.resize(image, 20, 26))
-    traced = tf.function(lambda x: isic.resize(x, 20, 26), input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)])
+    eager = np.asarray(photographs.resize(image, 20, 26))
+    traced = tf.function(
+        lambda x: photographs.resize(x, 20, 26), input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
+    )
     np.testing.assert_array_equal(traced(image), eager)
-    (piped,) = tf.data.Dataset.from_tensors(image).map(lambda x: isic.resize(x, 20, 26)).as_numpy_iterator()
+    (piped,) = tf.data.Dataset.from_tensors(image).map(lambda x: photographs.resize(x, 20, 26)).as_numpy_iterator()
     np.testing.assert_array_equal(piped, eager)
-    np.testing.assert_array_equal(isic.resize(image, *SIZE), image)
+    np.testing.assert_array_equal(photographs.resize(image, *SIZE), image)
 
 
 @pytest.mark.parametrize(
@@ -234,25 +236,25 @@ def test_jpeg_masks_are_refused(tmp_path):
     """Compression noise round the border isn't thresholded behind the user's back."""
     mask = save(tmp_path / "m_segmentation.jpg", disc())
     with pytest.raises(UserError, match="non-binary mask"):
-        isic.read_mask(mask)
+        photographs.read_mask(mask)
 
 
 def test_photographs_of_other_modes(tmp_path):
     """Alpha is dropped, grey repeated, EXIF orientation ignored; 16 bits and CMYK are refused."""
     rgba = pixels((*SIZE, 4))
-    np.testing.assert_array_equal(isic.read_photograph(save(tmp_path / "a.png", rgba)), rgba[..., :3])
-    grey = isic.read_photograph(save(tmp_path / "b.png", rgba[..., 0]))
+    np.testing.assert_array_equal(photographs.read_photograph(save(tmp_path / "a.png", rgba)), rgba[..., :3])
+    grey = photographs.read_photograph(save(tmp_path / "b.png", rgba[..., 0]))
     np.testing.assert_array_equal(grey, np.repeat(rgba[..., :1], 3, axis=-1))
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert isic.read_photograph(save(tmp_path / "c.jpg", rgba[..., :3], exif=exif)).shape == (*SIZE, 3)
+    assert photographs.read_photograph(save(tmp_path / "c.jpg", rgba[..., :3], exif=exif)).shape == (*SIZE, 3)
     deep = save(tmp_path / "d.png", rgba[..., 0].astype(np.uint16) * 257)
     cmyk = save(tmp_path / "e.jpg", Image.fromarray(rgba[..., :3]).convert("CMYK"))
     deep_rgb = tmp_path / "f.png"
     deep_rgb.write_bytes(png(2, 2, depth=16, colour=2, data=zlib.compress(bytes(2 * (1 + 2 * 6)))))
     for path, found in ((deep, "16 bits"), (cmyk, "mode CMYK"), (deep_rgb, "16 bits")):
         with pytest.raises(UserError, match=rf"{path.name}: .*found .*{found}"):
-            isic.read_photograph(path)
+            photographs.read_photograph(path)
 
 
 def png(width, height, depth=8, colour=2, data=b""):
@@ -272,7 +274,7 @@ def test_headers_that_ask_for_gigabytes(tmp_path, side):
     path = tmp_path / "bomb.png"
     path.write_bytes(png(side, side))
     with pytest.raises(UserError, match=r"bomb\.png: expected at most 80000000 pixels"):
-        isic.read_photograph(path)
+        photographs.read_photograph(path)
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "bmp"])
@@ -285,7 +287,7 @@ def test_broken_files(tmp_path, ending):
         with pytest.raises(
             UserError, match=rf"a\.{ending}: expected a whole JPEG, PNG or BMP.*download or copy it again"
         ):
-            isic.read_photograph(path)
+            photographs.read_photograph(path)
 
 
 def test_new_photograph(tmp_path):

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from data_prep.base.errors import UserError
+from data_prep.phantom import layouts
 from data_prep.phantom import write as phantom
-from data_prep.phantom.brain import MODALITIES, brain, smooth_noise
+from data_prep.phantom.brain import MODALITIES, brain
+from data_prep.phantom.fields import smooth_noise
 from data_prep.phantom.skin import skin
 
 SMALL = {"brats": (16, 24, 20), "isic": (32, 48)}
@@ -94,8 +96,8 @@ def test_tumours_have_their_parts():
     """Default size: label 0, 1, 2 in all, 4 in every HGG and not in every LGG; the rim is what shines in t1ce."""
     enhancing = []
     for index in range(6):
-        low = phantom.is_low_grade(index)
-        patient = brain(np.random.default_rng([0, index]), phantom.SHAPES["brats"], low, phantom.is_hard(index))
+        low = layouts.is_low_grade(index)
+        patient = brain(np.random.default_rng([0, index]), layouts.LAYOUTS["brats"].shape, low, layouts.is_hard(index))
         labels = patient.labels
         assert {0, 1, 2} <= set(np.unique(labels)) <= {0, 1, 2, 4}
         assert 300 < np.count_nonzero(labels) < 0.4 * np.count_nonzero(patient.modalities["t2"])
@@ -112,8 +114,8 @@ def test_hard_brains_show_less_contrast():
     """One in four is hard: its tumour stands out less from its brain than that of any other on average."""
     contrast = {False: [], True: []}
     for index in range(8):
-        hard = phantom.is_hard(index)
-        patient = brain(np.random.default_rng([0, index]), (16, 32, 32), phantom.is_low_grade(index), hard)
+        hard = layouts.is_hard(index)
+        patient = brain(np.random.default_rng([0, index]), (16, 32, 32), layouts.is_low_grade(index), hard)
         flair, tumour = patient.modalities["flair"].astype(float), patient.labels > 0
         healthy = flair[(flair > 0) & ~tumour]
         contrast[hard].append((flair[tumour].mean() - healthy.mean()) / healthy.std())
@@ -141,19 +143,19 @@ def test_isic_layout(folders):
 
 def test_isic_parts_are_70_10_20():
     """Ten subjects, and the first three already cover all parts."""
-    count = {part: phantom.ISIC_PARTS.count(part) for part in phantom.ISIC_PARTS}
+    count = {part: layouts.ISIC_PARTS.count(part) for part in layouts.ISIC_PARTS}
     assert count == {"Training": 7, "Validation": 1, "Test_v2": 2}
-    assert len(set(phantom.ISIC_PARTS[:3])) == 3
+    assert len(set(layouts.ISIC_PARTS[:3])) == 3
 
 
 def test_hard_lesions_are_faint():
     """Lesions are darker than the skin, hard ones much less so."""
     contrast = {False: [], True: []}
     for index in range(12):
-        photo, mask = skin(np.random.default_rng([0, index]), (48, 64), hard=phantom.is_hard(index))
+        photo, mask = skin(np.random.default_rng([0, index]), (48, 64), hard=layouts.is_hard(index))
         assert photo.dtype == np.uint8 and photo.shape == (48, 64, 3) and 0.02 < mask.mean() < 0.6
         green = photo[..., 1].astype(float)
-        contrast[phantom.is_hard(index)].append(np.median(green[~mask]) - np.median(green[mask]))
+        contrast[layouts.is_hard(index)].append(np.median(green[~mask]) - np.median(green[mask]))
     assert min(contrast[False]) > 15
     assert np.mean(contrast[True]) < 0.5 * np.mean(contrast[False])
 
@@ -164,9 +166,9 @@ def test_smallest_shapes_still_hold_something(dataset):
     for index in range(12):
         rng = np.random.default_rng([3, index])
         if dataset == "brats":
-            mask = brain(rng, (16, 16, 16), phantom.is_low_grade(index), phantom.is_hard(index)).labels > 0
+            mask = brain(rng, (16, 16, 16), layouts.is_low_grade(index), layouts.is_hard(index)).labels > 0
         else:
-            mask = skin(rng, (16, 16), phantom.is_hard(index))[1]
+            mask = skin(rng, (16, 16), layouts.is_hard(index))[1]
         assert 8 <= np.count_nonzero(mask) < 0.7 * mask.size
 
 
@@ -182,7 +184,7 @@ def test_smooth_noise_has_unit_variance_and_is_smooth():
 @pytest.mark.parametrize("dataset", phantom.DATASETS)
 def test_a_killed_run_is_continued(dataset, folders, tmp_path, monkeypatch):
     """Killed in the third subject, then grown: finished ones are not redone, the result is that of one run."""
-    real, drawn = getattr(phantom, {"brats": "brain", "isic": "skin"}[dataset]), []
+    real, drawn = getattr(layouts, {"brats": "brain", "isic": "skin"}[dataset]), []
 
     def dying(*arguments, **settings):
         drawn.append(1)
@@ -190,7 +192,7 @@ def test_a_killed_run_is_continued(dataset, folders, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(*arguments, **settings)
 
-    monkeypatch.setattr(phantom, real.__name__, dying)
+    monkeypatch.setattr(layouts, real.__name__, dying)
     with pytest.raises(KeyboardInterrupt):
         phantom.write(dataset, tmp_path / "raw", subjects=4, shape=SMALL[dataset], seed=7)
     assert json.loads((tmp_path / "raw" / "phantom.json").read_text())["finished"] is False

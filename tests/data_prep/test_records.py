@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_prep import records, subject
+from data_prep import examples, records, subject, tasks
 from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, UserError
 
@@ -18,14 +18,14 @@ SHAPE = (5, 9, 7)
 def volume(name="a", dtype="int16", seed=0, labelled=True, box=np.s_[:, 2:8, 1:6], shape=SHAPE, channels=4):
     """Noise in a box, zero around it; a middle slice that is empty."""
     generator = np.random.default_rng(seed)
-    image, regions = np.zeros((*shape, channels), dtype), np.zeros(shape, np.uint8)
+    image, raw_label = np.zeros((*shape, channels), dtype), np.zeros(shape, np.uint8)
     inside = image[box].shape
     image[box] = generator.integers(1, 120, inside) if dtype != "float32" else generator.normal(size=inside) * 1e3
-    regions[box] = generator.choice([0, 0, 1, 2, 4], inside[:3])
-    image[shape[0] // 2], regions[shape[0] // 2] = 0, 0
-    label = (regions > 0).astype(np.uint8)
+    raw_label[box] = generator.choice([0, 0, 1, 2, 4], inside[:3])
+    image[shape[0] // 2], raw_label[shape[0] // 2] = 0, 0
+    label = (raw_label > 0).astype(np.uint8)
     mean, std = subject.zscore_statistics(image, name)
-    truth = {"label": label, "regions": regions} if labelled else {}
+    truth = {"label": label, "raw_label": raw_label} if labelled else {}
     return subject.Subject(name, image, mean, std, **truth, header=bytes(range(256)) + bytes(92), source=f"{name}.nii")
 
 
@@ -35,16 +35,24 @@ def photograph(name="p"):
     return subject.Subject(name, image, *statistics, label=image[..., 0] % 2, source="p.jpg", source_size=(60, 80))
 
 
+def task_of(made):
+    return tasks.TASKS["isic" if made.is_photograph else "brats"]
+
+
+def examples_of(made):
+    return records.subject_examples(made, task_of(made))
+
+
 def dataset(folder, subjects):
     """A finished folder with all subjects in one shard, made without `convert`."""
     path, first, entries = folder / "train-00000-of-00001.tfrecord", 0, []
     folder.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for made in subjects:
-            for example in records.subject_examples(made):
+            for example in examples_of(made):
                 writer.write(example)
             entry = {"name": made.name, "splits": ["train"], "grade": None, "shard": path.name, "first_record": first}
-            entry |= {"slices": len(made.image), "training_slices": int(made.training_slices().sum())}
+            entry |= {"slices": len(made.image), "training_slices": int(made.training_slices(task_of(made)).sum())}
             entry |= {"shape": made.image.shape[:3], "labelled": made.label is not None, "source": made.source}
             header = made.header and base64.b64encode(made.header).decode()
             entries.append({**entry, "source_size": made.source_size, "header": header})
@@ -93,7 +101,7 @@ def test_round_trip_is_exact_to_the_bit(made, tmp_path):
 @pytest.mark.parametrize("pipeline", [False, True], ids=["eager", "pipeline"])
 def test_parsing_equals_the_normalised_subject(made, pipeline):
     """float32 equality with `Subject.normalised`, eagerly and in a tf.data pipeline."""
-    examples, (depth, height, width, channels) = list(records.subject_examples(made)), made.image.shape
+    examples, (depth, height, width, channels) = list(examples_of(made)), made.image.shape
     labelled = made.label is not None
 
     def parse(example):
@@ -111,7 +119,7 @@ def test_parsing_equals_the_normalised_subject(made, pipeline):
     assert label.dtype == np.uint8
     np.testing.assert_array_equal(label, made.label if labelled else np.zeros(made.image.shape[:3]))
     assert [p["slice"].numpy() for p in parsed] == list(range(depth))
-    assert [p["train"].numpy() for p in parsed] == made.training_slices().tolist()
+    assert [p["train"].numpy() for p in parsed] == made.training_slices(task_of(made)).tolist()
     assert {p["subject"].numpy() for p in parsed} == {made.name.encode()}
 
 
@@ -125,7 +133,7 @@ def test_a_pipeline_has_static_shapes():
 def test_dtypes_may_differ_within_a_pipeline():
     """One subject of integers, one of floats."""
     both = [SUBJECTS["int16"], SUBJECTS["float32"]]
-    examples = [example for made in both for example in records.subject_examples(made)]
+    examples = [example for made in both for example in examples_of(made)]
     mapped = tf.data.Dataset.from_tensor_slices(examples).map(lambda x: records.parse_slice(x, *SHAPE[1:], 4, True))
     image = np.stack([p["image"] for p in mapped.as_numpy_iterator()])
     np.testing.assert_array_equal(image, np.concatenate([made.normalised() for made in both]))
@@ -134,7 +142,7 @@ def test_dtypes_may_differ_within_a_pipeline():
 def test_parsing_pads_to_a_larger_size():
     """Subjects of different sizes meet in one batch; the padding is background."""
     made = SUBJECTS["int16"]
-    parsed = records.parse_slice(next(records.subject_examples(made)), 12, 10, 4, True)
+    parsed = records.parse_slice(next(examples_of(made)), 12, 10, 4, True)
     larger = np.pad(made.image[0], ((0, 3), (0, 3), (0, 0))).astype(np.float32)
     np.testing.assert_array_equal(parsed["image"], (larger - made.mean) / made.std)
 
@@ -142,23 +150,23 @@ def test_parsing_pads_to_a_larger_size():
 def test_a_label_that_must_be_there_is_missed():
     """No silent zeros where training wants labels."""
     with pytest.raises(tf.errors.InvalidArgumentError, match="label"):
-        records.parse_slice(next(records.subject_examples(SUBJECTS["unlabelled"])), 9, 7, 4, True)
+        records.parse_slice(next(examples_of(SUBJECTS["unlabelled"])), 9, 7, 4, True)
 
 
 def test_schema():
     """The features, their crop and their dtypes, as other programs may read them."""
     made = SUBJECTS["int16"]
-    examples = [tf.train.Example.FromString(e).features.feature for e in records.subject_examples(made)]
+    examples = [tf.train.Example.FromString(e).features.feature for e in examples_of(made)]
     feature = examples[0]
     assert list(feature["image_shape"].int64_list.value) == [6, 5, 4]
     assert list(feature["offset"].int64_list.value) == [2, 1]
     assert list(feature["shape"].int64_list.value) == list(SHAPE)
     assert feature["image_dtype"].bytes_list.value[0] == b"int16"
     assert feature["image"].bytes_list.value[0] == made.image[0, 2:8, 1:6].astype("<i2").tobytes()
-    assert feature["regions"].bytes_list.value[0] == made.regions[0, 2:8, 1:6].tobytes()
+    assert feature["regions"].bytes_list.value[0] == made.raw_label[0, 2:8, 1:6].tobytes()
     assert feature["label_dtype"].bytes_list.value[0] == b"uint8"
     np.testing.assert_array_equal(np.float32(feature["std"].float_list.value), made.std)
-    unlabelled = tf.train.Example.FromString(next(records.subject_examples(volume(labelled=False))))
+    unlabelled = tf.train.Example.FromString(next(examples_of(volume(labelled=False))))
     assert "label" not in unlabelled.features.feature
 
 
@@ -166,19 +174,19 @@ def test_big_endian_arrays_become_little_endian():
     """Whatever order the source's array is in."""
     made = SUBJECTS["int16"]
     swapped = dataclasses.replace(made, image=made.image.astype(">i2"))
-    assert list(records.subject_examples(swapped)) == list(records.subject_examples(made))
+    assert list(examples_of(swapped)) == list(examples_of(made))
 
 
-def test_the_box_holds_labels_regions_and_negative_zeros():
+def test_the_box_holds_labels_raw_labels_and_negative_zeros():
     """What is outside the image's own box but not nothing is kept."""
-    label, regions, image = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8), np.zeros((*SHAPE, 4), np.float32)
+    label, raw_label, image = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8), np.zeros((*SHAPE, 4), np.float32)
     one = np.ones(4, np.float32)
-    empty = subject.Subject("a", image, 0 * one, one, label, regions)
-    assert records.bounding_box(empty) == (0, 0, 0, 0)
-    label[3, 1, 2], regions[1, 8, 6] = 1, 1
-    assert records.bounding_box(empty) == (1, 2, 8, 5)
+    empty = subject.Subject("a", image, 0 * one, one, label, raw_label)
+    assert examples.bounding_box(empty) == (0, 0, 0, 0)
+    label[3, 1, 2], raw_label[1, 8, 6] = 1, 1
+    assert examples.bounding_box(empty) == (1, 2, 8, 5)
     image[0, 0, 4, 1] = -0.0
-    assert records.bounding_box(empty) == (0, 2, 9, 5)
+    assert examples.bounding_box(empty) == (0, 2, 9, 5)
 
 
 def test_a_black_photograph_survives(tmp_path):
@@ -188,7 +196,7 @@ def test_a_black_photograph_survives(tmp_path):
     black = subject.Subject("p", image, *statistics, label=image[..., 0], source="p.jpg", source_size=(60, 80))
     dataset(tmp_path, [black])
     assert_equal(records.read_subject(tmp_path, records.read_manifest(tmp_path), "p"), black)
-    parsed = records.parse_slice(next(records.subject_examples(black)), 6, 8, 3, True)
+    parsed = records.parse_slice(next(examples_of(black)), 6, 8, 3, True)
     assert not parsed["image"].numpy().any() and parsed["image"].shape == (6, 8, 3)
 
 
@@ -196,7 +204,7 @@ def test_other_dtypes_are_refused():
     """float64 would be rounded without a word."""
     made = dataclasses.replace(SUBJECTS["int16"], image=SUBJECTS["int16"].image.astype(np.float64))
     with pytest.raises(UserError, match=r"a\.nii.*float64"):
-        next(records.subject_examples(made))
+        next(examples_of(made))
 
 
 def test_subjects_are_read_in_any_order(tmp_path):

@@ -4,12 +4,14 @@ import dataclasses
 import json
 import pathlib
 
+import msgspec
 import numpy as np
 import pytest
 
-from data_prep import subject
+from data_prep import subject, tasks
 from data_prep.base.errors import UserError
 
+BRATS, ISIC = tasks.TASKS["brats"], tasks.TASKS["isic"]
 GOLDENS = pathlib.Path(__file__).parents[1] / "goldens" / "preprocess"
 
 
@@ -42,7 +44,7 @@ def test_zscore_does_not_depend_on_memory_order(brats):
 def test_training_slices_equal_the_authors(brats):
     """The rule is on normalised voxels: a slice that is not empty but dark drops out."""
     expected = json.loads((GOLDENS / "preprocess.json").read_text())
-    selected = np.flatnonzero(volume(brats["volume"]).training_slices())
+    selected = np.flatnonzero(volume(brats["volume"]).training_slices(BRATS))
     assert selected.tolist() == expected["selected_slices"] == brats["selected_slices"].tolist()
     assert selected.tolist() != expected["slices_with_any_nonzero_voxel"]
 
@@ -51,8 +53,8 @@ def test_training_slices_are_those_with_a_positive_normalised_voxel():
     """Equal to the definition, slice by slice, on noise."""
     image = np.random.default_rng(0).integers(0, 9, (40, 1, 1, 4)).astype(np.int16) ** 2
     made = volume(image)
-    np.testing.assert_array_equal(made.training_slices(), (made.normalised() > 0).any(axis=(1, 2, 3)))
-    assert 0 < made.training_slices().sum() < 40
+    np.testing.assert_array_equal(made.training_slices(BRATS), (made.normalised() > 0).any(axis=(1, 2, 3)))
+    assert 0 < made.training_slices(BRATS).sum() < 40
 
 
 def test_minmax_equals_the_authors_to_the_bit():
@@ -74,13 +76,23 @@ def test_a_photograph_is_all_brain_and_always_trained_on():
     """Black pixels are neither masked nor a reason to leave an image out."""
     image = np.zeros((1, 2, 3, 3), np.uint8)
     made = subject.Subject("a", image, *subject.intensity_statistics(image, "unit"), source_size=(20, 30))
-    assert made.brain_mask().all() and made.brain_mask().shape == (1, 2, 3)
-    assert made.training_slices().tolist() == [True]
+    assert made.inside(ISIC) is None  # everywhere
+    assert made.training_slices(ISIC).tolist() == [True]
 
 
 def test_the_brain_is_where_raw_t2_is_positive(brats):
-    """Channel 2 decides, in raw intensities, not normalised ones."""
-    np.testing.assert_array_equal(volume(brats["volume"]).brain_mask(), brats["volume"][..., 2] > 0)
+    """The task's channel decides, in raw intensities, not normalised ones."""
+    np.testing.assert_array_equal(volume(brats["volume"]).inside(BRATS), brats["volume"][..., 2] > 0)
+
+
+def test_the_task_decides(brats):
+    """Another channel, another threshold and other rules of training give other answers: nothing is fixed to BraTS."""
+    made = volume(brats["volume"])
+    inside = tasks.Inside("t1", 40)
+    other = msgspec.structs.replace(BRATS, inside=inside, trained="not_empty")
+    np.testing.assert_array_equal(made.inside(other), brats["volume"][..., 1] > 40)
+    np.testing.assert_array_equal(made.training_slices(other), brats["volume"].any(axis=(1, 2, 3)))
+    assert made.training_slices(other).sum() > made.training_slices(BRATS).sum()
 
 
 @pytest.mark.parametrize("value", [0.0, 1000.3])

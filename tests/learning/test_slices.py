@@ -30,7 +30,7 @@ def test_an_epoch_is_every_training_slice_once(brats_data):
     """All slices that are trained on, and no others, each once; sizes of batches as announced."""
     data = slices(brats_data)
     batches = list(data.training(7, seed=1, epoch=0).as_numpy_iterator())
-    chosen = [subject.training_slices() for subject in subjects(brats_data, data)]
+    chosen = [subject.training_slices(data.manifest.task) for subject in subjects(brats_data, data)]
     expected = [(number, index) for number, train in enumerate(chosen) for index in np.flatnonzero(train)]
     assert sorted(keys(batches)) == expected
     assert len(expected) == data.training_count and len(batches) == data.steps(7)

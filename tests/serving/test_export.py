@@ -21,7 +21,7 @@ from data_prep import records, subject
 from data_prep.base import artefacts
 from data_prep.base import pool as engine
 from data_prep.base.errors import NotReady, UserError
-from data_prep.readers import brats, isic, nifti
+from data_prep.readers import brats, isic, nifti, photographs
 from tfunc import networks, runs
 from tfunc.learning import fit as fitting
 from tfunc.maps import predict as prediction
@@ -499,7 +499,7 @@ def test_photographs_are_decoded_as_predict_does(tmp_path):
     }
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
-        np.testing.assert_array_equal(decode(data).numpy(), isic.read_photograph(tmp_path / name), err_msg=name)
+        np.testing.assert_array_equal(decode(data).numpy(), photographs.read_photograph(tmp_path / name), err_msg=name)
 
 
 def test_photographs_of_two_sizes(isic_study):

@@ -60,8 +60,7 @@ class RecordsTruth:
     def read(self, name):
         subject = self.subject(name)
         affine = subject.header and nibabel.Nifti1Header(subject.header, "<", check=False).get_best_affine()
-        mask = None if subject.is_photograph else subject.brain_mask()
-        return Truth(subject.label, mask, affine, f"{self.data_dir}, subject {name}")
+        return Truth(subject.label, subject.inside(self.manifest.task), affine, f"{self.data_dir}, subject {name}")
 
     def subject(self, name):
         return records.read_subject(self.data_dir, self.manifest, name)

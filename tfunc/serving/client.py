@@ -16,7 +16,7 @@ from PIL import Image
 
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError
-from data_prep.readers import brats, isic, nifti
+from data_prep.readers import brats, isic, nifti, photographs
 from tfunc.serving import transport
 
 MAPS = {"prediction": np.uint8, "probability": np.float32, "uncertainty": np.float32}  # as the files hold them
@@ -130,7 +130,7 @@ def _facts(connection, outputs, header):
 def _photograph(connection, path, full_size, say):
     """A photograph's `Answer`: maps at network size and, if asked for, at its own."""
     source = isic.find_one(path)
-    photograph = isic.read_photograph(source.image)  # the checks; what is sent are the file's own bytes
+    photograph = photographs.read_photograph(source.image)  # the checks; what is sent are the file's own bytes
     encoded = _as_png(photograph) if path.suffix.lower() == ".bmp" else path.read_bytes()
     inputs, size = {"images": [encoded]}, f"{len(encoded) / 1e6:.1f} MB"
     outputs, version = _ask(connection, "encoded", inputs, "isic", size, say)

@@ -6,7 +6,7 @@ input, what was expected and what was found. Preparation is that of `data_prep`,
 
 import tensorflow as tf
 
-from data_prep.readers import isic
+from data_prep.readers import photographs
 
 LONGEST = 32767  # voxels along an axis; NIfTI-1 counts in int16
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
@@ -133,8 +133,8 @@ def photograph(encoded):
     encoded = after([known], encoded)
     with tf.name_scope("images"):  # a damaged file fails in an op whose error names its scope only
         height, width, depth, colours = tf.unstack(tf.cond(is_png, lambda: _png(encoded), lambda: _jpeg(encoded)))
-        text = f"images: expected 1 to {isic.MAX_PIXELS} pixels, found {{}}x{{}}"
-        small = require((height > 0) & (width > 0) & (height * width <= isic.MAX_PIXELS), text, width, height)
+        text = f"images: expected 1 to {photographs.MAX_PIXELS} pixels, found {{}}x{{}}"
+        small = require((height > 0) & (width > 0) & (height * width <= photographs.MAX_PIXELS), text, width, height)
         text = "images: expected 8 bits a channel in RGB or grey, found {} bits in {} channels"
         plain = require((depth <= 8) & (colours <= 3), text, depth, colours)
         encoded = after([small, plain], encoded)

@@ -27,7 +27,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from data_prep.readers import isic
+from data_prep.readers import photographs
 from tfunc.nets.graphs import graph
 from tfunc.scoring.metrics import EPSILON
 from tfunc.serving import inputs as served_inputs
@@ -191,7 +191,7 @@ class Served(tf.Module):
 
         def one(encoded):
             pixels = served_inputs.photograph(encoded)
-            resized = isic.resize(pixels, height, width)
+            resized = photographs.resize(pixels, height, width)
             return served_inputs.intensities(resized, self.facts.input["intensity"]), tf.shape(pixels)[:2]
 
         spec = tf.TensorSpec([height, width, self.facts.channels], tf.float32), tf.TensorSpec([2], tf.int32)

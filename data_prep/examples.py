@@ -1,0 +1,186 @@
+"""The schema of the records, version 1: the one place that writes and parses examples.
+
+One `tf.train.Example` is one slice. Its arrays are little-endian bytes with shape and dtype beside them, cropped in the
+plane to the subject's bounding box; everything that is needed to undo the crop and to normalise is in each slice.
+
+    subject, slice                              name and number
+    shape [3], offset [2]                       depth, height, width of the whole; y0, x0 of the box
+    image, image_shape, image_dtype             [height, width, channels] of the box, in the source's dtype
+    label, label_shape, label_dtype             uint8 [height, width] of the box, where there is a ground truth
+    regions, regions_shape, regions_dtype       likewise, the raw labels, where there are any
+    mean, std                                   float32 [channels], of the whole volume
+    train                                       1 if the slice is trained on
+
+TensorFlow is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data_prep.base.errors import UserError
+from data_prep.subject import Subject
+from data_prep.tasks import Task
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "float32")  # those that float32 arithmetic starts from
+ARRAYS = {"image": "image", "label": "label", "regions": "raw_label"}  # name of the feature: of the subject's field
+
+
+# Writing
+
+
+def bounding_box(subject: Subject) -> tuple[int, int, int, int]:
+    """(y0, x0, height, width) of what is not zero in any slice's image, label or raw label; zeros where nothing is."""
+    image = subject.image
+    used = np.any(image, axis=(0, 3))
+    if image.dtype.kind == "f":
+        used = used | np.any(np.signbit(image), axis=(0, 3))  # -0.0 counts, so that the round trip is exact to the bit
+    for extra in (subject.label, subject.raw_label):
+        if extra is not None:
+            used = used | np.any(extra, axis=0)
+    rows, columns = np.flatnonzero(np.any(used, axis=1)), np.flatnonzero(np.any(used, axis=0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    return int(rows[0]), int(columns[0]), int(rows[-1] - rows[0] + 1), int(columns[-1] - columns[0] + 1)
+
+
+def subject_examples(subject: Subject, task: Task) -> Iterator[bytes]:
+    """Yields one serialized `tf.train.Example` a slice, all slices in order, cropped in the plane to the bounding box.
+
+    Raises `UserError` for an image of a dtype that the schema doesn't have.
+    """
+    import tensorflow as tf
+
+    if subject.image.dtype.name not in DTYPES:
+        raise UserError(subject.source, expected=f"voxels of {', '.join(DTYPES)}", found=str(subject.image.dtype))
+    y0, x0, height, width = bounding_box(subject)
+    box = np.s_[y0 : y0 + height, x0 : x0 + width]
+    train = subject.training_slices(task)
+    common = {
+        "subject": _bytes(subject.name.encode()),
+        "offset": _integers((y0, x0)),
+        "shape": _integers(subject.image.shape[:3]),
+        "mean": _floats(subject.mean),
+        "std": _floats(subject.std),
+    }
+    for index in range(len(subject.image)):
+        features = {**common, "slice": _integers([index]), "train": _integers([train[index]])}
+        for name, field in ARRAYS.items():
+            volume = getattr(subject, field)
+            if volume is not None:
+                features.update(_array(name, volume[index][box]))
+        example = tf.train.Example(features=tf.train.Features(feature=features))
+        yield example.SerializeToString(deterministic=True)  # so that equal data have equal checksums
+
+
+def _bytes(value):
+    import tensorflow as tf
+
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+
+def _integers(values):
+    import tensorflow as tf
+
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value) for value in values]))
+
+
+def _floats(values):
+    import tensorflow as tf
+
+    return tf.train.Feature(float_list=tf.train.FloatList(value=[float(value) for value in values]))
+
+
+def _array(name, array):
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return {
+        name: _bytes(little.tobytes()),
+        f"{name}_shape": _integers(array.shape),
+        f"{name}_dtype": _bytes(array.dtype.name.encode()),
+    }
+
+
+# Parsing
+
+
+def parse_slice(serialized: tf.Tensor, height: int, width: int, channels: int, labelled: bool) -> dict[str, tf.Tensor]:
+    """Parses one example, eagerly or in a `tf.data` pipeline.
+
+    height, width: the size to pad to, at least the subject's own. labelled: whether a label must be there.
+    Returns image float32 [height, width, channels], normalised exactly as `Subject.normalised` does; label uint8
+    [height, width], zeros unless `labelled`; zero float32 [channels], what an intensity of 0 became; subject string, slice
+    int64 and train bool, scalars.
+    """
+    import tensorflow as tf
+
+    wanted = {
+        "subject": tf.io.FixedLenFeature([], tf.string),
+        "slice": tf.io.FixedLenFeature([], tf.int64),
+        "train": tf.io.FixedLenFeature([], tf.int64),
+        "offset": tf.io.FixedLenFeature([2], tf.int64),
+        "mean": tf.io.FixedLenFeature([channels], tf.float32),
+        "std": tf.io.FixedLenFeature([channels], tf.float32),
+        "image": tf.io.FixedLenFeature([], tf.string),
+        "image_shape": tf.io.FixedLenFeature([3], tf.int64),
+        "image_dtype": tf.io.FixedLenFeature([], tf.string),
+    }
+    if labelled:
+        wanted["label"] = tf.io.FixedLenFeature([], tf.string)
+    parsed = tf.io.parse_single_example(serialized, wanted)
+    image = tf.reshape(_decode(parsed["image"], parsed["image_dtype"]), parsed["image_shape"])
+    around = _padding(parsed["offset"], parsed["image_shape"][:2], height, width)
+    image = tf.ensure_shape(tf.pad(image, tf.concat([around, [[0, 0]]], axis=0)), [height, width, channels])
+    label = tf.zeros([height, width], tf.uint8)
+    if labelled:
+        label = tf.reshape(tf.io.decode_raw(parsed["label"], tf.uint8), parsed["image_shape"][:2])
+        label = tf.ensure_shape(tf.pad(label, around), [height, width])
+    return {
+        "image": (image - parsed["mean"]) / parsed["std"],
+        "label": label,
+        "zero": -parsed["mean"] / parsed["std"],
+        "subject": parsed["subject"],
+        "slice": parsed["slice"],
+        "train": parsed["train"] > 0,
+    }
+
+
+def parse_key(serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """(subject string, slice int64, train bool) of one example, without decoding its arrays: what a filter needs."""
+    import tensorflow as tf
+
+    integer = tf.io.FixedLenFeature([], tf.int64)
+    wanted = {"subject": tf.io.FixedLenFeature([], tf.string), "slice": integer, "train": integer}
+    parsed = tf.io.parse_single_example(serialized, wanted)
+    return parsed["subject"], parsed["slice"], parsed["train"] > 0
+
+
+def _decode(data, dtype):
+    """Bytes to float32, whichever of `DTYPES` they hold; only the branch that fits runs."""
+    import tensorflow as tf
+
+    def branch(name):
+        return lambda: tf.cast(tf.io.decode_raw(data, tf.as_dtype(name)), tf.float32)
+
+    known = tf.equal(dtype, tf.constant(DTYPES))
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_any(known), ["unknown image_dtype", dtype])]):
+        index = tf.argmax(tf.cast(known, tf.int32), output_type=tf.int32)
+    return tf.switch_case(index, [branch(name) for name in DTYPES])
+
+
+def _padding(offset, size, height, width):
+    import tensorflow as tf
+
+    return tf.stack([offset, tf.constant([height, width], tf.int64) - offset - size], axis=1)
+
+
+def array(features: Any, name: str) -> np.ndarray:
+    """An array of one example's features, in its own dtype and native byte order: what `subject_examples` put there."""
+    dtype = np.dtype(features[f"{name}_dtype"].bytes_list.value[0].decode())
+    little = np.frombuffer(features[name].bytes_list.value[0], dtype.newbyteorder("<"))
+    return little.reshape(tuple(features[f"{name}_shape"].int64_list.value)).astype(dtype, copy=False)

@@ -1,0 +1,197 @@
+"""The manifest of prepared records, `dataset.json`: what lies in the folder, and what it is. Reading it takes no TensorFlow."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import functools
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+import msgspec
+
+from data_prep import tasks
+from data_prep.base import artefacts
+from data_prep.base.errors import NotReady, UserError, command
+from data_prep.tasks import Task
+
+SCHEMA_VERSION = 1
+MANIFEST = "dataset.json"
+# the entries of a task that its records depend on; one that is added later joins where it is not its default
+IDENTIFYING = (
+    "name", "form", "channels", "classes", "ignore", "regions", "inside", "trained", "axis", "spacing", "frame",
+)  # fmt: skip
+# what of a subject's entry its records depend on; the rest says where it came from
+IDENTIFYING_OF_SUBJECT = (
+    "name", "splits", "shard", "first_record", "slices", "training_slices", "shape", "labelled",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardEntry:
+    """A file of the dataset: its name, size in bytes, number of records and SHA-256."""
+
+    name: str
+    bytes: int
+    records: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SubjectEntry:
+    """What the manifest says of a subject: its records are `slices` many in `shard`, from `first_record` on."""
+
+    name: str
+    splits: tuple[str, ...]
+    grade: str | None
+    shard: str
+    first_record: int
+    slices: int
+    training_slices: int
+    shape: tuple[int, int, int]  # depth, height, width
+    labelled: bool
+    source: str
+    source_size: tuple[int, int] | None  # height, width
+    header: bytes | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """`dataset.json`. height and width are None where the subjects differ; members and folds as in `splits.py`.
+
+    task: what is segmented from what.  checksums: of the file that was read, as runs name records that were prepared
+    before records had an identity.
+    """
+
+    dataset: str
+    task: Task
+    channels: tuple[str, ...]
+    height: int | None
+    width: int | None
+    intensity: str
+    label_map: dict[str, int] | None
+    subjects: tuple[SubjectEntry, ...]
+    shards: tuple[ShardEntry, ...]
+    members: tuple[tuple[str, ...], ...] | None
+    folds: tuple[dict[str, tuple[str, ...]], ...] | None
+    configuration: dict[str, Any]
+    path: pathlib.Path
+    checksums: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """What a run knows these records by: a hash of their content and task, so the same data prepared anew are the same.
+
+        Where they lie, what they were made from and how the JSON is written have no part in it.
+        """
+        task = {name: msgspec.to_builtins(getattr(self.task, name)) for name in IDENTIFYING}
+        subjects = [[getattr(entry, name) for name in IDENTIFYING_OF_SUBJECT] for entry in self.subjects]
+        content = [task, [dataclasses.astuple(shard) for shard in self.shards], subjects, self.members, self.folds]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def is_same(self, identity: str) -> bool:
+        """Whether a run's record of its records, of any version of this toolkit, means these."""
+        return identity == self.identity or identity in self.checksums
+
+    def load_options(self) -> dict[str, Any]:
+        """What the reader's `load` is given so that a new subject is read as these records' were."""
+        return tasks.load_options(self.task)
+
+    def split(self, name: str) -> list[SubjectEntry]:
+        """The subjects of a split, in order: the shards' order."""
+        return [subject for subject in self.subjects if name in subject.splits]
+
+    def subject(self, name: str) -> SubjectEntry:
+        """The entry of one subject; raises `UserError`."""
+        for subject in self.subjects:
+            if subject.name == name:
+                return subject
+        raise UserError(f"subject {name!r}", expected=f"one of the {len(self.subjects)} in {self.path}", found="none")
+
+
+def read_manifest(data_dir: pathlib.Path | str) -> Manifest:
+    """Reads `dataset.json` and compares each shard's size with it (`verify` compares the checksums).
+
+    Raises `NotReady` where the folder is absent or unfinished, and `UserError` for another schema version or a shard
+    that is missing or of another size.
+    """
+    path = pathlib.Path(data_dir) / MANIFEST
+    if not path.exists():
+        raise NotReady(
+            path,
+            expected="prepared records",
+            found="an unfinished folder" if path.parent.is_dir() else "no such folder",
+            do=(
+                "run ",
+                command("prepare", dataset="…", raw_dir="…"),
+                " (the same command continues an unfinished one); without data of your own, ",
+                command("phantom"),
+                " makes some first",
+            ),
+        )
+    content = artefacts.read_json(path)
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION:
+        do = "prepare the data again into another folder"
+        raise UserError(path, expected=f"schema version {SCHEMA_VERSION}", found=repr(version), do=do)
+    checksums = artefacts.sha256(path), _without_task(content)
+    try:
+        manifest = _manifest(path, upgrade(content, path), checksums)
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(path, "every entry of the manifest", f"none or a wrong one for {error}") from None
+    for shard in manifest.shards:
+        file = path.parent / shard.name
+        size = file.stat().st_size if file.exists() else None
+        if size != shard.bytes:
+            raise damaged(file, f"{shard.bytes} bytes", "no file" if size is None else f"{size} bytes")
+    return manifest
+
+
+def upgrade(content: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
+    """A manifest of any earlier form as today's: those from before tasks get the task of their data set, as prepared."""
+    if "task" in content:
+        return content
+    task, size = tasks.find(content["dataset"]), (content["height"], content["width"])
+    if task.is_photograph:
+        task = tasks.resolved(task, normalise=content["intensity"], frame=size)
+    return {**content, "task": task.document()}
+
+
+def _without_task(content):
+    """Checksum of the file that an earlier version would have written for the same data."""
+    before = {name: value for name, value in content.items() if name != "task"}
+    return hashlib.sha256((json.dumps(before, indent=1) + "\n").encode()).hexdigest()
+
+
+def _manifest(path, content, checksums):
+    def subject(entry):
+        header = entry["header"]
+        tuples = {name: _tuple(entry[name]) for name in ("splits", "shape", "source_size")}
+        return SubjectEntry(**{**entry, **tuples, "header": None if header is None else base64.b64decode(header)})
+
+    names = {field.name for field in dataclasses.fields(Manifest)} - {"path", "subjects", "shards", "task", "checksums"}
+    folds = content["folds"] and tuple(
+        {part: tuple(names) for part, names in fold.items()} for fold in content["folds"]
+    )
+    return Manifest(
+        **{name: content[name] for name in names - {"channels", "members", "folds"}},
+        channels=tuple(content["channels"]),
+        members=content["members"] and tuple(map(tuple, content["members"])),
+        folds=folds,
+        subjects=tuple(map(subject, content["subjects"])),
+        shards=tuple(ShardEntry(**entry) for entry in content["shards"]),
+        path=path,
+        task=tasks.from_document(content["task"], path),
+        checksums=checksums,
+    )
+
+
+def _tuple(value):
+    return None if value is None else tuple(value)
+
+
+def damaged(where: object, expected: object, found: object) -> UserError:
+    """The error for a folder of records that is not as it was written."""
+    return UserError(where, expected=expected, found=found, do="remove the folder and prepare the data again")

@@ -1,0 +1,145 @@
+"""Parts and shards: a part is one converted subject, a shard the parts of several, byte after byte.
+
+    parts/<subject>.tfrecord, .json  a converted subject; the JSON is written second and says that the part is whole
+    <split>-00000-of-00004.tfrecord  a shard: the parts of its subjects
+    parts/<shard>.json               written when the shard is whole; only then are its parts deleted
+
+Shards that are no longer planned are taken apart into parts again, so that nothing is converted twice.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from data_prep import records, splits
+from data_prep.base import artefacts
+from data_prep.subject import Subject
+from data_prep.tasks import Task
+
+PARTS = "parts"
+PIECE = 1 << 20  # bytes copied at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """A file to make: its name and the sources of its subjects, in order."""
+
+    name: str
+    sources: tuple[splits.Source, ...]
+
+
+def plan(sources: Sequence[splits.Source], assignment: splits.Assignment, per_shard: int) -> list[Shard]:
+    """Shards grouped by each subject's first split, `per_shard` whole subjects each. Depends on its arguments alone."""
+    by_name = {source.name: source for source in sources}
+    belongs = assignment.splits()
+    shards = []
+    for split in splits.NAMES:
+        names = [name for name in assignment.parts[split] if belongs[name][0] == split]
+        chunks = [names[start : start + per_shard] for start in range(0, len(names), per_shard)]
+        for index, chunk in enumerate(chunks):
+            name = f"{split}-{index:05d}-of-{len(chunks):05d}.tfrecord"
+            shards.append(Shard(name, tuple(by_name[name] for name in chunk)))
+    return shards
+
+
+def convert_subject(
+    load: Callable[[Any, Mapping[str, Any]], Subject],
+    task: Task,
+    options: Mapping[str, Any],
+    folder: pathlib.Path | str,
+    source: splits.Source,
+) -> str:
+    """Loads one subject and writes its part into `folder`; runs in a worker. Returns the subject's name.
+
+    load, options: of the task's reader. Raises what `load` raises.
+    """
+    import tensorflow as tf
+
+    subject, folder = load(source, options), pathlib.Path(folder)
+    part = folder / f"{subject.name}.tfrecord"
+    with artefacts.aside(part) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+        for example in records.subject_examples(subject, task):
+            writer.write(example)
+    depth, height, width, _ = subject.image.shape
+    information = {
+        "slices": depth,
+        "training_slices": int(subject.training_slices(task).sum()),
+        "shape": (depth, height, width),
+        "labelled": subject.label is not None,
+        "source": str(subject.source),
+        "source_size": subject.source_size,
+        "header": None if subject.header is None else base64.b64encode(subject.header).decode(),
+    }
+    artefacts.write_json(folder / f"{subject.name}.json", {"bytes": part.stat().st_size, "entry": information})
+    return subject.name
+
+
+def part_done(source: splits.Source, parts: pathlib.Path) -> bool:
+    """Whether the folder `parts` has this subject, whole and with a label if it has one now."""
+    part, information = parts / f"{source.name}.tfrecord", parts / f"{source.name}.json"
+    if not (part.exists() and information.exists()):
+        return False
+    content = artefacts.read_json(information)
+    return content["bytes"] == part.stat().st_size and content["entry"]["labelled"] == source.labelled
+
+
+def shard_done(shard: Shard, data_dir: pathlib.Path) -> bool:
+    """Whether the shard is there and whole."""
+    record, path = data_dir / PARTS / f"{shard.name}.json", data_dir / shard.name
+    return record.exists() and path.exists() and artefacts.read_json(record)["shard"]["bytes"] == path.stat().st_size
+
+
+def join(shard: Shard, data_dir: pathlib.Path) -> None:
+    """Joins the parts of a shard's subjects: TFRecord files may be concatenated byte by byte."""
+    parts, digest, first, subjects = data_dir / PARTS, hashlib.sha256(), 0, []
+    with artefacts.aside(data_dir / shard.name) as temporary, open(temporary, "wb") as joined:
+        for source in shard.sources:
+            information = artefacts.read_json(parts / f"{source.name}.json")
+            with open(parts / f"{source.name}.tfrecord", "rb") as part:
+                while piece := part.read(PIECE):
+                    joined.write(piece)
+                    digest.update(piece)
+            subjects.append({"name": source.name, "first_record": first, **information})
+            first += information["entry"]["slices"]
+        size = joined.tell()
+    entry = {"name": shard.name, "bytes": size, "records": first, "sha256": digest.hexdigest()}
+    artefacts.write_json(parts / f"{shard.name}.json", {"shard": entry, "subjects": subjects})
+    _remove_parts(parts, [source.name for source in shard.sources])
+
+
+def take_apart(shards: Sequence[Shard], data_dir: pathlib.Path) -> None:
+    """Turns finished shards that are no longer planned back into parts, so that nothing is converted again."""
+    planned = {shard.name: [(source.name, source.labelled) for source in shard.sources] for shard in shards}
+    parts = data_dir / PARTS
+    for record in sorted(parts.glob("*.tfrecord.json")):
+        content, path = artefacts.read_json(record), data_dir / record.name.removesuffix(".json")
+        held = [(subject["name"], subject["entry"]["labelled"]) for subject in content["subjects"]]
+        if path.exists() and path.stat().st_size == content["shard"]["bytes"]:
+            if planned.get(path.name) == held:
+                _remove_parts(parts, [name for name, _ in held])  # a kill after the shard's JSON left some
+                continue
+            _write_parts(path, content["subjects"], parts)
+        path.unlink(missing_ok=True)
+        record.unlink()
+
+
+def _remove_parts(parts, names):
+    for name in names:
+        for ending in ("json", "tfrecord"):
+            (parts / f"{name}.{ending}").unlink(missing_ok=True)
+
+
+def _write_parts(path, subjects, parts):
+    with open(path, "rb") as shard:
+        for subject in subjects:
+            with artefacts.aside(parts / f"{subject['name']}.tfrecord") as temporary, open(temporary, "wb") as part:
+                left = subject["bytes"]
+                while left:
+                    left -= part.write(shard.read(min(left, PIECE)))
+            information = {name: subject[name] for name in ("bytes", "entry")}
+            artefacts.write_json(parts / f"{subject['name']}.json", information)

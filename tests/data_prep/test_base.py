@@ -1,0 +1,96 @@
+"""What every program stands on: bounded calls, locks, errors that name commands."""
+
+import concurrent.futures
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from data_prep.base import locks, pool
+from data_prep.base.errors import NotReady, UserError, command
+
+
+def test_few_calls_are_under_way_at_a_time():
+    """At most the limit, and the last is handed in before the first batch has ended everywhere."""
+    under_way, most = set(), []
+
+    class Lazy(concurrent.futures.Executor):
+        def submit(self, function, *arguments):
+            future = concurrent.futures.Future()
+            under_way.add(future)
+            most.append(len(under_way))
+            if len(under_way) == 4:  # full: one ends
+                future.set_result(function(*arguments))
+                under_way.remove(future)
+            if arguments == (19,):
+                for other in under_way:
+                    other.set_result(None)
+            return future
+
+    results = list(pool.unordered(Lazy(), lambda number: number, iter(range(20)), ahead=4))
+    assert len(results) == 20 and max(most) == 4
+
+
+def test_the_first_to_be_done_comes_first():
+    """Unordered results do not wait for a slow first call."""
+    waiting = []
+
+    class Last(concurrent.futures.Executor):
+        def submit(self, function, *arguments):
+            waiting.append(concurrent.futures.Future())
+            if len(waiting) == 3:
+                waiting[2].set_result(function(*arguments))
+            return waiting[-1]
+
+    found = pool.unordered(Last(), str, range(3), ahead=3)
+    assert next(found) == "2"
+    waiting[0].set_result("0")
+    assert next(found) == "0"
+    found.close()
+    assert waiting[1].cancelled()
+
+
+@pytest.mark.parametrize("results", [pool.results, pool.unordered])
+def test_an_error_ends_it(results):
+    """Nothing more is taken from the items, in either order."""
+    taken = iter([1, 0, 1])
+    with pytest.raises(ZeroDivisionError):
+        list(results(pool.Serial(), lambda x: 1 / x, taken))
+    assert list(taken) == [1]
+
+
+@pytest.mark.parametrize("results", [pool.results, pool.unordered])
+def test_a_dead_worker_is_a_users_error(results):
+    """As when memory runs out."""
+
+    class Broken(concurrent.futures.Executor):
+        def submit(self, function, *arguments):
+            raise concurrent.futures.process.BrokenProcessPool
+
+    with pytest.raises(UserError, match=r"a worker process died.*fewer --workers"):
+        list(results(Broken(), str, range(3)))
+
+
+def test_a_lock_is_held_while_its_file_is_open(tmp_path):
+    """Another process is refused it, and gets it once the holder has closed the file."""
+    path = tmp_path / "locks" / "one.lock"
+    ask = f"import sys; from data_prep.base import locks; sys.exit(locks.taken({str(path)!r}) is None)"
+    with locks.taken(path) as file:
+        assert file is not None and locks.taken(path) is None
+        assert subprocess.run([sys.executable, "-c", ask]).returncode == 1
+    assert subprocess.run([sys.executable, "-c", ask]).returncode == 0
+
+
+def test_errors_name_commands_as_they_are_typed():
+    """A command reads as from a checkout, or as whoever prints the message renders it; also after a way between processes."""
+    ready = command("train", method="center", dataset=None)
+    error = NotReady("here", expected=("a model of ", command("export")), found="none", do=(ready, ", or leave it"))
+    for found in (error, pickle.loads(pickle.dumps(error))):
+        assert str(found) == (
+            "here: expected a model of `python launch/export.py`, found none; "
+            "`python launch/train.py --method=center`, or leave it"
+        )
+        typed = found.message(lambda asked: f"tfunc {asked.program}")
+        assert typed == "here: expected a model of `tfunc export`, found none; `tfunc train`, or leave it"
+    assert str(UserError("x", do=ready)) == "x; run `python launch/train.py --method=center`"
