@@ -15,8 +15,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+from data_prep.base import processes
 from data_prep.base.errors import UserError
-from data_prep.base.processes import start_worker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -60,7 +60,7 @@ def executor(workers: int | None = None, scheduler: str | None = None) -> Iterat
     if workers == 1:
         yield Serial()
         return
-    with concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), start_worker) as pool:
+    with concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), processes.start_worker) as pool:
         try:
             yield pool
         except BaseException:
@@ -80,7 +80,17 @@ def _dask(scheduler):
     except (OSError, ValueError) as error:
         raise UserError(f"--scheduler={scheduler}", expected="a Dask scheduler there", found=f"{error}") from None
     with client, client.get_executor() as pool:
-        yield pool
+        yield _Cluster(pool)
+
+
+class _Cluster(concurrent.futures.Executor):
+    """An executor of a cluster, whose workers we did not start: how a process of ours starts travels with each call."""
+
+    def __init__(self, pool):
+        self.pool = pool
+
+    def submit(self, function, /, *args, **kwargs):
+        return self.pool.submit(processes.run_as_worker, function, *args, **kwargs)
 
 
 def results(

@@ -8,6 +8,10 @@ import os
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 # oneDNN's convolutions are TensorFlow's default only on processors with instructions for neural networks; on others they
 # halve the time of a training step all the same (BUILD_NOTES.md)
@@ -47,6 +51,12 @@ def start_worker() -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     start_tensorflow()
+
+
+def run_as_worker(function: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Result:
+    """`function(*args, **kwargs)` in a process that others started, a worker of a cluster, made ready as ours are."""
+    start_tensorflow()
+    return function(*args, **kwargs)
 
 
 @contextlib.contextmanager
