@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zlib
 
+import msgspec
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,19 +18,19 @@ from conftest import ISIC_SHAPE, TINY
 from PIL import Image
 from test_launchers import refused
 
-from data_prep import records, subject
+from data_prep import records, subject, tasks
 from data_prep.base import artefacts
 from data_prep.base import pool as engine
 from data_prep.base.errors import NotReady, UserError
 from data_prep.readers import brats, isic, nifti, photographs
-from tfunc import networks, runs
+from tfunc import kinds, networks, runs
 from tfunc.learning import fit as fitting
 from tfunc.maps import predict as prediction
 from tfunc.methods import METHODS
 from tfunc.nets import trained as models
 from tfunc.scoring import evaluate as evaluation
 from tfunc.scoring import metrics
-from tfunc.serving import export
+from tfunc.serving import description, export, warmup
 from tfunc.serving import inputs as served_inputs
 from tfunc.serving import signatures as serving
 
@@ -204,6 +205,23 @@ def test_signatures(studies, dataset):
     assert set(studies[dataset].exported(WHOLE[dataset])[1]) == {"serving_default", *own, *seeded}
 
 
+def test_the_form_decides_not_the_data_set():
+    """A task of another name, with other channels and sizes, gets the signatures and warm-up requests of its form."""
+    volumes, photographs = tasks.TASKS["brats"], tasks.TASKS["isic"]
+    ct = msgspec.structs.replace(volumes, name="livers", channels=volumes.channels[:1])
+    moles = msgspec.structs.replace(photographs, name="moles", frame=(20, 40))
+    for task, signature in ((ct, "subject_bytes"), (moles, "encoded_full")):
+        described = description.Description(task, kinds.get("probability"), False, 0, None, 4)
+        served = serving.Served(
+            lambda images, seeds: {"probability": images[..., 0], "uncertainty": images[..., 0]}, described
+        )
+        requests = warmup.requests(served.signatures(), described)
+        assert set(requests) == set(served.signatures()) and signature in requests
+        images = requests["serving_default"]["images"]
+        assert images.shape == ((1, 32, 32, 1) if task is ct else (1, 20, 40, 3)) and images.dtype == np.float32
+        assert described.document()["dataset"] == task.name and described.document()["channels"] == images.shape[-1]
+
+
 @pytest.mark.parametrize("method", ["baseline_mc", "auxiliary_feat", "aleatoric"])
 def test_images_as_the_network_sees_them(studies, method):
     """serving_default: the same probability; a sigma scaled, an error probability raw, since its range is a subject's."""
@@ -223,9 +241,9 @@ def test_a_sigma_outside_the_range_is_clipped(isic_study):
     raw = nifti.read_map(isic_study.predicted("aleatoric") / f"{isic_study.names[0]}_uncertainty.nii.gz")[0]
     low, high = raw.min() + np.ptp(raw) * np.array([0.3, 0.6])
     method, options = METHODS["aleatoric"], prediction.Options()
-    description = dataclasses.replace(described(isic_study, "aleatoric"), sigma_range=(float(low), float(high)))
+    clipped = dataclasses.replace(described(isic_study, "aleatoric"), sigma_range=(float(low), float(high)))
     trained = models.load_all(isic_study.run_dir, method.networks, "isic")
-    served = serving.Served(export.predictives.of(method)([one.model for one in trained], options), description)
+    served = serving.Served(export.predictives.of(method)([one.model for one in trained], options), clipped)
     found = served.signatures()["encoded"](**isic_study.request(isic_study.names[0]))["uncertainty"][0].numpy()
     expected = np.clip((raw - low) / (high - low), 0, 1) * (1 - 2e-5) + 1e-5
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -591,9 +609,9 @@ def test_bad_images(brats_study, images, seed, words):
 
 def test_an_error_probability_without_contrast(isic_study):
     """A map that evaluation would refuse is an error here too, and not a map of NaN."""
-    description = described(isic_study, "auxiliary_feat")
+    learned = described(isic_study, "auxiliary_feat")
     flat = {"probability": tf.fill([2, 4, 4], 0.3), "uncertainty": tf.fill([2, 4, 4], 0.2)}
-    served = serving.Served(lambda images, seeds: dict(flat), description)
+    served = serving.Served(lambda images, seeds: dict(flat), learned)
     with pytest.raises(tf.errors.InvalidArgumentError, match="uncertainty: expected error probabilities that vary"):
         served._scaled(flat, whole=[1, 2])
 

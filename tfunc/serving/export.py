@@ -160,8 +160,8 @@ def _require_same(folder, config):
     do = f"export --version={max(_versions(folder.parent)) + 1}, or remove {folder}"
     if not (folder / DESCRIPTION).exists():
         raise UserError(folder, expected="an export of this toolkit", found=f"no {DESCRIPTION}", do=do)
-    there = upgrade(artefacts.read_json(folder / DESCRIPTION))
-    if difference := artefacts.difference({name: there.get(name) for name in config}, config):
+    stored = upgrade(artefacts.read_json(folder / DESCRIPTION))
+    if difference := artefacts.difference({name: stored.get(name) for name in config}, config):
         raise UserError(folder, expected="the same configuration of this export", found=difference, do=do)
 
 
