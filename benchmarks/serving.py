@@ -49,30 +49,31 @@ print(json.dumps({"signature": signature, "seconds": round(seconds, 1), "MiB": r
 """
 
 
-def exported(folder, dataset, channels, options, method, start_filters, image_size=None):
+def exported(folder, task, options, method, start_filters):
     """Writes an untrained network as `export` does; returns the model."""
-    from tfunc import methods
+    from tfunc import kinds, methods
     from tfunc.maps import predictives
     from tfunc.nets.unet import unet
     from tfunc.serving import export
-    from tfunc.serving import signatures as serving
+    from tfunc.serving.description import Description
 
-    model, method = unet(channels, start_filters, seed=1), methods.get(method)
-    prepared = {"image_size": image_size, "intensity": "unit"} if image_size else {}
-    facts = serving.Facts(dataset, method.kind, method.sampled, 20, None, channels, 2**4, prepared)
+    model, method = unet(len(task.channels), start_filters, seed=1), methods.get(method)
+    description = Description(task, kinds.get(method.kind), method.sampled, 20, None, 2**4)
     config = {"method": method.name, "samples": options.samples}
-    export.write(pathlib.Path(folder), "benchmark", predictives.of(method)([model], options), facts, config)
+    export.write(pathlib.Path(folder), "benchmark", predictives.of(method)([model], options), description, config)
     return model
 
 
 def speed(flags):
     import tensorflow as tf
 
+    from data_prep import tasks
     from tfunc.maps import predict as prediction
 
     height, width = map(int, flags.size.split(","))
     with tempfile.TemporaryDirectory() as folder:
-        model = exported(folder, "isic", 3, prediction.Options(), "baseline", flags.start_filters, [height, width])
+        photographs = tasks.resolved(tasks.find("isic"), frame=(height, width))
+        model = exported(folder, photographs, prediction.Options(), "baseline", flags.start_filters)
         served = tf.saved_model.load(folder).signatures["serving_default"]
     unfolded = tf.function(lambda images: tf.nn.softmax(model(images, training=False)), jit_compile=False)
     images = tf.random.stateless_normal([flags.batch, height, width, 3], [1, 2])
@@ -86,17 +87,19 @@ def speed(flags):
             start = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - start)
-    rates = {name: flags.batch / statistics.median(of) for name, of in times.items()}
+    rates = {name: flags.batch / statistics.median(seconds) for name, seconds in times.items()}
     print(f"{flags.size}, batch {flags.batch}, {flags.start_filters} filters; images/s")
     print(*(f"{name} {rate:.2f}" for name, rate in rates.items()), sep="  ")
     print(f"folded / unfolded: {rates['served, folded'] / rates['training graph']:.2f}")
 
 
 def memory(flags):
+    from data_prep import tasks
     from tfunc.maps import predict as prediction
 
     with tempfile.TemporaryDirectory() as folder:
-        exported(folder, "brats", 4, prediction.Options(samples=flags.samples), flags.method, flags.start_filters)
+        volumes, options = tasks.find("brats"), prediction.Options(samples=flags.samples)
+        exported(folder, volumes, options, flags.method, flags.start_filters)
         for signature in ("subject", "subject_bytes"):
             ask(folder, signature, flags.shape.split(","), flags)
 
@@ -105,12 +108,13 @@ def photograph(flags):
     import numpy as np
     import PIL.Image
 
+    from data_prep import tasks
     from tfunc.maps import predict as prediction
 
     height, width = map(int, flags.pixels.split(","))
     with tempfile.TemporaryDirectory() as folder:
-        options, size = prediction.Options(samples=flags.samples), list(map(int, flags.size.split(",")))
-        exported(folder, "isic", 3, options, flags.method, flags.start_filters, size)
+        options, size = prediction.Options(samples=flags.samples), tuple(map(int, flags.size.split(",")))
+        exported(folder, tasks.resolved(tasks.find("isic"), frame=size), options, flags.method, flags.start_filters)
         path = pathlib.Path(folder) / "photograph.jpg"
         noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
         PIL.Image.fromarray(noise).resize((width, height)).save(path)

@@ -122,17 +122,17 @@ def _found(reader, raw_dir):
 def _already(data_dir, configuration, say):
     """A finished folder: refuses another configuration, else there is nothing to do."""
     manifest = records.read_manifest(data_dir)
-    there = {name: manifest.configuration.get(name) for name in {*manifest.configuration, *configuration}}
+    stored = {name: manifest.configuration.get(name) for name in {*manifest.configuration, *configuration}}
     if "subjects" not in configuration:
-        del there["subjects"]
-    _refuse_difference(data_dir / records.MANIFEST, there, configuration)
+        del stored["subjects"]
+    _refuse_difference(data_dir / records.MANIFEST, stored, configuration)
     _tidy(data_dir)
     say(f"{manifest.path} is finished, with the same configuration: nothing to do")
     return manifest
 
 
-def _refuse_difference(path, there, asked):
-    difference = artefacts.difference(there, asked)
+def _refuse_difference(path, stored, asked):
+    difference = artefacts.difference(stored, asked)
     if difference:
         do = "choose another --data_dir, or remove this folder"
         raise UserError(path, expected="the configuration asked for", found=f"another: {difference}", do=do)

@@ -133,6 +133,13 @@ def read_manifest(data_dir: pathlib.Path | str) -> Manifest:
         )
     content = artefacts.read_json(path)
     version = content.get("schema_version") if isinstance(content, dict) else None
+    if version is None:  # raw data in nnU-Net's form have a file of this name too
+        raise UserError(
+            path,
+            expected="prepared records",
+            found="a file of another program, as raw data have",
+            do=("give as --data_dir the folder that is made by ", command("prepare")),
+        )
     if version != SCHEMA_VERSION:
         do = "prepare the data again into another folder"
         raise UserError(path, expected=f"schema version {SCHEMA_VERSION}", found=repr(version), do=do)

@@ -3,8 +3,8 @@
     python launch/export.py --method=baseline_mc --dataset=brats
 
 Writes <export_dir>/<version>/ with the signatures serving_default, seeded (sampled methods), subject and subject_bytes
-(BraTS), encoded and encoded_full (ISIC), and warm-up requests. Without --version it is version 1; a version that is there
-with the same configuration stays, with another it is refused. Takes some seconds a network.
+(volumes), encoded and encoded_full (photographs), and warm-up requests. Without --version it is version 1; a version that
+is there with the same configuration stays, with another it is refused. Takes some seconds a network.
 """
 
 import pathlib
@@ -14,14 +14,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep.base import processes as workers
+from data_prep import tasks
+from data_prep.base import processes
 from data_prep.base.errors import UserError
 from launch import program, settings
 from tfunc import methods
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("method", None, list(methods.METHODS), "which method", required=True)
-flags.DEFINE_enum("dataset", None, ["brats", "isic"], "which dataset", required=True)
+flags.DEFINE_enum("dataset", None, list(tasks.TASKS), "which dataset", required=True)
 flags.DEFINE_string("run_dir", None, "folder of the run (default runs/<dataset>)")
 flags.DEFINE_string("data_dir", None, "records that the networks must have been trained on (default: not checked)")
 flags.DEFINE_string("export_dir", None, "where the versions go (default <run_dir>/export/<method>)")
@@ -31,8 +32,8 @@ flags.DEFINE_integer("seed", 20, "of the samples, where a request gives none")
 flags.DEFINE_list("sigma_range", None, "MIN,MAX that become 0 and 1, for a sigma (default: the evaluation's)")
 
 
-def main():
-    workers.start_tensorflow()
+def main() -> None:
+    processes.start_tensorflow()
     from tfunc.maps import predict as prediction
     from tfunc.serving import export
 

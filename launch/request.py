@@ -13,31 +13,33 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
+from data_prep import tasks
 from data_prep.base.errors import UserError
 from launch import program
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("dataset", None, ["brats", "isic"], "which dataset the model was trained on", required=True)
+flags.DEFINE_enum("dataset", None, list(tasks.TASKS), "which dataset the model was trained on", required=True)
 flags.DEFINE_string("server", "http://localhost:8501", "REST as http://host:8501, or gRPC as grpc://host:8500")
 flags.DEFINE_string("model", None, "the model's name at the server", required=True)
 flags.DEFINE_integer("version", None, "of the model (default: the latest that is served)", lower_bound=0)
 flags.DEFINE_string("input", None, "a folder with the four modalities, or an image", required=True)
 flags.DEFINE_string("out_dir", None, "where the maps go", required=True)
 flags.DEFINE_float("timeout", 600.0, "seconds to wait for an answer")
-flags.DEFINE_bool("full_size", False, "ISIC: also write PNG maps at the photograph's own size")
+flags.DEFINE_bool("full_size", False, "photographs: also write PNG maps at the photograph's own size")
 
 
-def main():
+def main() -> None:
     from tfunc.serving import client, transport
 
-    if FLAGS.full_size and FLAGS.dataset != "isic":
-        raise UserError("--full_size", expected="--dataset=isic", found=FLAGS.dataset)
+    task = tasks.find(FLAGS.dataset)
+    if FLAGS.full_size and not task.is_photograph:
+        raise UserError("--full_size", expected="a --dataset of photographs", found=FLAGS.dataset)
     if not 0 < FLAGS.timeout <= 86400:
         raise UserError(f"--timeout={FLAGS.timeout:g}", expected="seconds above 0, at most 86400")
     connection = transport.connect(FLAGS.server, FLAGS.model, FLAGS.version, FLAGS.timeout)
-    answer = client.request(connection, FLAGS.dataset, FLAGS.input, FLAGS.out_dir, FLAGS.full_size)
+    answer = client.request(connection, task, FLAGS.input, FLAGS.out_dir, FLAGS.full_size)
     prediction = answer.maps["prediction"]
-    volume = f", {answer.about['predicted_volume_ml']:,.1f} ml" if "predicted_volume_ml" in answer.about else ""
+    volume = f", {answer.document['predicted_volume_ml']:,.1f} ml" if "predicted_volume_ml" in answer.document else ""
     share = f"{int(prediction.sum()):,} foreground voxels ({prediction.mean():.2%}){volume}"
     print(f"{answer.name}: {share}; maps in {FLAGS.out_dir}")
 

@@ -99,16 +99,16 @@ def _claim(raw_dir, settings, subjects):
     """Makes sure that nothing but this phantom is in the folder, and marks the folder before the first subject."""
     record = raw_dir / "phantom.json"
     if record.exists():
-        there = read_json(record)
-        if not isinstance(there, dict) or not isinstance(there.get("subjects"), int):
+        stored = read_json(record)
+        if not isinstance(stored, dict) or not isinstance(stored.get("subjects"), int):
             raise UserError(record, expected="the description of a phantom", found="something else")
-        differs = difference({name: there.get(name) for name in settings}, settings)
-        if not differs and there["subjects"] > subjects:
-            differs = f"subjects {there['subjects']} (there) against {subjects} (asked for)"
+        differs = difference({name: stored.get(name) for name in settings}, settings)
+        if not differs and stored["subjects"] > subjects:
+            differs = f"subjects {stored['subjects']} (there) against {subjects} (asked for)"
         if differs:
             do = "choose another --raw_dir, or remove that folder"
             raise UserError(record, expected="the settings asked for", found=differs, do=do)
-        if there["subjects"] == subjects:
+        if stored["subjects"] == subjects:
             return
     elif raw_dir.exists():
         others = sorted(path.name for path in raw_dir.iterdir() if not path.name.startswith("."))

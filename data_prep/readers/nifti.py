@@ -17,7 +17,7 @@ import math
 import os
 import pathlib
 import zlib
-from typing import Any
+from typing import Any, Protocol
 
 import nibabel
 import numpy as np
@@ -100,9 +100,21 @@ def read_array(header: Header, do: str = AGAIN) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def require_same_space(reference: Header, other: Header) -> None:
+class Space(Protocol):
+    """What has a place in the patient: a `Header`, or what else was read of one. affine: None for a photograph."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def affine(self) -> np.ndarray | None: ...
+
+
+def require_same_space(reference: Space, other: Space) -> None:
     """Raises `UserError` unless two headers have the same shape and, within AFFINE_TOLERANCE, the same affine.
 
+    Anything with path, shape and affine will do; where the reference's affine is None, as a photograph's, it isn't compared.
     The sform and qform codes aren't compared: real segmentations carry other codes than their images.
     """
     if other.shape != reference.shape:
@@ -112,6 +124,8 @@ def require_same_space(reference: Header, other: Header) -> None:
             found=_xyz(other.shape),
             do="all files of a subject must lie on one voxel grid: restore or resample this one",
         )
+    if reference.affine is None or other.affine is None:
+        return
     gap = np.abs(other.affine - reference.affine)
     if gap.max() > AFFINE_TOLERANCE:
         row, column = np.unravel_index(gap.argmax(), gap.shape)

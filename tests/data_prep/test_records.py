@@ -244,6 +244,10 @@ def test_absent_and_unfinished_folders_name_the_commands(tmp_path):
     ("change", "match"),
     [
         (lambda c: c.update(schema_version=2), "schema version 1, found 2"),
+        (
+            lambda c: c.pop("schema_version"),
+            r"dataset\.json: expected prepared records, found .* raw data .*prepare\.py",
+        ),
         (lambda c: c.pop("channels"), "channels"),
         (lambda c: c["subjects"][0].pop("shape"), "shape"),
         (lambda c: c["shards"][0].update(bytes=5), "5 bytes"),

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import zlib
 
+import msgspec
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,19 +18,19 @@ from conftest import ISIC_SHAPE, TINY
 from PIL import Image
 from refusals import refused
 
-from data_prep import records, subject
+from data_prep import records, subject, tasks
 from data_prep.base import artefacts
 from data_prep.base import pool as engine
 from data_prep.base.errors import NotReady, UserError
 from data_prep.readers import brats, isic, nifti, photographs
-from tfunc import networks, runs
+from tfunc import kinds, networks, runs
 from tfunc.learning import fit as fitting
 from tfunc.maps import predict as prediction
 from tfunc.methods import METHODS
 from tfunc.nets import trained as models
 from tfunc.scoring import evaluate as evaluation
 from tfunc.scoring import metrics
-from tfunc.serving import export
+from tfunc.serving import description, export, warmup
 from tfunc.serving import inputs as served_inputs
 from tfunc.serving import signatures as serving
 
@@ -139,8 +140,8 @@ class Study:
 
     def export(self, method, export_dir, said=None, samples=SAMPLES, **more):
         options = prediction.Options(samples=samples, seed=self.seed)
-        report = (said if said is not None else []).append
-        return export.export(METHODS[method], self.dataset, self.run_dir, export_dir, options, report=report, **more)
+        say = (said if said is not None else []).append
+        return export.export(METHODS[method], self.dataset, self.run_dir, export_dir, options, say=say, **more)
 
 
 def study(dataset, data_dir, raw_dir, run_dir, shaken):
@@ -204,6 +205,23 @@ def test_signatures(studies, dataset):
     assert set(studies[dataset].exported(WHOLE[dataset])[1]) == {"serving_default", *own, *seeded}
 
 
+def test_the_form_decides_not_the_data_set():
+    """A task of another name, with other channels and sizes, gets the signatures and warm-up requests of its form."""
+    volumes, photographs = tasks.TASKS["brats"], tasks.TASKS["isic"]
+    ct = msgspec.structs.replace(volumes, name="livers", channels=volumes.channels[:1])
+    moles = msgspec.structs.replace(photographs, name="moles", frame=(20, 40))
+    for task, signature in ((ct, "subject_bytes"), (moles, "encoded_full")):
+        described = description.Description(task, kinds.get("probability"), False, 0, None, 4)
+        served = serving.Served(
+            lambda images, seeds: {"probability": images[..., 0], "uncertainty": images[..., 0]}, described
+        )
+        requests = warmup.requests(served.signatures(), described)
+        assert set(requests) == set(served.signatures()) and signature in requests
+        images = requests["serving_default"]["images"]
+        assert images.shape == ((1, 32, 32, 1) if task is ct else (1, 20, 40, 3)) and images.dtype == np.float32
+        assert described.document()["dataset"] == task.name and described.document()["channels"] == images.shape[-1]
+
+
 @pytest.mark.parametrize("method", ["baseline_mc", "auxiliary_feat", "aleatoric"])
 def test_images_as_the_network_sees_them(studies, method):
     """serving_default: the same probability; a sigma scaled, an error probability raw, since its range is a subject's."""
@@ -223,20 +241,21 @@ def test_a_sigma_outside_the_range_is_clipped(isic_study):
     raw = nifti.read_map(isic_study.predicted("aleatoric") / f"{isic_study.names[0]}_uncertainty.nii.gz")[0]
     low, high = raw.min() + np.ptp(raw) * np.array([0.3, 0.6])
     method, options = METHODS["aleatoric"], prediction.Options()
-    facts = dataclasses.replace(facts_of(isic_study, "aleatoric"), sigma_range=(float(low), float(high)))
+    clipped = dataclasses.replace(described(isic_study, "aleatoric"), sigma_range=(float(low), float(high)))
     trained = models.load_all(isic_study.run_dir, method.networks, "isic")
-    served = serving.Served(export.predictives.of(method)([one.model for one in trained], options), facts)
+    served = serving.Served(export.predictives.of(method)([one.model for one in trained], options), clipped)
     found = served.signatures()["encoded"](**isic_study.request(isic_study.names[0]))["uncertainty"][0].numpy()
     expected = np.clip((raw - low) / (high - low), 0, 1) * (1 - 2e-5) + 1e-5
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert (raw < low).any() and (raw > high).any() and found.min() > 0 and found.max() < 1
 
 
-def facts_of(study, method):
-    about = artefacts.read_json(study.exported(method)[0] / export.ABOUT)
-    return serving.Facts(
-        **{**{field.name: about[field.name] for field in dataclasses.fields(serving.Facts)}, "seed": 0}
-    )
+def described(study, method):
+    """The description of an exported method, with a seed of 0."""
+    method = METHODS[method]
+    trained = models.load_all(study.run_dir, method.networks, study.dataset)
+    options = prediction.Options(seed=0)
+    return export.describe(method, study.dataset, study.run_dir, trained, options)
 
 
 def test_a_patient_as_bytes(brats_study):
@@ -590,9 +609,9 @@ def test_bad_images(brats_study, images, seed, words):
 
 def test_an_error_probability_without_contrast(isic_study):
     """A map that evaluation would refuse is an error here too, and not a map of NaN."""
-    facts = facts_of(isic_study, "auxiliary_feat")
+    learned = described(isic_study, "auxiliary_feat")
     flat = {"probability": tf.fill([2, 4, 4], 0.3), "uncertainty": tf.fill([2, 4, 4], 0.2)}
-    served = serving.Served(lambda images, seeds: dict(flat), facts)
+    served = serving.Served(lambda images, seeds: dict(flat), learned)
     with pytest.raises(tf.errors.InvalidArgumentError, match="uncertainty: expected error probabilities that vary"):
         served._scaled(flat, whole=[1, 2])
 
@@ -621,15 +640,31 @@ def test_a_version_is_written_once(isic_study, tmp_path):
     assert isic_study.export("baseline_mc", export_dir, version=1) == export_dir / "1"
 
 
+def test_an_export_of_an_earlier_version_is_found(isic_study, tmp_path):
+    """Its export.json calls an error probability a confidence; it has the very keys of today's, and is the same export."""
+    export_dir, said = tmp_path / "auxiliary_feat", []
+    shutil.copytree(isic_study.exported("auxiliary_feat")[0].parent, export_dir)
+    document = artefacts.read_json(export_dir / "1" / export.DESCRIPTION)
+    assert list(document)[:11] == [
+        "method", "networks", "samples", "dataset", "kind", "sampled", "seed", "sigma_range", "channels", "smallest",
+        "input",
+    ]  # fmt: skip
+    assert document["kind"] == "error" and document["input"] == {"image_size": list(ISIC_SHAPE), "intensity": "unit"}
+    artefacts.write_json(export_dir / "1" / export.DESCRIPTION, {**document, "kind": "confidence"})
+    assert isic_study.export("auxiliary_feat", export_dir, said) == export_dir / "1" and "exported already" in said[0]
+
+
 def test_what_lies_in_the_folder(brats_study):
     """A JSON that says what it is, examples of the server's configuration, and nothing that a server would stumble over."""
     folder, signatures = brats_study.exported("baseline_mc")
-    about = artefacts.read_json(folder / export.ABOUT)
-    assert (about["method"], about["samples"], about["seed"]) == ("baseline_mc", SAMPLES, brats_study.seed)
-    assert set(about["networks"]) == {"baseline"} and about["tensorflow"] == tf.__version__ and about["version"]
-    assert about["signatures"]["subject"]["inputs"] == {"volume": ["float32", [None] * 4 + [4]]}
-    assert about["signatures"]["seeded"]["outputs"]["prediction"] == ["uint8", [None] * 3]
-    assert set(about["signatures"]) == set(signatures)
+    document = artefacts.read_json(folder / export.DESCRIPTION)
+    assert (document["method"], document["samples"], document["seed"]) == ("baseline_mc", SAMPLES, brats_study.seed)
+    assert (
+        set(document["networks"]) == {"baseline"} and document["tensorflow"] == tf.__version__ and document["version"]
+    )
+    assert document["signatures"]["subject"]["inputs"] == {"volume": ["float32", [None] * 4 + [4]]}
+    assert document["signatures"]["seeded"]["outputs"]["prediction"] == ["uint8", [None] * 3]
+    assert set(document["signatures"]) == set(signatures)
     assert sorted(path.name for path in folder.parent.iterdir()) == ["1", "batching.config", "models.config"]
     assert 'base_path: "/models/brats_baseline_mc"' in (folder.parent / "models.config").read_text()
 
@@ -694,8 +729,8 @@ def test_a_sigma_needs_a_range(brats_study, tmp_path):
 
 def test_the_evaluations_range_is_in_the_file(brats_study):
     """The aleatoric export says which range it scales by, and it is the evaluation's."""
-    about = artefacts.read_json(brats_study.exported("aleatoric")[0] / export.ABOUT)
-    assert about["sigma_range"] == list(brats_study.sigma_range())
+    document = artefacts.read_json(brats_study.exported("aleatoric")[0] / export.DESCRIPTION)
+    assert document["sigma_range"] == list(brats_study.sigma_range())
 
 
 # ------------------------------------------------------------------------------------------------------------- launcher

@@ -22,12 +22,14 @@ from conftest import ROOT
 from PIL import Image
 from serving_fixture import Model, Refusal, Server
 
+from data_prep import tasks
 from data_prep.base.errors import UserError
 from data_prep.readers import brats, isic
 from tfunc import methods
 from tfunc.maps import predict as prediction
 from tfunc.serving import client, export, transport
 
+BRATS, ISIC = tasks.TASKS["brats"], tasks.TASKS["isic"]
 SHAPE = (11, 7, 5)  # x, y, z: each its own
 SUFFIXES = ("_flair", "_t1", "_t2", "_t1ce")
 NETWORK_SIZE = (6, 8)
@@ -208,7 +210,7 @@ HALF = 2**-12  # the largest rounding of a float16 below 1
 def test_patient(protocol, connect, patient, tmp_path):
     """A folder of int16 modalities comes back as maps that overlay it, and the JSON says what made them and how much."""
     said = []
-    client.request(connect(protocol, "brats"), "brats", patient, tmp_path / "maps", say=said.append)
+    client.request(connect(protocol, "brats"), BRATS, patient, tmp_path / "maps", say=said.append)
     check_overlay(tmp_path / "maps", patient, HALF)
     half = np.asarray(nibabel.load(tmp_path / "maps" / "P1_mutual_information.nii.gz").dataobj)
     np.testing.assert_allclose(half, channel(patient, 1) / 2000, atol=HALF)
@@ -225,28 +227,28 @@ def test_patient(protocol, connect, patient, tmp_path):
 def test_fractions_need_grpc(connect, tmp_path):
     """Intensities that are no whole numbers travel as floats over gRPC, unrounded; REST says so and writes nothing."""
     patient = write_patient(tmp_path / "P2", np.float32, 0.25)
-    client.request(connect("grpc", "brats"), "brats", patient, tmp_path / "maps", say=lambda line: None)
+    client.request(connect("grpc", "brats"), BRATS, patient, tmp_path / "maps", say=lambda line: None)
     check_overlay(tmp_path / "maps", patient, 1e-7)
     assert json.loads((tmp_path / "maps" / "P2.json").read_text())["signature"] == "subject"
     with pytest.raises(UserError, match=r"P2: expected whole numbers.* found fractions; use gRPC"):
-        client.request(connect("rest", "brats"), "brats", patient, tmp_path / "none")
+        client.request(connect("rest", "brats"), BRATS, patient, tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
 def test_whole_numbers_in_floats(connect, tmp_path):
     """BraTS 2023 stores whole numbers as float32: REST takes them. Larger than int16, it does not."""
     patient = write_patient(tmp_path / "P3", np.float32)
-    client.request(connect("rest", "brats"), "brats", patient, tmp_path / "maps", say=lambda line: None)
+    client.request(connect("rest", "brats"), BRATS, patient, tmp_path / "maps", say=lambda line: None)
     check_overlay(tmp_path / "maps", patient, HALF)
     large = write_patient(tmp_path / "P4", np.float32, 100)
     with pytest.raises(UserError, match=r"found intensities up to 8\d+; use gRPC"):
-        client.request(connect("rest", "brats"), "brats", large, tmp_path / "none")
+        client.request(connect("rest", "brats"), BRATS, large, tmp_path / "none")
 
 
 def test_messages_above_4_mb(connect, tmp_path):
     """gRPC's limit of 4 MB a message does not hold: 8 MB there and 5 MB back."""
     patient = write_patient(tmp_path / "P6", np.float32, 0.25, (256, 256, 8))
-    client.request(connect("grpc", "brats"), "brats", patient, tmp_path / "maps", say=lambda line: None)
+    client.request(connect("grpc", "brats"), BRATS, patient, tmp_path / "maps", say=lambda line: None)
     check_overlay(tmp_path / "maps", patient, 1e-7)
 
 
@@ -261,7 +263,7 @@ def test_photograph(protocol, ending, connect, photograph, tmp_path):
     """An image's maps at network size as NIfTI, and at its own as PNG; a BMP arrives as the same pixels."""
     Image.fromarray(photograph).save(tmp_path / f"mole.{ending}")
     quiet = {"full_size": True, "say": lambda line: None}
-    client.request(connect(protocol, "isic"), "isic", tmp_path / f"mole.{ending}", tmp_path / "maps", **quiet)
+    client.request(connect(protocol, "isic"), ISIC, tmp_path / f"mole.{ending}", tmp_path / "maps", **quiet)
     small = tf.image.resize(photograph, NETWORK_SIZE, method="nearest").numpy()
     for kind, index in (("probability", 0), ("uncertainty", 1), ("prediction", 2)):
         found = np.asarray(nibabel.load(tmp_path / "maps" / f"mole_{kind}.nii.gz").dataobj).T
@@ -293,14 +295,14 @@ def test_own_bytes(connect, photograph, tmp_path):
             raise UserError("enough")
 
     with pytest.raises(UserError, match="enough"):
-        client.request(Recorder(), "isic", tmp_path / "mole.jpg", tmp_path, say=lambda line: None)
+        client.request(Recorder(), ISIC, tmp_path / "mole.jpg", tmp_path, say=lambda line: None)
     assert asked == {"images": [buffer.getvalue()]}
 
 
 def test_version(connect, patient, tmp_path):
     """An older version answers if it is asked for; the version that answered is the one that was described."""
     with pytest.raises(UserError, match="memory"):
-        client.request(connect("rest", "brats", version=1), "brats", patient, tmp_path, say=lambda line: None)
+        client.request(connect("rest", "brats", version=1), BRATS, patient, tmp_path, say=lambda line: None)
     connection = connect("grpc", "brats", version=3)
     assert connection.describe()[0] == 3
 
@@ -315,7 +317,7 @@ def exported(brats_run, isic_run, tmp_path_factory):
     for name, run in (("brats_baseline", brats_run), ("isic_baseline", isic_run)):
         dataset, method = name.split("_", 1)
         options = prediction.Options(samples=2)
-        path = export.export(methods.get(method), dataset, run, folder / name, options, report=lambda line: None)
+        path = export.export(methods.get(method), dataset, run, folder / name, options, say=lambda line: None)
         found[name] = {int(path.name): Model(path)}
     server = Server({**found, "brats_baseline_mc": found["brats_baseline"], "isic_ensemble": found["isic_baseline"]})
     yield server
@@ -343,7 +345,7 @@ def test_served_equals_predicted_patient(protocol, dtype, tolerance, exported, b
     method, options = methods.get("baseline"), prediction.Options()
     prediction.predict_input(method, "brats", brats, patient, brats_run, tmp_path / "predicted", options)
     connection = transport.connect(getattr(exported, protocol), "brats_baseline")
-    answer = client.request(connection, "brats", patient, tmp_path / "served", say=lambda line: None)
+    answer = client.request(connection, BRATS, patient, tmp_path / "served", say=lambda line: None)
     for kind in ("probability", "uncertainty"):
         ours, theirs = (read(tmp_path / folder, patient.name, kind) for folder in ("served", "predicted"))
         assert (
@@ -358,7 +360,7 @@ def test_served_equals_predicted_patient(protocol, dtype, tolerance, exported, b
         nibabel.load(tmp_path / f / f"{patient.name}_probability.nii.gz").header for f in ("served", "predicted")
     ]
     assert headers[0].binaryblock == headers[1].binaryblock
-    assert answer.about["predicted_volume"] == ours.sum()
+    assert answer.document["predicted_volume"] == ours.sum()
 
 
 def test_served_equals_predicted_photograph(exported, isic_data, isic_run, tmp_path):
@@ -367,7 +369,7 @@ def test_served_equals_predicted_photograph(exported, isic_data, isic_run, tmp_p
     method, options = methods.get("baseline"), prediction.Options(full_size=True)
     prediction.predict_input(method, "isic", isic, photograph, isic_run, tmp_path / "predicted", options)
     connection = transport.connect(exported.rest, "isic_baseline")
-    client.request(connection, "isic", photograph, tmp_path / "served", full_size=True, say=lambda line: None)
+    client.request(connection, ISIC, photograph, tmp_path / "served", full_size=True, say=lambda line: None)
     for kind in ("probability", "uncertainty"):
         ours, theirs = (read(tmp_path / folder, photograph.stem, kind) for folder in ("served", "predicted"))
         assert theirs.std() > 1e-4
@@ -436,14 +438,14 @@ def test_the_pages_curl(exported, isic_data, tmp_path):
 def test_wrong_models(protocol, model, words, connect, patient, tmp_path):
     """An unknown model, one of the other dataset, and answers that are no maps: named, and nothing is written."""
     with pytest.raises(UserError, match=words) as error:
-        client.request(connect(protocol, model), "brats", patient, tmp_path / "maps", say=lambda line: None)
+        client.request(connect(protocol, model), BRATS, patient, tmp_path / "maps", say=lambda line: None)
     assert len(str(error.value)) < 800 and not (tmp_path / "maps").exists()
 
 
 @BOTH
 def test_unknown_version(protocol, connect, patient, tmp_path):
     with pytest.raises(UserError, match=r"model brats, version 9: .*Specific\(brats, 9\)"):
-        client.request(connect(protocol, "brats", version=9), "brats", patient, tmp_path)
+        client.request(connect(protocol, "brats", version=9), BRATS, patient, tmp_path)
 
 
 @BOTH
@@ -451,7 +453,7 @@ def test_the_graphs_own_words(protocol, connect, tmp_path):
     """What the graph refuses is told in its own message, without node names."""
     patient = write_patient(tmp_path / "P5", shape=(*SHAPE[:2], 9))
     with pytest.raises(UserError, match="volume: expected fewer than 9 slices") as error:
-        client.request(connect(protocol, "brats"), "brats", patient, tmp_path / "maps", say=lambda line: None)
+        client.request(connect(protocol, "brats"), BRATS, patient, tmp_path / "maps", say=lambda line: None)
     assert "{{" not in str(error.value) and not (tmp_path / "maps").exists()
 
 
@@ -481,7 +483,7 @@ def test_nobody_there(scheme, silent, closed, patient, tmp_path):
     ):
         with pytest.raises(UserError, match=words):
             connection = transport.connect(address, "brats", timeout=0.5)
-            client.request(connection, "brats", patient, tmp_path / "maps")
+            client.request(connection, BRATS, patient, tmp_path / "maps")
     assert not (tmp_path / "maps").exists()
 
 
@@ -512,14 +514,14 @@ def test_other_servers(status, body, words, patient, tmp_path):
     threading.Thread(target=server.handle_request, daemon=True).start()
     connection = transport.connect(f"http://127.0.0.1:{server.server_address[1]}", "brats", timeout=5)
     with pytest.raises(UserError, match=words):
-        client.request(connection, "brats", patient, tmp_path / "maps")
+        client.request(connection, BRATS, patient, tmp_path / "maps")
     server.server_close()
 
 
 def test_rest_on_the_port_of_grpc(served, patient, tmp_path):
     connection = transport.connect(served.grpc.replace("grpc", "http"), "brats", timeout=5)
     with pytest.raises(UserError, match="gRPC"):
-        client.request(connection, "brats", patient, tmp_path)
+        client.request(connection, BRATS, patient, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -4,25 +4,31 @@ The whole volume goes to the server in its own intensities and comes back voxel 
 the patient's first modality and lies on it. TensorFlow is not needed here, unless the connection is gRPC's.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import io
 import math
 import os
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
 import nibabel
 import numpy as np
 from PIL import Image
 
+from data_prep import map_files
 from data_prep.base import artefacts
-from data_prep.base.errors import UserError
-from data_prep.readers import brats, isic, nifti, photographs
+from data_prep.base.errors import UserError, command
+from data_prep.map_files import MAPS
+from data_prep.readers import photographs
+from data_prep.tasks import Task
 from tfunc.serving import transport
 
-MAPS = {"prediction": np.uint8, "probability": np.float32, "uncertainty": np.float32}  # as the files hold them
 SAMPLED = {"mutual_information": np.float32}  # sampled methods have it too
 PACKED = {"prediction": "u1", "probability": "<f2", "uncertainty": "<f2", "mutual_information": "<f2"}  # `_bytes`
-FACTS = ("predicted_volume", "expected_volume", "mean_uncertainty")  # one number a patient
+SUMMARY = ("predicted_volume", "expected_volume", "mean_uncertainty")  # one number a patient
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,52 +37,60 @@ class Answer:
 
     name: of its files. maps: {map: array [depth, height, width], or [height, width] of a photograph}. header: of the
     first modality, None for a photograph. own_size: a photograph's maps at its own size, if they were asked for.
-    about: what the JSON beside the maps says.
+    document: what the JSON beside the maps says.
     """
 
     name: str
-    maps: dict
+    maps: dict[str, np.ndarray]
     header: bytes | None
-    own_size: dict
-    about: dict
+    own_size: dict[str, np.ndarray]
+    document: dict[str, Any]
 
 
-def request(connection, dataset, path, out_dir, full_size=False, say=print):
+def request(
+    connection: transport.Connection,
+    task: Task,
+    path: pathlib.Path | str,
+    out_dir: pathlib.Path | str,
+    full_size: bool = False,
+    say: Callable[[str], object] = print,
+) -> Answer:
     """Asks for one subject's maps and writes them: `<subject>_<map>.nii.gz`, and last `<subject>.json`.
 
-    connection: of `transport.connect`. full_size: photographs, also PNG maps at their own size. Returns the `Answer`.
+    connection: of `transport.connect`. task: what the model was trained on. path: of the subject's folder or image.
+    full_size: photographs, also PNG maps at their own size. say: called with a line for the user.
     Nothing is written before everything has come back whole. Raises `UserError` for a bad subject, and for any failure
     of the server.
     """
-    path = pathlib.Path(path)
+    path, folder = pathlib.Path(path), pathlib.Path(out_dir)
     if not path.exists():
         raise UserError(path, expected="a subject's folder or an image", found="nothing")
-    folder = pathlib.Path(out_dir)
     _require_writable(folder)
-    answer = _volume(connection, path, say) if dataset == "brats" else _photograph(connection, path, full_size, say)
-    for name, values in answer.maps.items():
-        nifti.write_map(folder / f"{answer.name}_{name}.nii.gz", values, answer.header)
-    for name, values in answer.own_size.items():
-        _write_png(folder / f"{answer.name}_{name}.png", values)
-    artefacts.write_json(folder / f"{answer.name}.json", answer.about)
+    if task.is_photograph:
+        answer = _photograph(connection, task, path, full_size, say)
+    else:
+        answer = _volume(connection, task, path, say)
+    map_files.write(folder, answer.name, answer.maps, answer.header, answer.own_size)
+    artefacts.write_json(folder / f"{answer.name}.json", answer.document)
     return answer
 
 
 def _require_writable(folder):
     """Before minutes of waiting, and not after; makes nothing, since the request may yet fail."""
-    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
-    if not there.is_dir():
-        raise UserError(folder, expected="a folder for the maps", found=f"a file, {there}")
-    if not os.access(there, os.W_OK):
-        raise UserError(folder, expected="a folder that can be written", found=f"{there}, which can't")
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(folder, expected="a folder for the maps", found=f"a file, {existing}")
+    if not os.access(existing, os.W_OK):
+        raise UserError(folder, expected="a folder that can be written", found=f"{existing}, which can't")
 
 
-# -------------------------------------------------------------------------------------------------------------- BraTS
+# -------------------------------------------------------------------------------------------------------------- volume
 
 
-def _volume(connection, path, say):
+def _volume(connection, task, path, say):
     """A patient's `Answer`. int16 voxels travel as bytes, and float16 maps back; fractions need gRPC."""
-    subject = brats.load(brats.find_one(path))
+    reader = task.load_reader()
+    subject = reader.load(reader.find_one(path))
     image, shape = _whole(subject.image), subject.image.shape[:3]
     packed = image.dtype == np.int16
     if not packed and not isinstance(connection, transport.Grpc):
@@ -91,11 +105,14 @@ def _volume(connection, path, say):
         signature, inputs = "subject_bytes", {"volume": [voxels], "shape": np.array([image.shape], np.int64)}
     else:
         signature, inputs = "subject", {"volume": image[np.newaxis].astype(np.float32, copy=False)}
-    outputs, version = _ask(connection, signature, inputs, "brats", f"{image.nbytes / 1e6:.0f} MB", say)
+    outputs, version = _ask(connection, signature, inputs, task, f"{image.nbytes / 1e6:.0f} MB", say)
     read = _packed if packed else _plain
     maps = read(connection, outputs, shape)
-    about = {**_about(connection, version, signature, subject.source), **_facts(connection, outputs, subject.header)}
-    return Answer(subject.name, maps, subject.header, {}, about)
+    origin, summary = (
+        _origin(connection, version, signature, subject.source),
+        _summary(connection, outputs, subject.header),
+    )
+    return Answer(subject.name, maps, subject.header, {}, {**origin, **summary})
 
 
 def _whole(image):
@@ -106,10 +123,10 @@ def _whole(image):
     return whole if np.array_equal(whole, image) else image
 
 
-def _facts(connection, outputs, header):
+def _summary(connection, outputs, header):
     """The three numbers of a patient, and the predicted volume in millilitres by the header's voxel size."""
     found = {}
-    for name in FACTS:
+    for name in SUMMARY:
         values = outputs.get(name)
         if not isinstance(values, np.ndarray) or values.shape != (1,):
             raise _wrong(connection, f"{name} for one patient", _described(values))
@@ -124,25 +141,25 @@ def _facts(connection, outputs, header):
     return {**found, "predicted_volume_ml": round(found["predicted_volume"] * cubic_mm / 1000, 3)}
 
 
-# --------------------------------------------------------------------------------------------------------------- ISIC
+# --------------------------------------------------------------------------------------------------------------- photograph
 
 
-def _photograph(connection, path, full_size, say):
+def _photograph(connection, task, path, full_size, say):
     """A photograph's `Answer`: maps at network size and, if asked for, at its own."""
-    source = isic.find_one(path)
+    source = task.load_reader().find_one(path)
     photograph = photographs.read_photograph(source.image)  # the checks; what is sent are the file's own bytes
     encoded = _as_png(photograph) if path.suffix.lower() == ".bmp" else path.read_bytes()
     inputs, size = {"images": [encoded]}, f"{len(encoded) / 1e6:.1f} MB"
-    outputs, version = _ask(connection, "encoded", inputs, "isic", size, say)
+    outputs, version = _ask(connection, "encoded", inputs, task, size, say)
     found = outputs.get("probability")
     if not isinstance(found, np.ndarray) or found.ndim != 3:
         raise _wrong(connection, "probability of shape (1, height, width)", _described(found))
     maps = _plain(connection, outputs, found.shape[1:])
     own_size = {}
     if full_size:
-        outputs, _ = _ask(connection, "encoded_full", inputs, "isic", size, say)
+        outputs, _ = _ask(connection, "encoded_full", inputs, task, size, say)
         own_size = _plain(connection, outputs, photograph.shape[:2])
-    return Answer(source.name, maps, None, own_size, _about(connection, version, "encoded", source.image))
+    return Answer(source.name, maps, None, own_size, _origin(connection, version, "encoded", source.image))
 
 
 def _as_png(photograph):
@@ -152,26 +169,16 @@ def _as_png(photograph):
     return buffer.getvalue()
 
 
-def _write_png(path, values):
-    """A map at the photograph's own size, as `predict --full_size` writes it: mask 0/255, others 16-bit of [0, 1]."""
-    if values.dtype == np.uint8:
-        image = Image.fromarray(255 * values)
-    else:
-        image = Image.fromarray(np.rint(np.clip(values, 0, 1) * np.float32(65535)).astype(np.uint16))
-    with artefacts.aside(path) as temporary:
-        image.save(temporary, "png")
-
-
 # --------------------------------------------------------------------------------------------------------------- both
 
 
-def _ask(connection, signature, inputs, dataset, size, say):
+def _ask(connection, signature, inputs, task, size, say):
     """(outputs, version of the model that gave them); `UserError` for a model that cannot be meant."""
     version, signatures = connection.describe()
     if signature not in signatures:
         raise UserError(
             f"{connection.name}, model {connection.model}",
-            expected=f"a model of launch/export.py --dataset={dataset}, with the signature {signature}",
+            expected=("a model of ", command("export", dataset=task.name), f", with the signature {signature}"),
             found=", ".join(sorted(signatures)) or "no signatures",
             do="check --model and --dataset",
         )
@@ -179,7 +186,7 @@ def _ask(connection, signature, inputs, dataset, size, say):
     return connection.predict(signature, inputs), version
 
 
-def _about(connection, version, signature, source):
+def _origin(connection, version, signature, source):
     return {
         "server": connection.name,
         "model": connection.model,
@@ -206,7 +213,7 @@ def _packed(connection, outputs, shape):
     for name, dtype in _expected(outputs, "_bytes").items():
         values, packed = outputs.get(f"{name}_bytes"), np.dtype(PACKED[name])
         size = math.prod(shape) * packed.itemsize
-        if not isinstance(values, list) or [len(one) for one in values] != [size]:
+        if not isinstance(values, list) or [len(each) for each in values] != [size]:
             raise _wrong(connection, f"{name}_bytes of {size} bytes", _described(values))
         maps[name] = _checked(connection, name, np.frombuffer(values[0], packed).reshape(shape).astype(dtype))
     return maps
@@ -225,11 +232,11 @@ def _checked(connection, name, values):
 
 
 def _wrong(connection, expected, found):
-    do = "serve a model of launch/export.py of this version"
+    do = ("serve a model of ", command("export"), " of this version")
     return UserError(f"{connection.name}, model {connection.model}", expected=expected, found=found, do=do)
 
 
 def _described(values):
     if isinstance(values, np.ndarray):
         return f"shape {values.shape}"
-    return "none" if values is None else f"strings of {', '.join(str(len(one)) for one in values[:3])} bytes"
+    return "none" if values is None else f"strings of {', '.join(str(len(each)) for each in values[:3])} bytes"

@@ -4,28 +4,28 @@ The version folder is written aside, its model read back and run on the warm-up 
 watches the folder sees a version that works or none. Beside the versions lie examples of the server's configuration.
 """
 
-import dataclasses
+from __future__ import annotations
+
 import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
-from data_prep import records
+from data_prep import records, tasks
 from data_prep.base import artefacts
-from data_prep.base.errors import NotReady, UserError
-from tfunc import __version__, runs
+from data_prep.base.errors import NotReady, UserError, command
+from tfunc import __version__, kinds, runs
 from tfunc.maps import predict as prediction
 from tfunc.maps import predictives
+from tfunc.methods import Method
 from tfunc.nets import stack
 from tfunc.nets import trained as models
-from tfunc.serving import signatures as serving
 from tfunc.serving import warmup
+from tfunc.serving.description import Description
+from tfunc.serving.signatures import Served
 
-ABOUT = "assets.extra/export.json"
-UNCERTAINTY = {
-    "probability": "normalised entropy of the probability, in [0, 1]",
-    "sigma": "|sigma| of the predicted class, scaled by sigma_range and clipped to [0, 1]",
-    "confidence": "error probability, scaled by each subject's own range to [0, 1]; raw in serving_default and seeded",
-}
+DESCRIPTION = "assets.extra/export.json"  # in the version's folder, last
 
 MODEL_CONFIG = """\
 # tensorflow_model_server --model_config_file=models.config
@@ -50,12 +50,22 @@ pad_variable_length_inputs: false
 """
 
 
-def export(method, dataset, run_dir, export_dir, options, version=None, sigma_range=None, data_dir=None, report=print):
+def export(
+    method: Method,
+    dataset: str,
+    run_dir: pathlib.Path | str,
+    export_dir: pathlib.Path | str,
+    options: prediction.Options,
+    version: int | None = None,
+    sigma_range: tuple[float, float] | None = None,
+    data_dir: pathlib.Path | str | None = None,
+    say: Callable[[str], object] = print,
+) -> pathlib.Path:
     """Writes `<export_dir>/<version>`, or finds it there; returns that folder.
 
-    method: a `Method`. options: `prediction.Options` with samples and seed. version: None is 1, or the newest there is.
-    sigma_range: (lowest, highest) for a method whose uncertainty is a sigma; by default the evaluation's. data_dir: records
-    that the networks must have been trained on.
+    options: samples and seed. version: None is 1, or the newest there is. sigma_range: (lowest, highest) for a method
+    whose uncertainty is a sigma; by default the evaluation's. data_dir: records that the networks must have been trained
+    on. say: called with a line for the user.
 
     Raises `NotReady` (exit code 3) for networks that aren't trained and for a sigma without a range; `UserError` where
     the version is there with another configuration, and for a model that can't answer its warm-up requests.
@@ -63,51 +73,65 @@ def export(method, dataset, run_dir, export_dir, options, version=None, sigma_ra
     trained = models.load_all(run_dir, method.networks, dataset)
     if data_dir:
         prediction.require_same_records(records.read_manifest(data_dir), trained)
-    facts = _facts(method, dataset, run_dir, trained, options, sigma_range)
+    description = describe(method, dataset, run_dir, trained, options, sigma_range)
     config = {
         "method": method.name,
-        "networks": {one.name: one.checksum for one in trained},
+        "networks": {network.name: network.checksum for network in trained},
         "samples": options.samples if method.sampled else None,
-        **dataclasses.asdict(facts),
-        "seed": options.seed if method.sampled else None,
-        "sigma_range": list(facts.sigma_range) if facts.sigma_range else None,
+        **description.document(),
     }
     export_dir = pathlib.Path(export_dir)
     version = version or max(_versions(export_dir), default=1)
     folder = export_dir / str(version)
     if folder.exists():
         _require_same(folder, config)
-        report(f"{folder}: exported already, with the same configuration")
+        say(f"{folder}: exported already, with the same configuration")
         return folder
-    model, predictive = f"{dataset}_{method.name}", predictives.of(method)([one.model for one in trained], options)
+    model, predictive = f"{dataset}_{method.name}", predictives.of(method)([each.model for each in trained], options)
     with artefacts.folder_aside(folder) as aside:
-        write(aside, model, predictive, facts, config)
+        write(aside, model, predictive, description, config)
     _write_examples(export_dir, model)
     return folder
 
 
-def _facts(method, dataset, run_dir, trained, options, sigma_range):
-    config = trained[0].config
-    if sigma_range and method.kind != "sigma":
+def describe(
+    method: Method,
+    dataset: str,
+    run_dir: pathlib.Path | str,
+    trained: Sequence[models.Trained],
+    options: prediction.Options,
+    sigma_range: tuple[float, float] | None = None,
+) -> Description:
+    """What the graph must know of a method of a run; arguments as `export`, which raises the same."""
+    kind = kinds.get(method.kind)
+    if sigma_range and kind.scale != "set":
         raise UserError("--sigma_range", expected="a method whose uncertainty is a sigma", found=method.name)
-    if method.kind == "sigma" and not sigma_range:
+    if kind.scale == "set" and not sigma_range:
         sigma_range = evaluated_range(method, dataset, run_dir, trained)
-    return serving.Facts(
-        dataset=dataset,
-        kind=method.kind,
+    task, depth = _trained_on(trained[0].config)
+    return Description(
+        task=task,
+        kind=kind,
         sampled=method.sampled,
         seed=options.seed,
-        sigma_range=tuple(sigma_range) if sigma_range else None,
-        channels=config["channels"],
-        smallest=2 ** config["depth"],
-        input=config["input"],
+        sigma_range=(sigma_range[0], sigma_range[1]) if sigma_range else None,
+        smallest=2**depth,
     )
 
 
-def evaluated_range(method, dataset, run_dir, trained):
+def _trained_on(config):
+    """The task and the depth of a trained network, by its configuration."""
+    task, prepared = tasks.find(config["dataset"]), config["input"]
+    task = tasks.resolved(task, normalise=prepared.get("intensity"), frame=prepared.get("image_size"))
+    return task, config["depth"]
+
+
+def evaluated_range(
+    method: Method, dataset: str, run_dir: pathlib.Path | str, trained: Sequence[models.Trained]
+) -> tuple[float, float]:
     """The (lowest, highest) sigma of the run's evaluation; `NotReady` where there is none, or one of other networks."""
-    path = runs.evaluation_dir(run_dir) / "summary.json"
-    do = f"run `python launch/evaluate.py --dataset={dataset}`, or give --sigma_range=MIN,MAX"
+    path = runs.evaluation_dir(run_dir) / runs.EVALUATED
+    do = ("run ", command("evaluate", dataset=dataset), ", or give --sigma_range=MIN,MAX")
     expected = f"the sigma range of {method.name}"
     if not path.exists():
         raise NotReady(path, expected=expected, found="no evaluation", do=do)
@@ -115,10 +139,16 @@ def evaluated_range(method, dataset, run_dir, trained):
     if found is None:
         raise NotReady(path, expected=expected, found="an evaluation without it", do=do)
     predicted = runs.predictions_dir(run_dir, method.name) / runs.PREDICTED
-    if predicted.exists() and artefacts.read_json(predicted)["networks"] != {one.name: one.checksum for one in trained}:
-        found, do = "those of other weights", f"predict and evaluate {method.name} again, or give --sigma_range=MIN,MAX"
-        raise NotReady(predicted, expected=f"the maps of the trained {method.name}", found=found, do=do)
-    return tuple(found["sigma_range"])
+    checksums = {network.name: network.checksum for network in trained}
+    if predicted.exists() and artefacts.read_json(predicted)["networks"] != checksums:
+        raise NotReady(
+            predicted,
+            expected=f"the maps of the trained {method.name}",
+            found="those of other weights",
+            do=f"predict and evaluate {method.name} again, or give --sigma_range=MIN,MAX",
+        )
+    lowest, highest = found["sigma_range"]
+    return lowest, highest
 
 
 def _versions(export_dir):
@@ -128,18 +158,33 @@ def _versions(export_dir):
 
 def _require_same(folder, config):
     do = f"export --version={max(_versions(folder.parent)) + 1}, or remove {folder}"
-    if not (folder / ABOUT).exists():
-        raise UserError(folder, expected="an export of this toolkit", found=f"no {ABOUT}", do=do)
-    there = artefacts.read_json(folder / ABOUT)
-    if difference := artefacts.difference({name: there.get(name) for name in config}, config):
+    if not (folder / DESCRIPTION).exists():
+        raise UserError(folder, expected="an export of this toolkit", found=f"no {DESCRIPTION}", do=do)
+    stored = upgrade(artefacts.read_json(folder / DESCRIPTION))
+    if difference := artefacts.difference({name: stored.get(name) for name in config}, config):
         raise UserError(folder, expected="the same configuration of this export", found=difference, do=do)
 
 
-def write(folder, model, predictive, facts, config):
-    """The SavedModel, its warm-up requests, which it has answered, and what it is."""
-    served = serving.Served(predictive, facts)
+def upgrade(document: dict[str, Any]) -> dict[str, Any]:
+    """An export.json of any earlier form as today's."""
+    return {**document, "kind": kinds.FORMER.get(document.get("kind", ""), document.get("kind"))}
+
+
+def write(
+    folder: pathlib.Path,
+    model: str,
+    predictive: Callable[..., Any],
+    description: Description,
+    config: dict[str, Any],
+) -> None:
+    """The SavedModel, its warm-up requests, which it has answered, and what it is.
+
+    model: the name that it is served under. predictive: images and seeds of slices -> maps. config: goes to export.json.
+    Raises `UserError` for a model that can't answer its warm-up requests.
+    """
+    served = Served(predictive, description)
     signatures = served.signatures()
-    requests = warmup.requests(signatures, facts)
+    requests = warmup.requests(signatures, description)
     tf.saved_model.save(served, str(folder), signatures=signatures)
     read_back = tf.saved_model.load(str(folder)).signatures
     for name, inputs in requests.items():
@@ -149,8 +194,8 @@ def write(folder, model, predictive, facts, config):
             (reason, *_) = [line for line in error.message.splitlines() if "expected" in line] or [error.message]
             raise UserError(model, expected=f"an answer to {name}", found=reason, do="look at its training") from None
     warmup.write(folder / "assets.extra" / warmup.NAME, model, requests)
-    about = {**config, "uncertainty": UNCERTAINTY[facts.kind], "signatures": _described(read_back)}
-    artefacts.write_json(folder / ABOUT, {**about, "version": __version__, **stack.versions()})
+    what = {**config, "uncertainty": description.kind.served, "signatures": _described(read_back)}
+    artefacts.write_json(folder / DESCRIPTION, {**what, "version": __version__, **stack.versions()})
 
 
 def _described(signatures):
@@ -160,8 +205,11 @@ def _described(signatures):
         return {name: [spec.dtype.name, spec.shape.as_list()] for name, spec in sorted(specs.items())}
 
     return {
-        name: {"inputs": listed(of.structured_input_signature[1]), "outputs": listed(of.structured_outputs)}
-        for name, of in signatures.items()
+        name: {
+            "inputs": listed(signature.structured_input_signature[1]),
+            "outputs": listed(signature.structured_outputs),
+        }
+        for name, signature in signatures.items()
     }
 
 

@@ -4,6 +4,10 @@ The graph may run where nobody can ask it anything, so a bad request is an Inval
 input, what was expected and what was found. Preparation is that of `data_prep`, in TensorFlow ops.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from data_prep.readers import photographs
@@ -13,12 +17,12 @@ PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 PNG_HEADER = 33  # bytes of signature and IHDR
 
 
-def require(condition, text, *values):
+def require(condition: tf.Tensor, text: str, *values: tf.Tensor) -> tf.Operation:
     """An op that fails with `text`, each {} in it one of `values`, where `condition` is false."""
     return tf.debugging.Assert(condition, [tf.strings.format(text, values) if values else text])
 
 
-def after(checks, value):
+def after(checks: Sequence[tf.Operation], value: tf.Tensor) -> tf.Tensor:
     """`value`, once the checks have passed."""
     with tf.control_dependencies(checks):
         return tf.identity(value)
@@ -34,7 +38,7 @@ def _sizes(value):
     return tf.gather(sizes, tf.where(sizes >= 0)[:, 0])
 
 
-def shaped(value, name, axes):
+def shaped(value: tf.Tensor, name: str, axes: Sequence[str | int]) -> tf.Tensor:
     """`value`, with the axes that it should have: names for free ones, numbers for fixed ones, none of them empty."""
     sizes = _sizes(value)
     fixed = [axis if isinstance(axis, int) else -1 for axis in axes]
@@ -45,14 +49,14 @@ def shaped(value, name, axes):
     return after([require(right & (tf.size(sizes) == len(axes)), text, sizes)], value)
 
 
-def in_plane(value, name, smallest):
+def in_plane(value: tf.Tensor, name: str, smallest: int) -> tf.Tensor:
     """`value` [..., height, width, channels], height and width at least what the network's poolings need."""
     plane = tf.shape(value)[-3:-1]
     text = f"{name}: expected a height and width of at least {smallest}, found {{}}"
     return after([require(tf.reduce_all(plane >= smallest), text, plane)], value)
 
 
-def images(value, channels, smallest):
+def images(value: tf.Tensor, channels: int, smallest: int) -> tf.Tensor:
     """float32 [batch, height, width, channels] as the network sees them, checked."""
     value = in_plane(shaped(value, "images", ("batch", "height", "width", channels)), "images", smallest)
     bad = tf.math.count_nonzero(~tf.math.is_finite(value))
@@ -62,7 +66,7 @@ def images(value, channels, smallest):
 # ------------------------------------------------------------------------------------------------------------- volumes
 
 
-def volume(value, shape, channels, smallest):
+def volume(value: tf.Tensor, shape: tf.Tensor, channels: int, smallest: int) -> tf.Tensor:
     """int16 [depth, height, width, channels] of one patient from little-endian bytes.
 
     shape: int64 [4], or [3] without the channels.
@@ -78,7 +82,7 @@ def volume(value, shape, channels, smallest):
     return in_plane(tf.ensure_shape(voxels, [None, None, None, channels]), "volume", smallest)
 
 
-def statistics(voxels):
+def statistics(voxels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and deviation, float32 [channels], of [depth, height, width, channels]: `data_prep.subject`'s z-score.
 
     Over the whole volume, background included, ddof 0. Sums are float64 and run slice by slice: exact to float32's
@@ -111,10 +115,11 @@ def statistics(voxels):
         vary = require(~tf.reduce_any(constant), text, tf.where(constant)[:, 0])
     text = "volume: expected intensities that float32 can standardise, found deviations {}"
     usable = require(tf.reduce_all(tf.math.is_finite(deviation) & (deviation > 0)), text, deviation)
-    return tuple(after([vary, usable], value) for value in (tf.cast(mean, tf.float32), deviation))
+    ready = [vary, usable]
+    return after(ready, tf.cast(mean, tf.float32)), after(ready, deviation)
 
 
-def raw(values):
+def raw(values: tf.Tensor) -> tf.Tensor:
     """The little-endian bytes of a tensor, as one string. There is no op for it.
 
     A serialized TensorProto ends with its content, which is those bytes.
@@ -126,7 +131,7 @@ def raw(values):
 # --------------------------------------------------------------------------------------------------------- photographs
 
 
-def photograph(encoded):
+def photograph(encoded: tf.Tensor) -> tf.Tensor:
     """uint8 [height, width, 3] of one JPEG or PNG; the size in its header is checked before anything is decoded."""
     is_png = _starts(encoded, PNG)
     known = require(is_png | _starts(encoded, JPEG), "images: expected the bytes of a JPEG or PNG file, found others")
@@ -167,7 +172,7 @@ def _jpeg(encoded):
     return tf.stack([*(tf.cast(value, tf.int64) for value in (height, width)), 8, tf.cast(components, tf.int64)])
 
 
-def intensities(pixels, rule):
+def intensities(pixels: tf.Tensor, rule: str) -> tf.Tensor:
     """uint8 [height, width, 3] -> float32 in [0, 1] by the rule of `data_prep.subject.intensity_statistics`."""
     pixels = tf.cast(pixels, tf.float32)
     if rule == "unit":

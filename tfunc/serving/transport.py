@@ -5,12 +5,16 @@ have `describe()` and `predict(signature, inputs)`. Inputs are {name: NumPy arra
 Proxies that the environment names are not used: the server is in the house.
 """
 
+from __future__ import annotations
+
 import base64
 import http.client
 import json
 import re
 import socket
 import urllib.parse
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +27,7 @@ _MESSAGE = re.compile(
 )
 
 
-def connect(server, model, version=None, timeout=600.0):
+def connect(server: str, model: str, version: int | None = None, timeout: float = 600.0) -> Connection:
     """The connection that an address asks for: http://host:8501, https://host or grpc://host:8500.
 
     timeout: seconds without an answer after which to give up. Raises `UserError` for anything else, or for gRPC
@@ -45,52 +49,66 @@ def connect(server, model, version=None, timeout=600.0):
     return kind(address, address.port or PORTS[address.scheme], model, version, timeout)
 
 
-class _Connection:
+class Connection:
     """What both have in common: whom they talk to, and how failures are told."""
 
-    def __init__(self, address, port, model, version, timeout):
-        self.address, self.host, self.port, self.timeout = address, address.hostname, port, timeout
+    def __init__(self, address: urllib.parse.SplitResult, port: int, model: str, version: int | None, timeout: float):
+        self.address, self.host, self.port, self.timeout = address, address.hostname or "", port, timeout
         self.model, self.version = model, version
         self.name = f"{address.scheme}://{self.host}:{port}{address.path.rstrip('/')}"
 
-    def unreachable(self, found):
+    def describe(self) -> tuple[int, dict[str, set[str]]]:
+        """(version, {signature: names of its inputs}) of the model; later questions go to that very version."""
+        raise NotImplementedError
+
+    def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The outputs of a signature by name: arrays, or lists of bytes for names in `_bytes`."""
+        raise NotImplementedError
+
+    def unreachable(self, found: str) -> UserError:
+        """No server answers there."""
         do = "start the server, or correct --server (by default REST is on port 8501, gRPC on 8500)"
         return UserError(self.name, expected="TensorFlow Serving", found=found, do=do)
 
-    def late(self, found, server=""):
+    def late(self, found: str, server: str = "") -> UserError:
+        """No answer in time. server: what to change there, beside --timeout."""
         do = f"give a longer --timeout{server}, or serve on a faster machine"
         return UserError(self.name, expected="an answer", found=found, do=do)
 
-    def unknown(self, text):
+    def unknown(self, text: str) -> UserError:
+        """The server has no such model or version."""
         asked = self.model + (f", version {self.version}" if self.version is not None else "")
         do = "see the server's --model_name or model_config for the names it knows"
         return UserError(f"{self.name}, model {asked}", expected="a model that is served", found=reason(text), do=do)
 
-    def refused(self, text):
+    def refused(self, text: str) -> UserError:
+        """The graph refused the request; text: in its own words."""
         return UserError(f"{self.name}, model {self.model}", expected="maps", found=f"a refusal: {reason(text)}")
 
-    def failed(self, status, text):
+    def failed(self, status: str, text: str) -> UserError:
+        """The server failed."""
         return UserError(f"{self.name}, model {self.model}", expected="maps", found=f"{status}: {reason(text)}")
 
-    def strange(self, found):
+    def strange(self, found: str) -> UserError:
+        """Whatever answered, it is no TensorFlow Serving."""
         do = "is this TensorFlow Serving?"
         return UserError(self.name, expected="an answer of TensorFlow Serving", found=found, do=do)
 
 
-class Rest(_Connection):
+class Rest(Connection):
     """TensorFlow Serving's REST API: predict in the columnar format, bytes as {"b64": …}."""
 
-    def describe(self):
+    def describe(self) -> tuple[int, dict[str, set[str]]]:
         """(version, {signature: names of its inputs}) of the model; later questions go to that very version."""
         answer = self._ask("GET", "/metadata")
         try:
             self.version = int(answer["model_spec"]["version"])
             signatures = answer["metadata"]["signature_def"]["signature_def"]
-            return self.version, {name: set(one.get("inputs", ())) for name, one in signatures.items()}
+            return self.version, {name: set(signature.get("inputs", ())) for name, signature in signatures.items()}
         except (KeyError, TypeError, ValueError, AttributeError):
             raise self.strange("JSON without the model's metadata") from None
 
-    def predict(self, signature, inputs):
+    def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Outputs by name: arrays (int64 or float64, as JSON has them), lists of bytes for names in `_bytes`."""
         columns = {name: _to_json(values) for name, values in inputs.items()}
         answer = self._ask("POST", ":predict", {"signature_name": signature, "inputs": columns})
@@ -142,10 +160,10 @@ class Rest(_Connection):
             connection.close()
 
 
-class Grpc(_Connection):
+class Grpc(Connection):
     """TensorFlow Serving's PredictionService, without gRPC's limit of 4 MB a message."""
 
-    def __init__(self, *args):
+    def __init__(self, *args: Any):
         super().__init__(*args)
         try:
             from data_prep.base.processes import start_tensorflow
@@ -164,16 +182,16 @@ class Grpc(_Connection):
         channel = grpc.insecure_channel(f"{host}:{self.port}", options)
         self.service = prediction_service_pb2_grpc.PredictionServiceStub(channel)
 
-    def describe(self):
+    def describe(self) -> tuple[int, dict[str, set[str]]]:
         """As `Rest.describe`."""
         request = self.metadata.GetModelMetadataRequest(metadata_field=["signature_def"])
         answer = self._ask(self.service.GetModelMetadata, request)
         self.version = answer.model_spec.version.value
         found = self.metadata.SignatureDefMap()
         answer.metadata["signature_def"].Unpack(found)
-        return self.version, {name: set(one.inputs) for name, one in found.signature_def.items()}
+        return self.version, {name: set(signature.inputs) for name, signature in found.signature_def.items()}
 
-    def predict(self, signature, inputs):
+    def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """As `Rest.predict`, with the arrays' own dtypes."""
         import tensorflow as tf
 
@@ -207,9 +225,10 @@ class Grpc(_Connection):
         return self.failed(f"gRPC status {code.name}", text)
 
 
-def reason(text):
+def reason(text: str) -> str:
     """The server's message without the graph's node names, on one line and no longer than LONGEST."""
-    return _shown(_MESSAGE.fullmatch(text.strip())[1] or text) or "no reason given"
+    found = _MESSAGE.fullmatch(text.strip())
+    return _shown((found and found[1]) or text) or "no reason given"
 
 
 def _shown(text):
@@ -232,12 +251,12 @@ def _error(text):
 def _to_json(values):
     if isinstance(values, np.ndarray):
         return values.tolist()
-    return [{"b64": base64.b64encode(one).decode("ascii")} for one in values]
+    return [{"b64": base64.b64encode(value).decode("ascii")} for value in values]
 
 
 def _from_json(values):
     if isinstance(values, list) and values and isinstance(values[0], dict):
-        return [base64.b64decode(one["b64"], validate=True) for one in values]
+        return [base64.b64decode(value["b64"], validate=True) for value in values]
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise ValueError(array.dtype)

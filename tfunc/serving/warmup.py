@@ -4,13 +4,19 @@ They are PredictionLog protos in a TFRecord. Their package, tensorflow-serving-a
 written here in protobuf's wire format.
 """
 
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
 from data_prep import subject
-from data_prep.phantom import brain as phantom_brain
-from data_prep.phantom import skin as phantom_skin
-from data_prep.readers import brats
+from data_prep.phantom.brain import brain
+from data_prep.phantom.skin import skin
+from tfunc.serving.description import Description
 
 NAME = "tf_serving_warmup_requests"
 
@@ -35,7 +41,7 @@ def _field(number, content):
     return _varint(number << 3 | 2) + _varint(len(content)) + content
 
 
-def prediction_log(model, signature, inputs):
+def prediction_log(model: str, signature: str, inputs: Mapping[str, Any]) -> bytes:
     """The bytes of a PredictionLog of one predict request. inputs: {name: array}, strings as a list of bytes."""
     request = _field(MODEL_SPEC, _field(MODEL_NAME, model) + _field(SIGNATURE_NAME, signature))
     for name, values in inputs.items():
@@ -44,28 +50,31 @@ def prediction_log(model, signature, inputs):
     return _field(PREDICT_LOG, _field(REQUEST, request))
 
 
-def requests(signatures, facts):
-    """{signature: {input: array}}: one small valid request for each of `serving.Served.signatures`, of a made-up subject."""
-    random = np.random.default_rng(0)
-    return (_volumes if facts.dataset == "brats" else _photographs)(signatures, facts, random)
+def requests(signatures: Iterable[str], description: Description) -> dict[str, dict[str, Any]]:
+    """{signature: {input: array}}: one small valid request for each of these signatures, of a made-up subject."""
+    make = _photographs if description.task.is_photograph else _volumes
+    made = make(description, np.random.default_rng(0))
+    return {name: made[name] for name in signatures}
 
 
-def _volumes(signatures, facts, random):
-    side = max(32, 4 * facts.smallest)
-    modalities = phantom_brain.brain(random, (16, side, side)).modalities
-    volume = np.stack([modalities[name] for name in brats.CHANNELS], -1)[7:9].astype(np.int16)
+def _volumes(description, random):
+    """A made-up brain, whose modalities stand in turn for however many channels there are."""
+    side = max(32, 4 * description.smallest)
+    modalities = list(brain(random, (16, side, side)).modalities.values())
+    channels = [modalities[index % len(modalities)] for index in range(description.channels)]
+    volume = np.stack(channels, -1)[7:9].astype(np.int16)
     mean, deviation = subject.zscore_statistics(volume, "the warm-up request")
     images = ((volume[:1] - mean) / deviation).astype(np.float32)
     coded = {"volume": [volume.astype("<i2").tobytes()], "shape": np.array([volume.shape], np.int64)}
-    of = {**_images(images), "subject": {"volume": volume[np.newaxis].astype(np.float32)}, "subject_bytes": coded}
-    return {name: of[name] for name in signatures}
+    whole = {"volume": volume[np.newaxis].astype(np.float32)}
+    return {**_images(images), "subject": whole, "subject_bytes": coded}
 
 
-def _photographs(signatures, facts, random):
-    photograph, _ = phantom_skin.skin(random, tuple(facts.input["image_size"]))
+def _photographs(description, random):
+    photograph, _ = skin(random, tuple(description.task.frame))
     encoded = {"images": [tf.io.encode_jpeg(photograph).numpy()]}
-    of = {**_images(photograph[np.newaxis].astype(np.float32) / 255), "encoded": encoded, "encoded_full": encoded}
-    return {name: of[name] for name in signatures}
+    images = photograph[np.newaxis].astype(np.float32) / 255
+    return {**_images(images), "encoded": encoded, "encoded_full": encoded}
 
 
 def _images(images):
@@ -75,7 +84,7 @@ def _images(images):
     }
 
 
-def write(path, model, requests):
+def write(path: pathlib.Path, model: str, requests: Mapping[str, Mapping[str, Any]]) -> None:
     """Writes the requests as a TFRecord."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as file:

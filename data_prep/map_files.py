@@ -1,0 +1,60 @@
+"""A subject's maps as files: NIfTI in the subject's own space, and PNG at a photograph's own size. No TensorFlow.
+
+    <subject>_{prediction,probability,uncertainty}.nii.gz    all subjects
+    <subject>_{prediction,probability,uncertainty}.png       photographs, where they are asked for
+
+Each file is whole or not there.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+from PIL import Image
+
+from data_prep.base import artefacts
+from data_prep.readers import nifti
+
+MAPS = {"prediction": np.uint8, "probability": np.float32, "uncertainty": np.float32}  # each file's dtype
+
+
+def path(folder: pathlib.Path | str, subject: str, name: str, ending: str = "nii.gz") -> pathlib.Path:
+    """Where the map `name` of a subject lies."""
+    return pathlib.Path(folder) / f"{subject}_{name}.{ending}"
+
+
+def write(
+    folder: pathlib.Path | str,
+    subject: str,
+    maps: Mapping[str, np.ndarray],
+    header: bytes | None,
+    own_size: Mapping[str, np.ndarray] | None = None,
+) -> None:
+    """Writes the maps of a subject.
+
+    maps: by name, [depth, height, width]; a photograph's [1, height, width] or [height, width]. header: of the subject's
+    source, 348 bytes, so that the maps lie on it; None for a photograph. own_size: a photograph's maps at its own size,
+    [height, width], written as PNG too.
+    """
+    for name, values in maps.items():
+        nifti.write_map(path(folder, subject, name), values, header)
+    for name, values in (own_size or {}).items():
+        write_picture(path(folder, subject, name, "png"), values)
+
+
+def write_picture(file: pathlib.Path | str, values: np.ndarray) -> None:
+    """A map [height, width] as a grey PNG: uint8 {0, 1} as 0 and 255, float32 as 16 bits of [0, 1], clipped."""
+    if values.dtype == np.uint8:
+        image = Image.fromarray(255 * values)
+    else:
+        image = Image.fromarray(np.rint(np.clip(values, 0, 1) * np.float32(65535)).astype(np.uint16))
+    with artefacts.aside(file) as temporary:
+        image.save(temporary, "png")
+
+
+def is_written(folder: pathlib.Path | str, subject: str, full_size: bool = False) -> bool:
+    """Whether all maps of a subject are there. full_size: the PNG files too."""
+    endings = ("nii.gz", "png") if full_size else ("nii.gz",)
+    return all(path(folder, subject, name, ending).exists() for name in MAPS for ending in endings)

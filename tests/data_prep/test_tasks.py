@@ -1,0 +1,57 @@
+"""The table of tasks, what follows from a task, and its way into a file and back."""
+
+import json
+
+import pytest
+from made_up import manifest
+
+from data_prep import tasks
+from data_prep.base.errors import UserError
+from data_prep.readers import brats, isic
+from launch import prepare
+
+BRATS, ISIC = tasks.TASKS["brats"], tasks.TASKS["isic"]
+
+
+@pytest.mark.parametrize("task", tasks.TASKS.values(), ids=list(tasks.TASKS))
+def test_a_task_survives_json(task):
+    assert tasks.from_document(json.loads(json.dumps(task.document()))) == task
+
+
+def test_what_is_no_task_is_refused_naming_the_file():
+    broken = {**BRATS.document(), "form": "cube"}
+    with pytest.raises(UserError, match=r"dataset\.json: expected a task, found Invalid enum value 'cube'"):
+        tasks.from_document(broken, "dataset.json")
+    with pytest.raises(UserError, match="--dataset=mnist: expected one of brats, isic"):
+        tasks.find("mnist")
+
+
+def test_readers_follow_the_table():
+    """Channels stand in the task and nowhere else, and each task's reader is the module that says so."""
+    assert brats.CHANNELS == ("flair", "t1", "t2", "t1ce") == tuple(channel.name for channel in BRATS.channels)
+    for task, module in ((BRATS, brats), (ISIC, isic)):
+        assert task.load_reader() is module and task is module.TASK
+    assert [BRATS.index("t2"), ISIC.index("blue")] == [2, 2]
+
+
+def test_options_of_the_reader():
+    """A new subject is read as the records were; a volume needs nothing, a label map is the records' own."""
+    assert tasks.load_options(BRATS) == {}
+    assert tasks.load_options(BRATS, {4: 0}) == {"label_map": {4: 0}}
+    assert tasks.load_options(ISIC) == {"image_size": [192, 256], "intensity": "unit"}
+    small = tasks.resolved(ISIC, normalise="minmax", frame=(30, 40))
+    assert manifest("isic", task=small).load_options() == {"image_size": [30, 40], "intensity": "minmax"}
+    assert manifest("brats", label_map={"4": 0}).load_options() == {}
+
+
+def test_flags_of_prepare_follow_from_the_form():
+    """Photographs take a size and a rule of intensities, volumes a label map; each refuses the other's."""
+    assert prepare.options(ISIC, None, None, None) == {"image_size": [192, 256], "intensity": "unit"}
+    assert prepare.options(ISIC, "30,40", "minmax", None) == {"image_size": [30, 40], "intensity": "minmax"}
+    assert prepare.options(BRATS, None, None, "1:1,4:0") == {"label_map": {1: 1, 4: 0}}
+    assert prepare.options(BRATS, None, None, None) == {"label_map": None}
+    with pytest.raises(UserError, match="--label_map: expected another dataset, found --dataset=isic; leave it out"):
+        prepare.options(ISIC, None, None, "1:1")
+    for flags in (("30,40", None, None), (None, "unit", None)):
+        with pytest.raises(UserError, match="expected another dataset, found --dataset=brats"):
+            prepare.options(BRATS, *flags)

@@ -1,0 +1,46 @@
+"""What a served graph must know of a method and its run: decided when it is exported, and written beside it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from data_prep import tasks
+from data_prep.tasks import Task
+from tfunc.kinds import Kind
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """The frame of a served method.
+
+    task: what its networks were trained on, as it was prepared.  kind: what its uncertainty is.
+    sampled: whether its maps depend on a seed.  seed: of the samples where a request gives none.
+    sigma_range: (lowest, highest) that become 0 and 1, for a kind that is scaled over the set.
+    smallest: the least height and width that survive the networks' poolings.
+    """
+
+    task: Task
+    kind: Kind
+    sampled: bool
+    seed: int
+    sigma_range: tuple[float, float] | None
+    smallest: int
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images."""
+        return len(self.task.channels)
+
+    def document(self) -> dict[str, Any]:
+        """As plain JSON types, which export.json holds: two that are equal are the same export."""
+        return {
+            "dataset": self.task.name,
+            "kind": self.kind.name,
+            "sampled": self.sampled,
+            "seed": self.seed if self.sampled else None,
+            "sigma_range": list(self.sigma_range) if self.sigma_range else None,
+            "channels": self.channels,
+            "smallest": self.smallest,
+            "input": tasks.load_options(self.task),
+        }
