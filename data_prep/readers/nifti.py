@@ -34,6 +34,15 @@ _UNREADABLE = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Space:
+    """Where an array lies: what to call it in an error, its shape (depth, height, width), its affine or None where unknown."""
+
+    path: str
+    shape: tuple[int, ...]
+    affine: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Header:
     """What a NIfTI file says about itself, checked.
 
@@ -100,8 +109,8 @@ def read_array(header: Header, do: str = AGAIN) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def require_same_space(reference: Header, other: Header) -> None:
-    """Raises `UserError` unless two headers have the same shape and, within AFFINE_TOLERANCE, the same affine.
+def require_same_space(reference: Header | Space, other: Header | Space) -> None:
+    """Raises `UserError` unless two files have the same shape and, within AFFINE_TOLERANCE, the same affine, where known.
 
     The sform and qform codes aren't compared: real segmentations carry other codes than their images.
     """
@@ -112,6 +121,8 @@ def require_same_space(reference: Header, other: Header) -> None:
             found=_xyz(other.shape),
             do="all files of a subject must lie on one voxel grid: restore or resample this one",
         )
+    if reference.affine is None or other.affine is None:
+        return
     gap = np.abs(other.affine - reference.affine)
     if gap.max() > AFFINE_TOLERANCE:
         row, column = np.unravel_index(gap.argmax(), gap.shape)

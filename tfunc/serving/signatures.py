@@ -28,8 +28,8 @@ import dataclasses
 import tensorflow as tf
 
 from data_prep.readers import photographs
+from tfunc.kinds import EPSILON
 from tfunc.nets.graphs import graph
-from tfunc.scoring.metrics import EPSILON
 from tfunc.serving import inputs as served_inputs
 
 SLICES = 8  # of a patient at a time: what bounds the memory
