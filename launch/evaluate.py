@@ -60,7 +60,8 @@ flags.DEFINE_string("scheduler", None, "A Dask scheduler (tcp://host:8786) in pl
 SMALL = 32 << 20  # bytes of maps that one process scores before others have even imported TensorFlow
 
 
-def main():
+def main() -> None:
+    """Evaluates what the flags say and prints Table 1 and where everything lies; raises `UserError`."""
     if FLAGS.workers is not None and FLAGS.workers < 1:
         raise UserError(f"--workers={FLAGS.workers}", expected="1 or more")
     if len(FLAGS.figure_subjects) > 3:

@@ -53,8 +53,7 @@ def notes(rows: Sequence[Row], threshold_split: str, unpredicted: int = 0) -> li
     way = "as in the paper" if threshold_split == "test" else "so the test set chose nothing"
     found = [
         f"Mean over {rows[0].subjects} subjects (rank among {ranked} methods), 95 % bootstrap interval over subjects. "
-        f"{_listed(m.title for m in measures.table1() if m.by_threshold and m.curve)} at the threshold named, best per "
-        f"method on the {threshold_split} set, {way}."
+        f"{with_threshold()} at the threshold named, best per method on the {threshold_split} set, {way}."
     ]
     if any(row.has_published for row in rows):
         found.append("Values marked paper are those published for this data set, with their ranks.")
@@ -64,8 +63,9 @@ def notes(rows: Sequence[Row], threshold_split: str, unpredicted: int = 0) -> li
     return found
 
 
-def _listed(titles):
-    *first, last = titles
+def with_threshold() -> str:
+    """`U-E and BnF`: the columns of Table 1 whose threshold is chosen, without the paper's second form of BnF."""
+    *first, last = (measure.title for measure in measures.table1() if measure.by_threshold and measure.curve)
     return f"{', '.join(first)} and {last}" if first else last
 
 

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from tfunc.kinds import KINDS
-from tfunc.reporting import figures
+from tfunc.reporting import figures, forms
 from tfunc.reporting.table1 import Row, title
 from tfunc.scoring import measures
 from tfunc.scoring.measures import MEASURES
@@ -90,12 +90,13 @@ def _captions(summary):
 
 
 def _choice(threshold_split):
+    columns = escape(forms.with_threshold())
     if threshold_split == "test":
         return (
-            "The thresholds of U-E and BnF are each method's best on these very subjects, as in the paper. That "
+            f"The thresholds of {columns} are each method's best on these very subjects, as in the paper. That "
             "favours every method a little; --threshold_split=valid chooses them on the validation set."
         )
-    return "The thresholds of U-E and BnF are each method's best on the validation set; the test set chose none."
+    return f"The thresholds of {columns} are each method's best on the validation set; the test set chose none."
 
 
 def _term(name):

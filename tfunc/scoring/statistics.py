@@ -147,13 +147,13 @@ def example_subjects(by_method: Mapping[str, Scores]) -> tuple[str, ...]:
     The first two have the highest and lowest mean gap, the third the lowest mean ECE of the subjects that are left;
     with fewer than three subjects, fewer names.
     """
-    found = list(by_method.values())
-    gaps = mean(np.stack([one["confidence_gap"] for one in found]))
-    error = mean(np.stack([one["ece"] for one in found]))
+    every = list(by_method.values())
+    gaps = mean(np.stack([found["confidence_gap"] for found in every]))
+    error = mean(np.stack([found["ece"] for found in every]))
     left = [index for index in range(len(gaps)) if not (np.isnan(gaps[index]) or np.isnan(error[index]))]
     chosen = []
     for key in (lambda i: -gaps[i], lambda i: gaps[i], lambda i: error[i]):
         if left:
             chosen.append(min(left, key=key))
             left.remove(chosen[-1])
-    return tuple(found[0].subjects[index] for index in chosen)
+    return tuple(every[0].subjects[index] for index in chosen)
