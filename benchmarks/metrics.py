@@ -19,7 +19,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 import numpy as np
 
-from tfunc.scoring import metrics
+from tfunc import kinds
+from tfunc.scoring import binary, metrics
+from tfunc.scoring.counts import EDGES, THRESHOLDS
 
 SHAPE = (155, 240, 240)
 
@@ -36,7 +38,7 @@ def subject(seed=0):
 
 
 def ours(probability, prediction, target, mask):
-    counts = metrics.count(probability, "probability", prediction, target, mask)
+    counts = binary.count(probability, "probability", prediction, target, mask)
     return (
         metrics.dice(counts),
         metrics.accuracy(counts),
@@ -54,17 +56,17 @@ def ours(probability, prediction, target, mask):
 def peer(probability, prediction, target, mask):
     """The same by plain NumPy, one pass a threshold."""
     prediction, target = prediction.astype(bool), target.astype(bool)
-    uncertainty = metrics.normalised_entropy(probability)
+    uncertainty = kinds.normalised_entropy(probability)
     tp, fp = (prediction & target).sum(), (prediction & ~target).sum()
     fn, tn = (~prediction & target).sum(), (~prediction & ~target).sum()
     p, y = probability[mask], target[mask]
-    index = np.digitize(p, metrics.EDGES) - 1
+    index = np.digitize(p, EDGES) - 1
     number, sums = np.bincount(index, minlength=10), np.bincount(index, weights=p, minlength=10)
     with np.errstate(invalid="ignore"):
         gap = np.abs(sums / number - np.bincount(index, weights=y, minlength=10) / number)
     ece = np.nansum(gap * number) / number.sum()
     rows = []
-    for threshold in metrics.THRESHOLDS:
+    for threshold in THRESHOLDS:
         uncertain = uncertainty > threshold
         tpu, fpu = (prediction & target & uncertain).sum(), (prediction & ~target & uncertain).sum()
         fnu, tnu = (~prediction & target & uncertain).sum(), (~prediction & ~target & uncertain).sum()

@@ -8,8 +8,8 @@ Anyone's NIfTI maps, one folder of them or a folder of method folders:
 
     python launch/evaluate.py --predictions=DIR --labels=DIR [--masks=DIR] --kind=probability --out_dir=DIR
 
-`--kind` says what the maps are: `probability` of the foreground, in `<subject>_probability.nii.gz`; `confidence`, an
-error probability, or `sigma`, in `<subject>_uncertainty.nii.gz` with `<subject>_prediction.nii.gz` beside it.
+`--kind` says what the maps are: `probability` of the foreground, in `<subject>_probability.nii.gz`; `error`, an error
+probability, or `sigma`, in `<subject>_uncertainty.nii.gz` with `<subject>_prediction.nii.gz` beside it.
 
 About a second per BraTS subject and method. Writes subjects.csv, calibration.csv, thresholds.csv, supplementary.csv,
 table1.{csv,md,tex}, summary.json, figure1, thresholds and calibration (PNG and PDF), overlay.png, and report.html, which
@@ -23,13 +23,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep.base import pool as engine
-from data_prep.base import processes as workers
-from data_prep.base.errors import UserError
+from data_prep import tasks
+from data_prep.base import pool, processes
+from data_prep.base.errors import UserError, command
 from launch import program, settings
+from tfunc import kinds, runs
 from tfunc.methods import METHODS, parse
-from tfunc.scoring import evaluate as evaluation
-from tfunc.scoring import metrics, sources
+from tfunc.reporting import publish, tensorboard
+from tfunc.scoring import sources
+from tfunc.scoring.truth import FolderTruth
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("dataset", None, ["brats", "isic"], "Which dataset's run to evaluate.")
@@ -45,7 +47,9 @@ flags.DEFINE_list("figure_subjects", [], "Subjects for Figure 1, up to three; by
 flags.DEFINE_string("predictions", None, "A folder of maps, or of method folders, to evaluate in place of a run.")
 flags.DEFINE_string("labels", None, "With --predictions: folder of <subject>.nii.gz or <subject>_{seg,label,mask}.")
 flags.DEFINE_string("masks", None, "With --predictions: folder of masks; calibration is measured inside. Named alike.")
-flags.DEFINE_enum("kind", None, list(metrics.KINDS), "With --predictions: what the maps are.")
+flags.DEFINE_enum(
+    "kind", None, list(kinds.NAMES), "With --predictions: what the maps are; confidence is error's old name."
+)
 flags.DEFINE_list("sigma_range", None, "With --kind=sigma: MIN,MAX that become 0 and 1; by default the set's own.")
 flags.DEFINE_string(
     "out_dir", None, "Where the files go; by default <run_dir>/evaluation; required with --predictions."
@@ -56,7 +60,8 @@ flags.DEFINE_string("scheduler", None, "A Dask scheduler (tcp://host:8786) in pl
 SMALL = 32 << 20  # bytes of maps that one process scores before others have even imported TensorFlow
 
 
-def main():
+def main() -> None:
+    """Evaluates what the flags say and prints Table 1 and where everything lies; raises `UserError`."""
     if FLAGS.workers is not None and FLAGS.workers < 1:
         raise UserError(f"--workers={FLAGS.workers}", expected="1 or more")
     if len(FLAGS.figure_subjects) > 3:
@@ -65,7 +70,7 @@ def main():
         raise UserError("--methods", expected="`all`, or names of methods", found="none")
     finished = _folders() if FLAGS.predictions else _run()
     if not FLAGS.predictions and finished.fresh:
-        print(f"TensorBoard: tensorboard --logdir={evaluation.tensorboard(finished)}")
+        print(f"TensorBoard: tensorboard --logdir={tensorboard.write(finished)}")
     if not finished.fresh:
         print(f"{finished.folder} already holds this evaluation; nothing to do.")
     print(f"\n{finished.markdown}")
@@ -73,8 +78,7 @@ def main():
     print(f"Tables and counts: {finished.folder}")
     print(f"Report: open {finished.report}")
     if not FLAGS.predictions and (rest := [name for name in METHODS if name not in finished.summary["methods"]]):
-        given = settings.given()
-        print(f"next: python launch/train.py --method={rest[0]} --dataset={FLAGS.dataset}{given}")
+        print(f"next: {program.typed(command('train', method=rest[0], dataset=FLAGS.dataset))}")
 
 
 def _run():
@@ -85,14 +89,13 @@ def _run():
     for name in ("labels", "masks", "kind", "sigma_range"):
         if getattr(FLAGS, name):
             raise UserError(f"--{name}", expected="--predictions beside it", do="a run knows this itself")
-    run_dir = pathlib.Path(FLAGS.run_dir or f"runs/{FLAGS.dataset}")
-    data_dir = pathlib.Path(FLAGS.data_dir or f"data/{FLAGS.dataset}")
+    run_dir, data_dir = settings.run_dir(), settings.data_dir()
     names = FLAGS.methods
     if names == ["all"]:
-        names = evaluation.available_methods(run_dir, FLAGS.dataset)
+        names = sources.available_methods(run_dir, FLAGS.dataset)
     else:
         names = [method.name for method in parse(names)]
-    return evaluation.evaluate_run(_request(run_dir / "evaluation"), run_dir, data_dir, names, _pool)
+    return publish.evaluate_run(_request(runs.evaluation_dir(run_dir)), run_dir, data_dir, names, _pool)
 
 
 def _folders():
@@ -106,12 +109,13 @@ def _folders():
         all_maps = [maps for maps in all_maps if maps.method in FLAGS.methods]
         if missing := set(FLAGS.methods) - {maps.method for maps in all_maps}:
             raise UserError(FLAGS.predictions, expected=f"a folder {min(missing)}", found="none")
-    truth = sources.FolderTruth(FLAGS.labels, FLAGS.masks)
-    return evaluation.evaluate_folders(_request(None), all_maps, truth, _pool)
+    task = tasks.find(FLAGS.dataset) if FLAGS.dataset else None
+    truth = FolderTruth(FLAGS.labels, FLAGS.masks)
+    return publish.evaluate_folders(_request(None), all_maps, truth, _pool, task)
 
 
 def _request(out_dir):
-    return evaluation.Request(
+    return publish.Request(
         out_dir=pathlib.Path(FLAGS.out_dir or out_dir),
         dataset=FLAGS.dataset,
         threshold_split=FLAGS.threshold_split,
@@ -123,9 +127,9 @@ def _request(out_dir):
 def _pool(size):
     """Where the counting runs; asked for only where there is something to count."""
     if not FLAGS.predictions:
-        workers.start_tensorflow()  # reads records; folders of maps need none
-    count = FLAGS.workers or (1 if size <= SMALL else engine.cpus())
-    return engine.executor(count, FLAGS.scheduler)
+        processes.start_tensorflow()  # reads records; folders of maps need none
+    count = FLAGS.workers or (1 if size <= SMALL else pool.cpus())
+    return pool.executor(count, FLAGS.scheduler)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 from conftest import ROOT
+from made_up_maps import undrawn
 
 from data_prep import records
 from data_prep.base import pool as engine
@@ -21,7 +22,7 @@ from tfunc.learning import checkpoint as state
 from tfunc.learning import slices as datasets
 from tfunc.maps import predict as prediction
 from tfunc.nets import stack
-from tfunc.scoring import evaluate as evaluation
+from tfunc.reporting import publish
 
 FIXTURES = ROOT / "tests" / "fixtures" / "stacks"
 STACKS = ("current", "addons")
@@ -124,10 +125,9 @@ def test_resume(made_by, launch, tmp_path):
 def test_evaluation(made_by, tmp_path, monkeypatch):
     """That stack's maps are evaluated here: Dice of each subject and method is NumPy's from its files."""
     run, data = copied(made_by, tmp_path), FIXTURES / made_by / "isic"
-    for drawing in ("write_all", "overlay"):  # which takes seconds and is tested elsewhere
-        monkeypatch.setattr(evaluation.figures, drawing, lambda *_: ())
-    request = evaluation.Request(runs.evaluation_dir(run), "isic")
-    evaluation.evaluate_run(request, run, data, list(PREDICTED), lambda _: engine.executor(1))
+    undrawn(monkeypatch)
+    request = publish.Request(runs.evaluation_dir(run), "isic")
+    publish.evaluate_run(request, run, data, list(PREDICTED), lambda _: engine.executor(1))
     manifest = records.read_manifest(data)
     rows = list(csv.DictReader((run / "evaluation" / "subjects.csv").read_text().splitlines()))
     assert {row["method"] for row in rows} == set(PREDICTED) and len(rows) == 8

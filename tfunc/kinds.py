@@ -38,10 +38,13 @@ class Kind:
     name: as in predictions.json and on the command line.
     entry: which file of a subject is scored, `<subject>_<entry>.nii.gz`.
     scale: whose range becomes [0, 1]: `none` (it is there already), `subject` or `set`.
-    uncertainty: values in [0, 1] -> uncertainty in [0, 1].
+    uncertainty: values in [0, 1] -> uncertainty in [0, 1]; rising or falling within each of 1024 equal steps, on which
+        `scoring.binary` counts.
     foreground: (values in [0, 1], segmentation) -> the foreground probability that calibration is measured of.
     expected: what its maps must hold, for errors; `{limits}` is replaced by the given range.
     raw, scaled, served: what an uncertainty map of this kind is in predictions, in an evaluation, in a served answer.
+    rounding: how far a computed uncertainty may be from the true one.
+    segments: whether the foreground is where the map is above 0.5, so that it needs no segmentation beside it.
     """
 
     name: str
@@ -53,6 +56,8 @@ class Kind:
     raw: str
     scaled: str
     served: str
+    rounding: float = 0.0
+    segments: bool = False
 
     def limits(self, score: ArrayLike, set_range: Limits | None = None) -> tuple | None:
         """(lowest, highest) of `score` that become 0 and 1, or None where nothing is rescaled.
@@ -116,6 +121,10 @@ KINDS = {
             raw="normalised entropy of the probability, in [0, 1]",
             scaled="normalised entropy of the foreground probability",
             served="normalised entropy of the probability, in [0, 1]",
+            # in float32 each of p log p, (1 - p) log(1 - p) is at most 0.37 and off by at most 4 ulp of log and 1 of the
+            # product (1.1e-7), and rounding 1 - p adds 3e-8, so the entropy is off by 3.6e-7
+            rounding=1e-6,
+            segments=True,
         ),
         Kind(
             "error",

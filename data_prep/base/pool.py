@@ -60,7 +60,9 @@ def executor(workers: int | None = None, scheduler: str | None = None) -> Iterat
     if workers == 1:
         yield Serial()
         return
-    with concurrent.futures.ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), processes.start_worker) as pool:
+    with concurrent.futures.ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), processes.start_worker
+    ) as pool:
         try:
             yield pool
         except BaseException:

@@ -17,7 +17,7 @@ import math
 import os
 import pathlib
 import zlib
-from typing import Any, Protocol
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -100,21 +100,19 @@ def read_array(header: Header, do: str = AGAIN) -> np.ndarray:
     return array.astype(np.float32)
 
 
-class Space(Protocol):
-    """What has a place in the patient: a `Header`, or what else was read of one. affine: None for a photograph."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Space:
+    """Where an array lies: what to call it in an error, its shape (depth, height, width), its affine or None where unknown."""
 
-    @property
-    def path(self) -> str: ...
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def affine(self) -> np.ndarray | None: ...
+    path: str
+    shape: tuple[int, ...]
+    affine: np.ndarray | None
 
 
-def require_same_space(reference: Space, other: Space) -> None:
+def require_same_space(reference: Space | Header, other: Space | Header) -> None:
     """Raises `UserError` unless two headers have the same shape and, within AFFINE_TOLERANCE, the same affine.
 
-    Anything with path, shape and affine will do; where the reference's affine is None, as a photograph's, it isn't compared.
+    Where the reference's affine is None, as a photograph's, it isn't compared.
     The sform and qform codes aren't compared: real segmentations carry other codes than their images.
     """
     if other.shape != reference.shape:

@@ -2,23 +2,26 @@
 
 import numpy as np
 
-from tfunc.reporting import figures
-from tfunc.scoring import evaluate as evaluation
-from tfunc.scoring import metrics, sources
-from tfunc.scoring import statistics as tables
+from data_prep.tasks import TASKS
+from tfunc import methods
+from tfunc.reporting import figures, overlays
+from tfunc.reporting.table1 import title
+from tfunc.scoring import metrics, sources, statistics
+from tfunc.scoring.binary import count
+from tfunc.scoring.evaluate import Evaluated
 
 
 def study(subjects=4, methods=("baseline", "aleatoric", "ours"), empty=False, seed=0):
-    """`evaluation.Evaluated` of made-up images."""
+    """`Evaluated` of made-up images."""
     rng, counts = np.random.default_rng(seed), {}
     for method in methods:
         counts[method] = {}
         for index in range(subjects):
             target = np.zeros((12, 12), bool) if empty else rng.random((12, 12)) < 0.3
             score = np.zeros((12, 12)) if empty else np.clip(0.7 * target + 0.3 * rng.random((12, 12)), 0, 1)
-            counts[method][f"s{index}"] = metrics.count(score, "probability", score > 0.5, target)
+            counts[method][f"s{index}"] = count(score, "probability", score > 0.5, target)
     maps = tuple(sources.Maps(method, "probability", ".", tuple(counts[method])) for method in methods)
-    return evaluation.Evaluated(maps, {m: tables.scores(of) for m, of in counts.items()}, counts)
+    return Evaluated(maps, {m: statistics.scores(of) for m, of in counts.items()}, counts)
 
 
 def lines(axes, labelled=True):
@@ -28,13 +31,13 @@ def lines(axes, labelled=True):
 def test_figure1_holds_the_counts():
     """Each curve is its method's calibration, of the pooled voxels and of each subject; counts stand below."""
     found = study()
-    figure = figures.figure1(found.scores, found.counts, {"S1": "s2", "S2": "s0"}, dataset="isic")
+    figure = figures.figure1(found.scores, found.counts, {"S1": "s2", "S2": "s0"}, task=TASKS["isic"])
     top, below = figure.axes[:3], figure.axes[3:]
     assert [axes.get_title(loc="left").split("\n")[0] for axes in top] == ["D  ISIC data set", "S1  s2", "S2  s0"]
     for method, of in found.scores.items():
         for axes, counts in zip(top, (of.pooled, found.counts[method]["s2"], found.counts[method]["s0"]), strict=True):
             curve = metrics.calibration(counts)
-            line = lines(axes)[tables.title(method)]
+            line = lines(axes)[title(method)]
             np.testing.assert_array_equal(line.get_xdata(), curve.mean_probability[curve.count > 0])
             np.testing.assert_array_equal(line.get_ydata(), curve.positive_fraction[curve.count > 0])
     drawn = below[0].patches[0].get_data().values
@@ -47,18 +50,18 @@ def test_supplementary_figures_hold_the_means():
     found = study()
     overlap, benefit, trade = figures.thresholds_figure(found.scores).axes
     of = found.scores["baseline"]
-    np.testing.assert_array_equal(lines(overlap)["baseline"].get_ydata(), tables.mean(of.ue))
-    np.testing.assert_array_equal(benefit.lines[0].get_ydata(), tables.mean(of.benefit))
-    np.testing.assert_array_equal(trade.lines[0].get_xydata().T, tables.precision_recall(of))
+    np.testing.assert_array_equal(lines(overlap)["baseline"].get_ydata(), of.mean("ue"))
+    np.testing.assert_array_equal(benefit.lines[0].get_ydata(), of.mean("bnf"))
+    np.testing.assert_array_equal(trade.lines[0].get_xydata().T, (of.mean("error_precision"), of.mean("error_recall")))
     levels, gaps = figures.calibration_figure(found.scores).axes
-    assert lines(levels)["mean of subjects"].get_xdata()[0] == 100 * tables.mean(of.ece)
-    under = tables.miscalibration(found.scores).under
+    assert lines(levels)["mean of subjects"].get_xdata()[0] == 100 * of.mean("ece")
+    under = statistics.miscalibration(found.scores).under
     assert f"under-confident {100 * under:.0f} %" in [text.get_text() for text in gaps.get_legend().get_texts()]
 
 
 def test_every_form_is_written(tmp_path):
     """PNG and PDF of each figure, also for a single subject."""
-    paths = figures.write_all(tmp_path, study(1, ("ours",)), {"S1": "s0"}, by_rule=True, dataset="")
+    paths = figures.write_all(tmp_path, study(1, ("ours",)), {"S1": "s0"}, by_rule=True, task=None)
     assert sorted(path.name for path in paths) == sorted(path.name for path in tmp_path.iterdir())
     assert {path.suffix for path in paths} == {".png", ".pdf"} and len(paths) == 6
 
@@ -67,7 +70,7 @@ def test_equal_data_gives_equal_files(tmp_path):
     """A PDF holds no date: drawn twice, the bytes are the same."""
     found = study(2)
     first, second = (
-        figures._save(tmp_path / name, "calibration", figures.calibration_figure, found.scores, endings=("pdf",))
+        figures.save(tmp_path / name, "calibration", figures.calibration_figure, found.scores, endings=("pdf",))
         for name in ("a", "b")
     )
     assert first[0].read_bytes() == second[0].read_bytes()
@@ -86,8 +89,9 @@ def test_nothing_to_show():
 
 def test_styles_tell_all_methods_apart():
     """Every method of the paper, and several more, has its own combination of colour, line and marker."""
-    look = figures.styles([*reversed(tables.PAPER_ROWS), "a", "b", "c", "d"])
-    assert list(look)[:8] == list(tables.PAPER_ROWS) and len({tuple(one.values()) for one in look.values()}) == 12
+    paper_rows = [name for name, method in methods.METHODS.items() if method.in_paper]
+    look = figures.styles([*reversed(paper_rows), "a", "b", "c", "d"])
+    assert list(look)[:8] == paper_rows and len({tuple(one.values()) for one in look.values()}) == 12
 
 
 def test_the_crop_holds_what_is_used():
@@ -95,8 +99,8 @@ def test_the_crop_holds_what_is_used():
     for corner in ((0, 0), (59, 79), (30, 40)):
         used = np.zeros((60, 80), bool)
         used[corner] = True
-        rows, columns = figures._box(used)
+        rows, columns = overlays._box(used)
         assert used[rows, columns].any() and rows.stop - rows.start == columns.stop - columns.start == 24
         assert 0 <= rows.start < rows.stop <= 60 and 0 <= columns.start < columns.stop <= 80
-    assert used[figures._box(np.zeros((60, 80), bool))].shape == (60, 80)
-    assert figures._box(np.ones((60, 80), bool))[0] == slice(0, 60)
+    assert used[overlays._box(np.zeros((60, 80), bool))].shape == (60, 80)
+    assert overlays._box(np.ones((60, 80), bool))[0] == slice(0, 60)

@@ -1,6 +1,5 @@
 """The report: self-contained, escaped, exact in Python, and in a real browser working by keys and pointer."""
 
-import csv
 import html.parser
 import json
 import re
@@ -9,31 +8,28 @@ import browser
 import nibabel
 import numpy as np
 import pytest
+from made_up_maps import read_csv, serial, undrawn
 
-from data_prep.base import artefacts
-from data_prep.base import pool as engine
+from data_prep.base import artefacts, pool
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti
-from tfunc.reporting import report, viewer
-from tfunc.scoring import evaluate as evaluation
-from tfunc.scoring import metrics, sources
-from tfunc.scoring import statistics as tables
+from data_prep.tasks import TASKS
+from tfunc import kinds, runs
+from tfunc.reporting import publish, report, viewer, words
+from tfunc.reporting.summary import summary
+from tfunc.reporting.table1 import table1
+from tfunc.scoring import sources, statistics
+from tfunc.scoring.binary import count
+from tfunc.scoring.counts import THRESHOLDS, empty_counts
+from tfunc.scoring.evaluate import Evaluated, evaluate
+from tfunc.scoring.truth import FolderTruth, RecordsTruth
 
-KINDS = {"baseline": "probability", "auxiliary_feat": "confidence", "aleatoric": "sigma", "ours": "probability"}
+KINDS = {"baseline": "probability", "auxiliary_feat": "error", "aleatoric": "sigma", "ours": "probability"}
 EVIL = "<img src=x onerror=document.title='caught'>&amp;\"'"
 AFFINES = {  # voxel axes toward right, anterior; and toward left, posterior as BraTS has them
     "RAS": np.diag([1, 2, 3, 1.0]),
     "LPS": np.diag([-1, -2, 3, 1.0]),
 }
-
-
-def read_csv(path):
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def serial(_):
-    return engine.executor(1)
 
 
 def maps_of(label, rng):
@@ -48,20 +44,15 @@ def maps_of(label, rng):
     }
 
 
-def undrawn(monkeypatch):
-    monkeypatch.setattr(evaluation.figures, "write_all", lambda *_: ())
-    monkeypatch.setattr(evaluation.figures, "overlay", lambda *_: ())
-
-
 @pytest.fixture(scope="module")
 def run(brats_data, tmp_path_factory):
     """The evaluation of made-up maps of the records' test subjects: (folder, Evaluated, truth)."""
-    run_dir, truth = tmp_path_factory.mktemp("report"), sources.RecordsTruth(str(brats_data))
+    run_dir, truth = tmp_path_factory.mktemp("report"), RecordsTruth(str(brats_data))
     names = [entry.name for entry in truth.manifest.split("test")]
     rng, methods = np.random.default_rng(0), {**KINDS}
     del methods["ours"]
     for method, kind in methods.items():
-        folder = sources.prediction_folder(run_dir, method)
+        folder = runs.predictions_dir(run_dir, method)
         for name in names:
             subject = truth.subject(name)
             for part, array in maps_of(subject.label, rng).items():
@@ -69,10 +60,10 @@ def run(brats_data, tmp_path_factory):
         artefacts.write_json(folder / "predictions.json", {"kind": kind, "subjects": names})
     with pytest.MonkeyPatch.context() as patch:
         undrawn(patch)
-        request = evaluation.Request(run_dir / "evaluation", "brats")
-        evaluation.evaluate_run(request, run_dir, brats_data, list(methods), serial)
-    with engine.executor(1) as pool:
-        evaluated = evaluation.evaluate([sources.run_maps(run_dir, "brats", m) for m in methods], truth, pool)
+        request = publish.Request(run_dir / "evaluation", "brats")
+        publish.evaluate_run(request, run_dir, brats_data, list(methods), serial)
+    with pool.executor(1) as workers:
+        evaluated = evaluate([sources.run_maps(run_dir, "brats", m) for m in methods], truth, workers)
     return run_dir / "evaluation", evaluated, truth
 
 
@@ -92,7 +83,7 @@ def make_folders(folder, affine=AFFINES["LPS"], names=("case_1", EVIL), shape=(5
             nibabel.save(nibabel.Nifti1Image(array.T, affine), path)
     for method, kind in KINDS.items():
         artefacts.write_json(folder / "methods" / method / "predictions.json", {"kind": kind, "subjects": list(names)})
-    return sources.folder_maps(folder / "methods"), sources.FolderTruth(str(folder / "labels"))
+    return sources.folder_maps(folder / "methods"), FolderTruth(str(folder / "labels"))
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +93,7 @@ def folders(tmp_path_factory):
     all_maps, truth = make_folders(folder)
     with pytest.MonkeyPatch.context() as patch:
         undrawn(patch)
-        evaluation.evaluate_folders(evaluation.Request(folder / "out"), all_maps, truth, serial)
+        publish.evaluate_folders(publish.Request(folder / "out"), all_maps, truth, serial)
     return folder / "out"
 
 
@@ -148,8 +139,8 @@ def test_figures_are_inline(run, tmp_path):
         (tmp_path / name).write_bytes(b"picture")
     images = report._images([tmp_path / "figure1.png", tmp_path / "figure1.pdf"])
     assert list(images) == ["figure1"] and images["figure1"].endswith("cGljdHVyZQ==")
-    summary = json.loads((run[0] / "summary.json").read_text())
-    made = report._figures(images, summary)
+    content = json.loads((run[0] / "summary.json").read_text())
+    made = words.pictures(images, content)
     assert "most under-confident" in made and made.count("<img") == 1
 
 
@@ -167,38 +158,35 @@ def test_names_are_escaped(folders, tmp_path):
 def test_voxels_come_back(tmp_path, kind, side):
     """Each map unpacks to its levels and segmentation, the truth to the label, shown with the patient's right left."""
     all_maps, truth = make_folders(tmp_path, AFFINES[side], names=("a",))
-    with engine.executor(1) as pool:
-        evaluated = evaluation.evaluate(all_maps, truth, pool)
-    packed = viewer.pack(evaluated, truth, None, "a")
+    with pool.executor(1) as workers:
+        evaluated = evaluate(all_maps, truth, workers)
+    packed = viewer.pack(evaluated, truth, "a")
     index = [maps.method for maps in evaluated.maps].index(kind)
     maps, label = evaluated.maps[index], truth.read("a").label
     score, prediction = maps.read("a", truth.read("a"))
-    uncertainty = metrics.uncertainty_map(score, maps.kind, maps.sigma_range)
+    uncertainty = kinds.KINDS[maps.kind].uncertainty_map(score, kinds.KINDS[maps.kind].limits(score, maps.sigma_range))
     box = np.s_[0:5, 4:30, 0:25]  # what is segmented and a margin of 8, within the volume
     flip = np.s_[:, ::-1, ::-1] if side == "RAS" else np.s_[:]
-    codes = viewer.unpack(packed.arrays[f"map-{index}"]).reshape(packed.about["shape"])
-    np.testing.assert_array_equal(codes % 16, sum(uncertainty > t for t in metrics.THRESHOLDS)[box][flip])
+    codes = viewer.unpack(packed.arrays[f"map-{index}"]).reshape(packed.entry["shape"])
+    np.testing.assert_array_equal(codes % 16, sum(uncertainty > t for t in THRESHOLDS)[box][flip])
     np.testing.assert_array_equal(codes // 16, prediction[box][flip])
     np.testing.assert_array_equal(viewer.unpack(packed.arrays["truth"]), (label[box][flip] != 0).ravel())
-    assert packed.about["sides"] == {"left": "R", "right": "L", "top": "A", "bottom": "P"}
-    assert packed.about["voxel"] == 6 and packed.about["aspect"] == 2
+    assert packed.entry["sides"] == {"left": "R", "right": "L", "top": "A", "bottom": "P"}
+    assert packed.entry["voxel"] == 6 and packed.entry["aspect"] == 2
 
 
 def test_cropped_voxels_are_counted(run, tmp_path):
     """What lies outside the crop and what lies inside add up to the evaluation's counts, of every method."""
     all_maps, truth = make_folders(tmp_path, names=("a",))
-    with engine.executor(1) as pool:
-        evaluated = evaluation.evaluate(all_maps, truth, pool)
+    with pool.executor(1) as workers:
+        evaluated = evaluate(all_maps, truth, workers)
     records = run[2]
-    for of, where, image_of, name in (
-        (evaluated, truth, None, "a"),
-        (run[1], records, records.subject, run[1].maps[0].subjects[0]),
-    ):
-        packed = viewer.pack(of, where, image_of, name)
+    for of, where, name in ((evaluated, truth, "a"), (run[1], records, run[1].subjects[0])):
+        packed = viewer.pack(of, where, name)
         target = viewer.unpack(packed.arrays["truth"])
         for index, maps in enumerate(of.maps):
             codes = viewer.unpack(packed.arrays[f"map-{index}"])
-            total = np.array(packed.about["outside"][index])
+            total = np.array(packed.entry["outside"][index])
             assert total.sum() > 0
             np.add.at(total, (codes % 16).astype(int) * 4 + codes // 16 * 2 + target, 1)
             np.testing.assert_array_equal(total, of.counts[maps.method][name].uncertainty.sum(axis=1).ravel())
@@ -209,46 +197,46 @@ def test_the_picture(run):
     _, evaluated, truth = run
     name = evaluated.maps[0].subjects[1]
     subject = truth.subject(name)
-    packed = viewer.pack(evaluated, truth, truth.subject, name)
-    image = viewer.unpack(packed.arrays["image"]).reshape(packed.about["shape"])
+    packed = viewer.pack(evaluated, truth, name)
+    image = viewer.unpack(packed.arrays["image"]).reshape(packed.entry["shape"])
     where = np.nonzero(subject.image.any(axis=-1))
     flair = subject.image[..., 0][tuple(np.s_[w.min() : w.max() + 1] for w in where)]
     middle = np.abs(flair - np.median(flair[flair > 0])) < 0.5 * flair.std()
     assert image.shape == flair.shape and np.corrcoef(image[middle], flair[middle])[0, 1] > 0.99  # 64 grey levels
-    assert packed.about["first"] == where[0].min() and packed.about["depth"] == 16
+    assert packed.entry["first"] == where[0].min() and packed.entry["depth"] == 16
 
 
 def test_a_photograph(isic_data, tmp_path):
     """A photograph is there whole, in its colours, without sides."""
-    truth = sources.RecordsTruth(str(isic_data))
+    truth = RecordsTruth(str(isic_data))
     name = truth.manifest.split("test")[0].name
     subject = truth.subject(name)
     for part, array in maps_of(subject.label, np.random.default_rng(0)).items():
         nifti.write_map(tmp_path / f"{name}_{part}.nii.gz", array[0], None)
     artefacts.write_json(tmp_path / "predictions.json", {"kind": "probability", "subjects": [name]})
-    with engine.executor(1) as pool:
-        evaluated = evaluation.evaluate(sources.folder_maps(tmp_path), truth, pool)
-    packed = viewer.pack(evaluated, truth, truth.subject, name)
+    with pool.executor(1) as workers:
+        evaluated = evaluate(sources.folder_maps(tmp_path), truth, workers)
+    packed = viewer.pack(evaluated, truth, name)
     np.testing.assert_array_equal(viewer.unpack(packed.arrays["image"]), subject.image.ravel())
-    assert packed.about["shape"] == subject.label.shape and packed.about["channels"] == 3
-    assert packed.about["sides"] is None and not np.any(packed.about["outside"])
+    assert packed.entry["shape"] == subject.label.shape and packed.entry["channels"] == 3
+    assert packed.entry["sides"] is None and not np.any(packed.entry["outside"])
 
 
 def test_changed_maps_are_refused(tmp_path):
     """Maps that are written anew between counting and packing would show other numbers than the table's."""
     all_maps, truth = make_folders(tmp_path, names=("a",))
-    with engine.executor(1) as pool:
-        evaluated = evaluation.evaluate(all_maps, truth, pool)
+    with pool.executor(1) as workers:
+        evaluated = evaluate(all_maps, truth, workers)
     path = tmp_path / "methods" / "baseline" / "a_prediction.nii.gz"
     nibabel.save(nibabel.Nifti1Image(np.zeros((30, 40, 5), np.uint8), AFFINES["LPS"]), path)
     with pytest.raises(UserError, match=r"baseline.*the maps just evaluated"):
-        viewer.pack(evaluated, truth, None, "a")
+        viewer.pack(evaluated, truth, "a")
 
 
 def test_who_is_shown(run):
     """Figure 1's subjects first, then by Dice; as many as the bytes allow, and the page says so."""
     dice = np.array([0.5, 0.9, 0.2, 0.7, 0.8])
-    scores = {"a": tables.Scores(tuple("vwxyz"), dice, *[None] * 10)}
+    scores = {"a": statistics.Scores(tuple("vwxyz"), {"dice": dice}, empty_counts())}
     chosen = viewer.choose(scores, {"S1": "w", "S2": "x"}, ("under", "over"))
     assert list(chosen.items()) == [
         ("w", "S1, under, highest Dice"),
@@ -259,11 +247,11 @@ def test_who_is_shown(run):
     ]
     _, evaluated, truth = run
     names = dict.fromkeys(evaluated.maps[0].subjects, "")
-    both = viewer.pack_all(evaluated, truth, truth.subject, names)
-    assert [one.about["name"] for one in both] == list(names)
+    both = viewer.pack_all(evaluated, truth, names)
+    assert [one.entry["name"] for one in both] == list(names)
     room = both[0].size + both[1].size - 1
-    assert len(viewer.pack_all(evaluated, truth, truth.subject, names, room)) == 1
-    assert viewer.pack_all(evaluated, truth, truth.subject, names, 10) == []
+    assert len(viewer.pack_all(evaluated, truth, names, room)) == 1
+    assert viewer.pack_all(evaluated, truth, names, 10) == []
 
 
 def test_numbers_are_those_of_subjects_csv(run):
@@ -278,18 +266,18 @@ def test_numbers_are_those_of_subjects_csv(run):
         for name, column in columns.items():
             expected = [float(rows[method["name"], subject][column]) for subject in found["subjects"]]
             assert method["subjects"][name] == expected
-    assert found["thresholds"] == [f"{t:.2f}" for t in metrics.THRESHOLDS]
+    assert found["thresholds"] == [f"{t:.2f}" for t in THRESHOLDS]
 
 
 def test_written_with_each_evaluation(tmp_path, monkeypatch):
     """An evaluation without its report is not finished; the same inputs give the same bytes."""
     undrawn(monkeypatch)
     inputs = make_folders(tmp_path, names=("a", "b"))
-    first = evaluation.evaluate_folders(evaluation.Request(tmp_path / "out"), *inputs, serial)
+    first = publish.evaluate_folders(publish.Request(tmp_path / "out"), *inputs, serial)
     page = first.report.read_bytes()
-    assert not evaluation.evaluate_folders(evaluation.Request(tmp_path / "out"), *inputs, serial).fresh
+    assert not publish.evaluate_folders(publish.Request(tmp_path / "out"), *inputs, serial).fresh
     first.report.unlink()
-    assert evaluation.evaluate_folders(evaluation.Request(tmp_path / "out"), *inputs, serial).fresh
+    assert publish.evaluate_folders(publish.Request(tmp_path / "out"), *inputs, serial).fresh
     assert first.report.read_bytes() == page and not list((tmp_path / "out").glob(".partial*"))
 
 
@@ -301,16 +289,17 @@ def test_undefined_and_later_and_published():
     for index in range(2):
         score = np.clip(0.6 * target[index] + 0.4 * rng.random(60), 0, 1)
         for method in ("baseline", "ours"):
-            counts[method][f"s{index}"] = metrics.count(score, "probability", score > 0.5, target[index])
+            counts[method][f"s{index}"] = count(score, "probability", score > 0.5, target[index])
         zero = np.zeros(60)
-        counts["empty"][f"s{index}"] = metrics.count(zero, "probability", zero, zero)
-    scores = {name: tables.scores(of) for name, of in counts.items()}
+        counts["empty"][f"s{index}"] = count(zero, "probability", zero, zero)
+    scores = {name: statistics.scores(of) for name, of in counts.items()}
     maps = tuple(sources.Maps(name, "probability", ".", ("s0", "s1")) for name in counts)
-    evaluated = evaluation.Evaluated(maps, scores, counts)
-    rows = tables.table1(scores, published="brats")
-    about = {"dataset": "brats", "complete": True, "threshold_split": "test", "settings": {"figure_subjects": []}}
-    summary = evaluation.summary(evaluated, rows, about, {"S1": "s0"})
-    text = report.page(evaluated, rows, ["a note"], summary, {}, [])
+    evaluated = Evaluated(maps, scores, counts)
+    rows = table1(scores, published="brats")
+    asked = {"dataset": "brats", "complete": True, "threshold_split": "test", "settings": {"figure_subjects": []}}
+    content = summary(evaluated, rows, asked, {"S1": "s0"}, TASKS["brats"])
+    text = report.page(evaluated, rows, ["a note"], content, {}, [], TASKS["brats"])
+    assert "on BraTS" in text and "inside the mask (BraTS: raw t2 above 0)" in text
     assert "paper 0.432 (" in text and "rings: the paper's values" in text and "None were drawn" in text
     assert text.count("class=first-later") == 1 and text.count("not in the paper, unranked") == 2
     assert "undefined everywhere" in text and "0 of 2 subjects are in this file" in text
@@ -378,7 +367,7 @@ def test_slider_changes_picture_and_number(run, tab):
         ready(tab, method=method, threshold=0)
         tab.evaluate("document.getElementById('threshold').focus()")
         pictures = {view: [] for view in ("uncertainty", "corrected")}
-        for index, threshold in enumerate(metrics.THRESHOLDS):
+        for index, threshold in enumerate(THRESHOLDS):
             ready(tab, method=method, threshold=index)
             row = rows[name, subject]
             assert number(tab, "dice") == float(row["dice"])

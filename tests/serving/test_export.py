@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import ISIC_SHAPE, TINY
+from made_up_maps import undrawn
 from PIL import Image
 from refusals import refused
 
@@ -28,8 +29,7 @@ from tfunc.learning import fit as fitting
 from tfunc.maps import predict as prediction
 from tfunc.methods import METHODS
 from tfunc.nets import trained as models
-from tfunc.scoring import evaluate as evaluation
-from tfunc.scoring import metrics
+from tfunc.reporting import publish
 from tfunc.serving import description, export, warmup
 from tfunc.serving import inputs as served_inputs
 from tfunc.serving import signatures as serving
@@ -110,10 +110,9 @@ class Study:
         def make():
             self.predicted("aleatoric")
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(evaluation.figures, "write_all", lambda *_: ())
-                patch.setattr(evaluation.figures, "overlay", lambda *_: ())
-                request = evaluation.Request(runs.evaluation_dir(self.run_dir), self.dataset)
-                finished = evaluation.evaluate_run(
+                undrawn(patch)
+                request = publish.Request(runs.evaluation_dir(self.run_dir), self.dataset)
+                finished = publish.evaluate_run(
                     request, self.run_dir, self.data_dir, ["aleatoric"], lambda _: engine.executor(1)
                 )
             return finished.summary["methods"]["aleatoric"]["sigma_range"]
@@ -176,6 +175,12 @@ def studies(brats_study, isic_study):
 # ---------------------------------------------------------------------------------------------------------------- maps
 
 
+def scaled(raw, kind, sigma_range=None):
+    """The uncertainty that evaluation makes of a written map."""
+    kind = kinds.get(kind)
+    return kind.uncertainty_map(raw, kind.limits(raw, sigma_range))
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dataset", ["brats", "isic"])
 def test_served_maps_are_those_of_predict_after_evaluation(studies, dataset, method):
@@ -188,7 +193,7 @@ def test_served_maps_are_those_of_predict_after_evaluation(studies, dataset, met
     for row, name in enumerate(compared):
         maps = {part: nifti.read_map(folder / f"{name}_{part}.nii.gz")[0] for part in prediction.MAPS}
         raw = maps["probability" if kind == "probability" else "uncertainty"]
-        expected = {**maps, "uncertainty": metrics.uncertainty_map(raw, kind, sigma_range)}
+        expected = {**maps, "uncertainty": scaled(raw, kind, sigma_range)}
         assert np.ptp(expected["uncertainty"]) > 0.02 and np.ptp(maps["probability"]) > 0.02
         for part, values in expected.items():
             assert found[part].dtype == prediction.MAPS[part]
@@ -231,7 +236,7 @@ def test_images_as_the_network_sees_them(studies, method):
     found = signatures["serving_default"](images=tf.constant(subject.normalised()))
     maps = {part: nifti.read_map(folder / f"{study.names[0]}_{part}.nii.gz")[0] for part in prediction.MAPS}
     if METHODS[method].kind == "sigma":
-        maps["uncertainty"] = metrics.uncertainty_map(maps["uncertainty"], "sigma", study.sigma_range())
+        maps["uncertainty"] = scaled(maps["uncertainty"], "sigma", study.sigma_range())
     for part, values in maps.items():
         np.testing.assert_allclose(found[part][0].numpy(), values, atol=1e-5, rtol=0)
 

@@ -113,10 +113,10 @@ function line(points) {
 let followed = null; // the method under the pointer in the readout
 
 function drawReadout() {
-  const higher = data.methods.map((method) => method.curves[state.measure]);
-  const at = higher.map((values) => (reading === null ? best(values) : reading));
-  const values = higher.map((curve, index) => (at[index] === null ? null : curve[at[index]]));
-  const winner = Math.max(...values.filter((value) => value !== null));
+  const curves = data.methods.map((method) => method.curves[state.measure]);
+  const at = curves.map((values) => (reading === null ? best(values) : reading));
+  const values = curves.map((curve, index) => (at[index] === null ? null : curve[at[index]]));
+  const winner = values[best(values)];
   const rows = data.methods.map((method, index) => {
     const sample = element("svg", { viewBox: "0 0 34 12", "aria-hidden": "true" }, element("path", { d: "M1 6H33", stroke: ink(method.color), "stroke-width": 2.4, "stroke-dasharray": method.dash }));
     const shown = element(values[index] === winner ? "strong" : "span", {}, text(values[index]));
@@ -129,14 +129,16 @@ function drawReadout() {
       element("td", {}, shown, where),
     );
   });
-  $("readout").caption.textContent = reading === null ? "Each method's highest" : `At threshold ${data.thresholds[reading]}`;
+  $("readout").caption.textContent = reading === null ? `Each method's ${lower() ? "lowest" : "highest"}` : `At threshold ${data.thresholds[reading]}`;
   $("readout").tBodies[0].replaceChildren(...rows);
 }
+
+const lower = () => data.lower.includes(state.measure); // whether lower values are better
 
 function best(values) {
   let found = null;
   values.forEach((value, index) => {
-    if (value !== null && (found === null || value > values[found])) found = index;
+    if (value !== null && (found === null || (lower() ? value < values[found] : value > values[found]))) found = index;
   });
   return found;
 }

@@ -1,0 +1,169 @@
+"""Table 1 and other rows as text: CSV, Markdown and LaTeX. What a column is called and how it is printed, `measures` says."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfunc.reporting.table1 import Cell, Row, is_first_below
+from tfunc.scoring import measures
+from tfunc.scoring.measures import Measure
+
+ARROWS = {"lower": "↓", "higher": "↑", "zero": "→ 0"}
+LATEX_ARROWS = {"lower": r"$\downarrow$", "higher": r"$\uparrow$", "zero": r"$\to 0$"}
+
+
+def arrow(measure: Measure) -> str:
+    """Which values are better: an arrow down or up, or to 0."""
+    return ARROWS[measure.direction]
+
+
+def cell_text(measure: Measure, cell: Cell) -> str:
+    """`0.925 (4)`, the paper's form; a dash where undefined, no rank below the line."""
+    if np.isnan(cell.mean):
+        return "–"
+    return f"{measure.printed(cell.mean)}" + (f" ({cell.rank})" if cell.rank else "")
+
+
+def interval_text(measure: Measure, cell: Cell) -> str:
+    """`[0.871, 0.978]`, or nothing where undefined."""
+    if np.isnan(cell.low):
+        return ""
+    low, high = (f"{value * measure.scale:.{measure.digits}f}" for value in (cell.low, cell.high))
+    return f"[{low}, {high}]"
+
+
+def threshold_text(cell: Cell) -> str:
+    """` at 0.40` for a cell that has a threshold, else nothing."""
+    return "" if cell.threshold is None or np.isnan(cell.mean) else f" at {cell.threshold:.2f}"
+
+
+def published_text(cell: Cell) -> str:
+    """The paper's value and rank, or nothing."""
+    return "" if cell.published is None else f"{cell.published} ({cell.published_rank})"
+
+
+def notes(rows: Sequence[Row], threshold_split: str, unpredicted: int = 0) -> list[str]:
+    """The sentences below Table 1. unpredicted: how many labels have no prediction."""
+    ranked = sum(row.ranked for row in rows)
+    way = "as in the paper" if threshold_split == "test" else "so the test set chose nothing"
+    found = [
+        f"Mean over {rows[0].subjects} subjects (rank among {ranked} methods), 95 % bootstrap interval over subjects. "
+        f"{with_threshold()} at the threshold named, best per method on the {threshold_split} set, {way}."
+    ]
+    if any(row.has_published for row in rows):
+        found.append("Values marked paper are those published for this data set, with their ranks.")
+    if unpredicted:
+        labels = rows[0].subjects + unpredicted
+        found.append(f"{unpredicted} of {labels} labels have no prediction: their subjects are not in this table.")
+    return found
+
+
+def with_threshold() -> str:
+    """`U-E and BnF`: the columns of Table 1 whose threshold is chosen, without the paper's second form of BnF."""
+    *first, last = (measure.title for measure in measures.table1() if measure.by_threshold and measure.curve)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+# CSV
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """Table 1 as CSV: unrounded means (ECE as a fraction), interval, rank, threshold and the paper's printed value."""
+    columns = measures.table1()
+    names = ("mean", "low", "high", "rank", "threshold", "published")
+    header = ["method", "title", "ranked", "subjects"]
+    header += [m.name if name == "mean" else f"{m.name}_{name}" for m in columns for name in names]
+    lines: list[list[Any]] = [header]
+    for row in rows:
+        values = [getattr(row.cells[m.name], name) for m in columns for name in names]
+        lines.append([row.method, row.title, int(row.ranked), row.subjects, *map(number, values)])
+    return rows_text(lines)
+
+
+def rows_text(lines: Iterable[Sequence[Any]]) -> str:
+    """Rows as CSV text."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(lines)
+    return out.getvalue()
+
+
+def number(value: Any) -> str:
+    """A CSV cell: integers as they are, floats with 17 digits where needed, empty for None and NaN."""
+    if value is None or value != value:
+        return ""
+    return str(int(value)) if isinstance(value, (int, np.integer, np.bool_)) else repr(float(value))
+
+
+# Markdown
+
+
+def markdown(rows: Sequence[Row], below: Iterable[str] = ()) -> str:
+    """Table 1 as Markdown: best in bold; interval, threshold and the paper's value in the cells; sentences below."""
+    columns = measures.table1()
+    lines = ["| method | " + " | ".join(f"{m.title} {arrow(m)}" for m in columns) + " |"]
+    lines.append("| --- |" + " ---: |" * len(columns))
+    for index, row in enumerate(rows):
+        if is_first_below(rows, index):
+            lines.append("| *not in the paper, unranked* |" + " |" * len(columns))
+        lines.append(f"| {row.title} | " + " | ".join(_markdown_cell(m, row.cells[m.name]) for m in columns) + " |")
+    return "\n".join(lines) + "\n" + "".join(f"\n{note}\n" for note in below)
+
+
+def _markdown_cell(measure, cell):
+    text = cell_text(measure, cell)
+    text = f"**{text}**" if cell.rank == 1 else text
+    text += f"{threshold_text(cell)} {interval_text(measure, cell)}"
+    text += f"; paper {published_text(cell)}" if cell.published is not None else ""
+    return text.strip()
+
+
+# LaTeX
+
+
+_TEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "%_&#${}"},
+        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"},
+        **{"[": "{[}", "*": "{*}"},  # the end of the line before would take them for its own
+    }
+)
+
+
+def latex(rows: Sequence[Row], caption: str = "") -> str:
+    """Table 1 as a LaTeX table environment without packages: best in bold, a line above the unranked methods.
+
+    A method has two lines, values with thresholds and intervals, and a third of the paper's values where there are any.
+    """
+    columns = measures.table1()
+    head = " & ".join(["", *(f"{m.title.translate(_TEX)} {LATEX_ARROWS[m.direction]}" for m in columns)])
+    body = []
+    for index, row in enumerate(rows):
+        if is_first_below(rows, index):
+            body.append(r"\hline")
+        body += [" & ".join(line) + r" \\" for line in _latex_lines(row, columns)]
+    lines = [r"\begin{table}", r"\centering", r"\small", r"\setlength{\tabcolsep}{4pt}"]
+    lines += [rf"\caption{{{caption.translate(_TEX)}}}", rf"\begin{{tabular}}{{l{'r' * len(columns)}}}"]
+    lines += [r"\hline", head + r" \\", r"\hline"]
+    return "\n".join([*lines, *body, r"\hline", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def _latex_lines(row, columns):
+    """The two or three lines of a method, as lists of cells."""
+    values, intervals, published = [row.title.translate(_TEX)], [""], [r"{\scriptsize paper}"]
+    for measure in columns:
+        cell = row.cells[measure.name]
+        text = cell_text(measure, cell).translate(_TEX)
+        text = rf"\textbf{{{text}}}" if cell.rank == 1 else text
+        values.append(f"{text} {_small(threshold_text(cell))}".rstrip())
+        intervals.append(_small(interval_text(measure, cell)))
+        published.append(_small(published_text(cell)))
+    return [values, intervals] + ([published] if row.has_published else [])
+
+
+def _small(text):
+    return rf"{{\scriptsize {text.strip()}}}" if text else ""

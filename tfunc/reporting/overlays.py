@@ -1,0 +1,104 @@
+"""overlay.png: uncertainty maps of the subjects of Figure 1 beside their images, by matplotlib."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from tfunc.kinds import KINDS
+from tfunc.reporting import pictures
+from tfunc.reporting.figures import save, shortened, styles
+from tfunc.reporting.table1 import title
+from tfunc.scoring.evaluate import Evaluated
+from tfunc.scoring.truth import RecordsTruth
+
+TRUTH, SEGMENTATION, ERROR = "#00C389", "#E69F00", "#00E5FF"
+
+
+def write(
+    folder: pathlib.Path, evaluated: Evaluated, truth: RecordsTruth, examples: Mapping[str, str]
+) -> tuple[pathlib.Path, ...]:
+    """Writes overlay.png: for each example subject the image with both outlines, and each method's uncertainty -> its path.
+
+    examples: {"S1": subject, ...}. All maps share one scale, 0 to 1; the outlines in them are the method's errors. The slice
+    is the one with most ground truth, cropped around what is segmented.
+    """
+    by_method = {maps.method: maps for maps in evaluated.maps}
+    chosen = [by_method[method] for method in styles(by_method)]
+    rows = [_row(label, truth, chosen, subject) for label, subject in examples.items()]
+    return save(folder, "overlay", _overlay, rows, [title(maps.method) for maps in chosen], endings=("png",))
+
+
+def _row(label, records, chosen, name):
+    """(title, image [height, width(, 3)], label, [(uncertainty, prediction)]), each a crop of one slice."""
+    subject, truth = records.subject(name), records.read(name)
+    target, shown = truth.label != 0, []
+    position = int(np.argmax(target.sum(axis=(1, 2))))
+    for maps in chosen:
+        score, prediction = maps.read(name, truth)
+        kind = KINDS[maps.kind]
+        limits = kind.limits(score, maps.sigma_range)  # of the whole volume, not of the slice
+        shown.append((kind.uncertainty_map(score[position], limits), prediction[position] != 0))
+    used = np.any([target[position], *(prediction for _, prediction in shown)], axis=0)
+    box = _box(used)
+    image = pictures.shown_channels(subject.image[position], records.task)
+    image = image[box] if image.ndim == 3 else pictures.windowed(image)[box]  # the contrast is the whole slice's
+    maps = [(uncertainty[box], prediction[box]) for uncertainty, prediction in shown]
+    return f"{label}\n{shortened(name)}", image, target[position][box], maps
+
+
+def _box(used, margin=0.35, least=0.4):
+    """Slices of a square around what is used, with a margin, no smaller than `least` of the picture's shorter side."""
+    height, width = used.shape
+    rows, columns = np.flatnonzero(used.any(axis=1)), np.flatnonzero(used.any(axis=0))
+    if not rows.size:
+        return np.s_[:, :]
+    extent = max(np.ptp(rows), np.ptp(columns)) + 1
+    side = int(min(max(extent * (1 + 2 * margin), least * min(height, width)), height, width))
+    starts = [
+        int(np.clip((found[0] + found[-1] + 1 - side) // 2, 0, size - side))
+        for found, size in ((rows, height), (columns, width))
+    ]
+    return tuple(slice(start, start + side) for start in starts)
+
+
+def _overlay(rows, titles):
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    columns = 1 + len(titles)
+    side = min(1.9, 9.0 / columns)
+    figure = Figure(figsize=(side * columns + 0.7, side * len(rows) + 0.45), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (name, image, target, maps) in zip(axes, rows, strict=True):
+        line[0].imshow(image, cmap="gray", vmin=0, vmax=1 if image.ndim == 2 else None, interpolation="nearest")
+        _outline(line[0], target, TRUTH, 1.4)
+        _outline(line[0], maps[0][1], SEGMENTATION, 1.0)
+        line[0].set_ylabel(name, fontsize=6)  # two short lines: a row is an inch high
+        for cell, (uncertainty, prediction) in zip(line[1:], maps, strict=True):
+            scale = cell.imshow(uncertainty, cmap="inferno", vmin=0, vmax=1, interpolation="nearest")
+            _outline(cell, prediction != target, ERROR, 0.7)
+    for cell, name in zip(axes[0], ["image", *titles], strict=True):
+        cell.set_title(name)
+    for cell in axes.flat:
+        cell.set(xticks=[], yticks=[])
+        cell.spines[:].set_visible(False)
+    figure.colorbar(scale, ax=axes, shrink=0.7, pad=0.01, aspect=30, label="uncertainty")
+    marks = {"ground truth": TRUTH, f"segmentation ({titles[0]})": SEGMENTATION, "each method's errors": ERROR}
+    handles = [Line2D([], [], color=color, linewidth=1.6) for color in marks.values()]
+    figure.legend(handles, list(marks), loc="outside lower center", ncols=3, frameon=False, labelcolor="black")
+    return figure
+
+
+def _outline(axes, mask, color, width):
+    """Draws the mask's border along the pixels' edges, inside and at the picture's own border."""
+    if not mask.any():
+        return
+    fine = 8  # points a pixel, so that the contour has the pixels' corners
+    padded = np.pad(np.repeat(np.repeat(mask, fine, axis=0), fine, axis=1).astype(np.float32), 1)
+    rows, columns = ((np.arange(-1, size * fine + 1) + 0.5) / fine - 0.5 for size in mask.shape)
+    axes.contour(columns, rows, padded, levels=[0.5], colors=[color], linewidths=width)
+    axes.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))

@@ -1,0 +1,21 @@
+"""What a picture of a subject shows: the task's channels, grey ones with their contrast stretched."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.tasks import Task
+
+
+def shown_channels(image: NDArray, task: Task) -> NDArray:
+    """The channels that the task shows: [..., 3] of three, [...] of one. image: [..., channels]."""
+    channels = [task.index(name) for name in task.show]
+    return image[..., channels[0]] if len(channels) == 1 else image[..., channels]
+
+
+def windowed(image: NDArray) -> NDArray[np.float32]:
+    """A grey image in [0, 1], the 0.5 and 99.5 percentiles of its non-zero voxels stretched to 0 and 1."""
+    inside = image[image != 0]
+    low, high = np.percentile(inside, (0.5, 99.5)) if inside.size else (0, 1)
+    return np.clip((image.astype(np.float32) - low) / max(high - low, 1e-6), 0, 1)

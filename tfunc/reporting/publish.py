@@ -1,0 +1,253 @@
+"""The way in: evaluates a run's predictions or anyone's folders and writes every file of it, summary.json last.
+
+An evaluation that is there and of the same inputs is recognised and not made again. Neither TensorFlow nor matplotlib is
+imported before something is read from records or drawn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+
+from data_prep.base import artefacts
+from data_prep.base.errors import UserError
+from data_prep.tasks import Task
+from tfunc import __version__, paper, runs
+from tfunc.kinds import KINDS, Limits
+from tfunc.reporting import figures, files, forms, overlays, report
+from tfunc.reporting.summary import summary, upgrade
+from tfunc.reporting.table1 import table1
+from tfunc.scoring import sources, statistics, volumes
+from tfunc.scoring.evaluate import Evaluated, evaluate
+from tfunc.scoring.sources import Maps
+from tfunc.scoring.truth import AnyTruth, FolderTruth, RecordsTruth
+
+MakePool = Callable[[int], contextlib.AbstractContextManager[Executor]]  # bytes of all maps -> where counting runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the user asked for.
+
+    out_dir: the folder to write to.  dataset: whose published values may stand beside ours, or None.  threshold_split:
+    `test` or `valid`, who chooses the thresholds.  figure_subjects: of Figure 1, chosen by rule where there are none.
+    sigma_range: (lowest, highest) that become 0 and 1, in place of the range found.
+    """
+
+    out_dir: pathlib.Path
+    dataset: str | None = None
+    threshold_split: str = "test"
+    figure_subjects: tuple[str, ...] = ()
+    sigma_range: Limits | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What another evaluation in the same folder may not differ in, as plain JSON types."""
+        names = ("dataset", "threshold_split", "figure_subjects", "sigma_range")
+        return json.loads(json.dumps({name: getattr(self, name) for name in names}))
+
+
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """An evaluation on disk.
+
+    markdown: Table 1.  pictures: paths.  summary: what summary.json says.  fresh: whether this call had anything to do.
+    """
+
+    folder: pathlib.Path
+    markdown: str
+    pictures: tuple[pathlib.Path, ...]
+    summary: dict[str, Any]
+    fresh: bool
+
+    @property
+    def report(self) -> pathlib.Path:
+        """The file to open in a browser."""
+        return self.folder / report.NAME
+
+
+def evaluate_run(
+    request: Request, run_dir: pathlib.Path, data_dir: pathlib.Path, names: Sequence[str], make_pool: MakePool
+) -> Finished:
+    """Evaluates a run's methods `names` on its test split and writes `request.out_dir`.
+
+    Raises `NotReady` naming the command to run first, and `UserError`, before anything is counted.
+    """
+    splits = sorted({"test", request.threshold_split})
+    truth = RecordsTruth(str(data_dir))
+    dataset = request.dataset or truth.task.name
+    by_split = {split: [sources.run_maps(run_dir, dataset, name, split, truth) for name in names] for split in splits}
+    inputs = _inputs([maps for split in splits for maps in by_split[split]])
+    inputs["records"] = truth.manifest.identity
+    if (found := _find_finished(request, names, inputs, truth)) is not None:
+        return found
+    with make_pool(_size(by_split["test"])) as pool:
+        evaluated = evaluate(by_split["test"], truth, pool)
+        chosen = None
+        if request.threshold_split != "test":
+            other = evaluate(by_split[request.threshold_split], truth, pool)
+            chosen = {method: statistics.thresholds(scores) for method, scores in other.scores.items()}
+    return _write(request, evaluated, inputs, chosen, truth, truth.task)
+
+
+def evaluate_folders(
+    request: Request, all_maps: Sequence[Maps], truth: FolderTruth, make_pool: MakePool, task: Task | None = None
+) -> Finished:
+    """Evaluates maps from anywhere against labels from anywhere and writes `request.out_dir`; raises `UserError`.
+
+    task: what is segmented, for titles, where the user said it.
+    """
+    _check_range(request.sigma_range, all_maps)
+    inputs = _inputs(all_maps)
+    inputs["truth"] = truth.state(all_maps[0].subjects)
+    inputs["unpredicted"] = truth.unpredicted(all_maps[0].subjects)
+    if (found := _find_finished(request, [maps.method for maps in all_maps], inputs, truth)) is not None:
+        return found
+    with make_pool(_size(all_maps)) as pool:
+        evaluated = evaluate(all_maps, truth, pool, request.sigma_range)
+    return _write(request, evaluated, inputs, None, truth, task)
+
+
+def is_done(
+    evaluation_dir: pathlib.Path, methods: Sequence[str], threshold_split: str, predictions: Sequence[pathlib.Path]
+) -> bool:
+    """Whether an evaluation is of at least these methods, with that threshold split, and younger than its predictions.
+
+    predictions: the predictions.json it rests on, which must all exist. This is what a study asks before it starts the
+    command, which then compares the maps themselves. Raises `UserError` for a summary.json that can't be read.
+    """
+    path = pathlib.Path(evaluation_dir) / runs.EVALUATED
+    if not path.exists():
+        return False
+    written = path.stat().st_mtime
+    if not all(index.exists() and index.stat().st_mtime <= written for index in map(pathlib.Path, predictions)):
+        return False
+    found = artefacts.read_json(path)
+    return set(found["methods"]) >= set(methods) and found["settings"]["threshold_split"] == threshold_split
+
+
+# What is there already
+
+
+def _check_range(sigma_range, all_maps):
+    if sigma_range is None:
+        return
+    if not np.isfinite(sigma_range).all():
+        found = ",".join(f"{limit:g}" for limit in sigma_range)
+        raise UserError("--sigma_range", expected="two finite numbers", found=found)
+    used = sorted({maps.kind for maps in all_maps})
+    scaled = [kind.name for kind in KINDS.values() if kind.scale == "set"]
+    if not set(used) & set(scaled):
+        raise UserError("--sigma_range", expected=f"maps of --kind={'|'.join(scaled)}", found=" and ".join(used))
+
+
+def _size(all_maps):
+    return sum(maps.path(name).stat().st_size for maps in all_maps for name in maps.subjects)
+
+
+def _inputs(all_maps):
+    """{folder and kind: digest of its files, segmentations included}: what an evaluation was computed from."""
+    return {
+        f"{pathlib.Path(maps.folder).absolute()} {maps.kind}": volumes.state(
+            [path for name in maps.subjects for path in maps.files(name)]
+        )
+        for maps in all_maps
+    }
+
+
+def _find_finished(request, names, inputs, truth):
+    """The evaluation that is there, if it is of the same inputs; raises `UserError` for other settings.
+
+    Other inputs (a method more, maps predicted again) make it out of date, and it is computed anew. Fewer methods would
+    throw rows away, and are refused, as is a file where the folder should be: all before anything is counted.
+    """
+    folder = request.out_dir
+    _require_folder(folder)
+    if not (folder / runs.EVALUATED).exists():
+        return None
+    stored = upgrade(artefacts.read_json(folder / runs.EVALUATED))
+    do = f"use another --out_dir, or remove {folder}"
+    if difference := artefacts.difference(stored["settings"], request.settings):
+        raise UserError(folder, expected="an evaluation with the same settings", found=difference, do=do)
+    if missing := [name for name in stored["methods"] if name not in names]:
+        raise UserError(folder, expected=f"{', '.join(missing)} among the methods, as evaluated before", do=do)
+    if not _same_inputs(stored["inputs"], inputs, truth) or stored["version"] != __version__:
+        return None
+    pictures = tuple(folder / name for name in stored["pictures"])
+    if not all(
+        path.exists() for path in (folder / "table1.md", folder / "subjects.csv", folder / report.NAME, *pictures)
+    ):
+        return None
+    os.utime(folder / runs.EVALUATED)  # it holds for the predictions as they are now, and a study compares the times
+    return Finished(folder, (folder / "table1.md").read_text(encoding="utf-8"), pictures, stored, fresh=False)
+
+
+def _require_folder(folder):
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        expected = "a folder to write to, or nothing"
+        raise UserError(nearest, expected=expected, found="a file", do="use another --out_dir")
+
+
+def _same_inputs(stored, inputs, truth):
+    """Equal; records may go by the name that an earlier version gave them."""
+    if isinstance(truth, RecordsTruth) and truth.manifest.is_same(stored.get("records")):
+        stored = {**stored, "records": inputs["records"]}
+    return stored == inputs
+
+
+# Writing
+
+
+def _write(
+    request: Request,
+    evaluated: Evaluated,
+    inputs: dict[str, Any],
+    chosen: Mapping[str, Mapping[str, int]] | None,
+    truth: AnyTruth,
+    task: Task | None,
+) -> Finished:
+    """Writes every file, each atomically and summary.json last."""
+    folder, complete = request.out_dir, paper.complete(request.dataset, len(evaluated.subjects))
+    examples = _named_examples(request.figure_subjects, evaluated.subjects)  # before anything is replaced
+    by_rule = not examples
+    if by_rule:
+        examples = dict(zip(("S1", "S2", "S3"), statistics.example_subjects(evaluated.scores), strict=False))
+    rows = table1(evaluated.scores, chosen, request.dataset if complete else None)
+    unpredicted = inputs.get("unpredicted", 0)
+    notes = forms.notes(rows, request.threshold_split, unpredicted)
+    asked = {
+        "dataset": request.dataset,
+        "subjects": len(evaluated.subjects),
+        "complete": complete,
+        "unpredicted": unpredicted,
+        "threshold_split": request.threshold_split,
+        "settings": request.settings,
+        "inputs": inputs,
+    }
+    (folder / runs.EVALUATED).unlink(missing_ok=True)  # from here on the old files are being replaced
+    markdown = files.write_all(folder, evaluated, rows, notes)
+    pictures = figures.write_all(folder, evaluated, examples, by_rule, task)
+    if isinstance(truth, RecordsTruth):  # only they hold images
+        pictures = (*pictures, *overlays.write(folder, evaluated, truth, examples))
+    content = summary(evaluated, rows, asked, examples, task)
+    report.write(folder, evaluated, rows, notes, content, pictures, truth, task)
+    content["pictures"] = [picture.name for picture in pictures]
+    artefacts.write_json(folder / runs.EVALUATED, content)
+    return Finished(folder, markdown, tuple(pictures), content, fresh=True)
+
+
+def _named_examples(names, subjects):
+    """{"S1": name, ...} for --figure_subjects; raises `UserError` for a subject that wasn't evaluated."""
+    for name in names:
+        if name not in subjects:
+            raise UserError("--figure_subjects", expected="evaluated subjects", found=repr(name))
+    return {f"S{index}": name for index, name in enumerate(names, 1)}

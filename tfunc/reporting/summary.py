@@ -1,0 +1,101 @@
+"""summary.json: everything of an evaluation as plain JSON, and what older ones say in today's words."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from data_prep.tasks import Task
+from tfunc import __version__, kinds
+from tfunc.reporting.table1 import Row
+from tfunc.scoring import measures, metrics, statistics
+from tfunc.scoring.counts import THRESHOLDS
+from tfunc.scoring.evaluate import Evaluated
+from tfunc.scoring.measures import MEASURES
+
+
+def policy(task: Task | None) -> dict[str, str]:
+    """{measure: its special cases}, and `constant`, for people.
+
+    task: what is segmented, which says inside what calibration is measured, or None where nobody said it.
+    """
+    inside = ""
+    if task is not None and task.inside is not None:
+        inside = f" ({task.title}: raw {task.inside.channel} above {task.inside.above:g})"
+    notes = {name: measure.note.replace("{inside}", inside) for name, measure in MEASURES.items() if measure.note}
+    constant = "a constant error probability or sigma range is an error, where the reference scores NaN"
+    return {**notes, "constant": constant}
+
+
+def summary(
+    evaluated: Evaluated,
+    rows: Sequence[Row],
+    asked: Mapping[str, Any],
+    examples: Mapping[str, str],
+    task: Task | None = None,
+) -> dict[str, Any]:
+    """What summary.json says, as plain JSON types; NaN becomes null.
+
+    asked: entries on the evaluation itself, such as its settings and inputs.  examples: {"S1": subject, ...} of Figure 1.
+    """
+    shares = statistics.miscalibration(evaluated.scores)
+    found = {
+        "version": __version__,
+        **asked,
+        "thresholds": list(THRESHOLDS),
+        "methods": _methods(evaluated, rows),
+        "miscalibration": {name: getattr(shares, name) for name in ("threshold", "under", "over")},
+        "figure1_subjects": dict(examples),
+        "columns": {m.name: {"title": m.title, "definition": m.definition} for m in measures.table1()},
+        "policy": policy(task),
+    }
+    return plain(found)
+
+
+def _methods(evaluated, rows):
+    by_method = {row.method: row for row in rows}
+    found = {}
+    for maps in evaluated.maps:
+        scores, row = evaluated.scores[maps.method], by_method[maps.method]
+        found[maps.method] = {
+            "title": row.title,
+            "kind": maps.kind,
+            "ranked": row.ranked,
+            "subjects": row.subjects,
+            "sigma_range": maps.sigma_range,
+            "table1": {name: dataclasses.asdict(cell) for name, cell in row.cells.items()},
+            "accuracy": scores.mean("accuracy"),
+            "dataset_ece": metrics.calibration_error(scores.pooled),
+            "dataset_confidence_gap": metrics.confidence_gap(scores.pooled),
+            "undefined_ue": np.isnan(scores["ue"]).sum(axis=0).tolist(),
+        }
+    return found
+
+
+def plain(value: Any) -> Any:
+    """Plain JSON types: NaN and infinity to None, NumPy scalars to Python's."""
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def upgrade(document: dict[str, Any]) -> dict[str, Any]:
+    """A summary of any earlier version as today's: kinds of uncertainty by their present names."""
+    methods = {
+        name: {**method, "kind": kinds.FORMER.get(method["kind"], method["kind"])}
+        for name, method in document["methods"].items()
+    }
+    return {**document, "methods": methods, "inputs": {_input(name): v for name, v in document["inputs"].items()}}
+
+
+def _input(name):
+    """An input's name: the last word of a folder's is the kind of its maps."""
+    folder, _, kind = name.rpartition(" ")
+    return f"{folder} {kinds.FORMER[kind]}" if kind in kinds.FORMER else name

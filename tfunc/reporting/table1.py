@@ -1,0 +1,105 @@
+"""Table 1 as data: a row a method, a cell a measure, with intervals, chosen thresholds, ranks and the paper's values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from tfunc import paper
+from tfunc.methods import METHODS
+from tfunc.scoring import measures, statistics
+from tfunc.scoring.counts import THRESHOLDS
+from tfunc.scoring.measures import MEASURES, Measure
+from tfunc.scoring.statistics import Scores
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """Mean over subjects, 95 % bootstrap interval, threshold (where the measure has one), rank, published value."""
+
+    mean: float
+    low: float
+    high: float
+    threshold: float | None = None
+    rank: int | None = None
+    published: float | None = None
+    published_rank: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A method's row: cells by measure, of how many subjects. Rows that are not `ranked` stand below the line."""
+
+    method: str
+    title: str
+    ranked: bool
+    subjects: int
+    cells: dict[str, Cell]
+
+    @property
+    def has_published(self) -> bool:
+        """Whether the paper has values of this method."""
+        return any(cell.published is not None for cell in self.cells.values())
+
+
+def table1(
+    by_method: Mapping[str, Scores],
+    chosen: Mapping[str, Mapping[str, int]] | None = None,
+    published: str | None = None,
+) -> list[Row]:
+    """Rows of Table 1: the paper's methods in its order, ranked among themselves, then others.
+
+    chosen: {method: `statistics.thresholds`}, where they were chosen on another set; by default on the same subjects,
+    which is the paper's way and favours every method.  published: a data set's name to show the paper's values. Where no
+    method is the paper's, all are ranked.
+    """
+    ranked = statistics.ranked(by_method)
+    rows = [
+        _row(name, by_method[name], (chosen or {}).get(name), name in ranked) for name in statistics.in_order(by_method)
+    ]
+    for measure in measures.table1():
+        _rank(rows, measure)
+    return [_with_published(row, paper.PUBLISHED.get(published, {})) for row in rows] if published else rows
+
+
+def title(method: str) -> str:
+    """How tables and figures name a method: as the table of methods does, else by its own name."""
+    return METHODS[method].title if method in METHODS else method
+
+
+def is_first_below(rows: Sequence[Row], index: int) -> bool:
+    """Whether the line between ranked and unranked methods stands above this row."""
+    return index > 0 and rows[index - 1].ranked and not rows[index].ranked
+
+
+def _row(name, found, chosen, ranked):
+    chosen = statistics.thresholds(found) if chosen is None else chosen
+    cells = {}
+    for measure in measures.table1():
+        means, values = found.mean(measure.name), found.defined(measure.name)
+        if measure.by_threshold:
+            index = chosen[measure.name]
+            interval = statistics.interval(values[:, index])
+            cells[measure.name] = Cell(float(means[index]), *interval, THRESHOLDS[index])
+        else:
+            cells[measure.name] = Cell(float(means), *statistics.interval(values))
+    return Row(name, title(name), ranked, len(found.subjects), cells)
+
+
+def _rank(rows: list[Row], measure: Measure) -> None:
+    among = [row for row in rows if row.ranked]
+    ranks = statistics.dense_ranks([measure.printed(row.cells[measure.name].mean) for row in among], measure)
+    for row, rank in zip(among, ranks, strict=True):
+        row.cells[measure.name] = dataclasses.replace(row.cells[measure.name], rank=rank)
+
+
+def _with_published(row, published):
+    values = published.get(row.method)
+    if values is None:
+        return row
+    cells = dict(row.cells)
+    for column, name in enumerate(paper.COLUMNS):
+        everyone = [other[column] for other in published.values()]
+        rank = dict(zip(everyone, statistics.dense_ranks(everyone, MEASURES[name]), strict=True))[values[column]]
+        cells[name] = dataclasses.replace(cells[name], published=values[column], published_rank=rank)
+    return dataclasses.replace(row, cells=cells)

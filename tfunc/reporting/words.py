@@ -1,0 +1,121 @@
+"""What the report says in words: its first line, the figures' captions and the notes, as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from tfunc.kinds import KINDS
+from tfunc.reporting import figures, forms
+from tfunc.reporting.table1 import Row, title
+from tfunc.scoring import measures
+from tfunc.scoring.measures import MEASURES
+from tfunc.scoring.sources import Maps
+
+
+def heading(rows: Sequence[Row], summary: Mapping[str, Any]) -> str:
+    """How many subjects and methods, and who chose the thresholds. summary: what summary.json says, here and below."""
+    number = rows[0].subjects
+    complete = "the whole test set" if summary["complete"] else "test set" if summary["dataset"] else ""
+    parts = [
+        f"{number} subject{'s' * (number != 1)}" + (f" ({complete})" if complete else ""),
+        f"{len(rows)} method{'s' * (len(rows) != 1)}",
+        f"thresholds chosen on the {summary['threshold_split']} set",
+    ]
+    return escape(" · ".join(parts))
+
+
+def reasons(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """What each subject of Figure 1 is, where they were chosen by rule; else nothing."""
+    return () if summary["settings"]["figure_subjects"] else figures.EXAMPLES
+
+
+def pictures(images: Mapping[str, str], summary: Mapping[str, Any]) -> str:
+    """The figures with their captions. images: {stem: data URL}."""
+    captions, parts = _captions(summary), []
+    for stem, url in images.items():
+        caption = escape(captions.get(stem, stem))
+        picture = f'<div class="wide" tabindex="0"><img src="{url}" alt="{escape(stem)}"></div>'
+        parts.append(f"<figure>{picture}<figcaption>{caption}</figcaption></figure>")
+    return "\n".join(parts)
+
+
+def notes(summary: Mapping[str, Any], all_maps: Sequence[Maps]) -> str:
+    """Definitions of the columns, who chose the thresholds, special cases, what counts as uncertainty."""
+    columns = "".join(f"<dt>{escape(m.title)}</dt><dd>{escape(m.sentence())}.</dd>" for m in measures.table1())
+    policy = "".join(
+        f"<dt>{escape(_term(name))}</dt><dd>{escape(text)}.</dd>" for name, text in summary["policy"].items()
+    )
+    uncertainty = "".join(
+        f"<dt>{escape(', '.join(titles))}</dt><dd>{escape(meaning)}.</dd>" for meaning, titles in _meanings(all_maps)
+    )
+    return (
+        f"<h3>Columns</h3><dl>{columns}</dl><h3>Thresholds</h3><p>{_choice(summary['threshold_split'])}</p>"
+        f"<h3>Empty segmentations and undefined values</h3><dl>{policy}</dl>{_undefined(summary)}"
+        f"<h3>What counts as uncertainty</h3><dl>{uncertainty}</dl>"
+        "<h3>The viewer's numbers</h3><p>Each map is kept as its level, how many of the eleven thresholds lie strictly "
+        "below the uncertainty. Dice, corrected Dice and U-E depend on nothing finer, so they are exact. The picture "
+        "under the maps is for looking only: its contrast is stretched, in 64 steps. Volumes are cropped to what is not "
+        "empty; what was cropped away is counted. Slices are shown with the patient's right on the left where the "
+        "file's affine says which side that is.</p>"
+    )
+
+
+def _percent(share):
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+def _captions(summary):
+    """{stem of a figure's file: its caption}"""
+    who = "; ".join(
+        f"{label} {subject}" + f" ({reason})" * bool(reason)
+        for (label, subject), reason in zip(
+            summary["figure1_subjects"].items(), [*reasons(summary), "", "", ""], strict=False
+        )
+    )
+    shares = summary["miscalibration"]
+    return {
+        "figure1": f"Figure 1. Reliability diagrams of the data set, all subjects pooled (D), and of single subjects: "
+        f"{who}. Above the diagonal is under-confident, below it over-confident. Below: voxels in each of the ten "
+        "bins, on a logarithmic scale.",
+        "thresholds": "U-E and BnF over the eleven uncertainty thresholds, and error recall against error precision; "
+        "means over subjects.",
+        "calibration": "Left: ECE of all voxels pooled against the mean of the subjects' ECE; a data set can look "
+        "calibrated while its subjects are not. Right: each subject's mean signed calibration gap; "
+        f"{_percent(shares['under'])} of subjects are under-confident, {_percent(shares['over'])} over-confident.",
+        "overlay": "Uncertainty maps of the subjects of Figure 1, in the slice with most ground truth. All maps share "
+        "the scale from 0 to 1.",
+    }
+
+
+def _choice(threshold_split):
+    columns = escape(forms.with_threshold())
+    if threshold_split == "test":
+        return (
+            f"The thresholds of {columns} are each method's best on these very subjects, as in the paper. That "
+            "favours every method a little; --threshold_split=valid chooses them on the validation set."
+        )
+    return f"The thresholds of {columns} are each method's best on the validation set; the test set chose none."
+
+
+def _term(name):
+    """What special cases are of: a measure's title, or the word itself."""
+    return MEASURES[name].title.removesuffix(" %") if name in MEASURES else name.capitalize()
+
+
+def _undefined(summary):
+    found = []
+    for name, method in summary["methods"].items():
+        if number := max(method["undefined_ue"]):
+            found.append(f"{title(name)} (up to {number} subjects at a threshold)")
+    return f"<p>U-E is undefined in places for {escape('; '.join(found))}.</p>" if found else ""
+
+
+def _meanings(all_maps):
+    """(what the uncertainty is, titles of the methods whose it is)"""
+    found: dict[str, list[str]] = {}
+    for maps in all_maps:
+        limits = f", {maps.sigma_range[0]:.4g} to {maps.sigma_range[1]:.4g}" if maps.sigma_range else ""
+        found.setdefault(KINDS[maps.kind].scaled + limits, []).append(title(maps.method))
+    return found.items()
