@@ -113,33 +113,41 @@ def isic_data(made_once):
 def train():
     """train(network, dataset, data_dir, run_dir, **settings): a tiny training; returns (folder, finished.json)."""
     from tfunc import networks
-    from tfunc.learning import fit as fitting
+    from tfunc.learning.fit import fit
 
-    def run(network, dataset, data_dir, run_dir, strategy=None, report=lambda line: None, **settings):
-        settings = {**TINY, **settings}
-        return fitting.fit(networks.get(network), dataset, data_dir, run_dir, settings, strategy, report)
+    def run(network, dataset, data_dir, run_dir, strategy=None, say=lambda line: None, **settings):
+        return fit(networks.get(network), dataset, data_dir, run_dir, {**TINY, **settings}, strategy, say)
 
     return run
+
+
+def make_config(network, manifest, keeps="best", **settings):
+    """The configuration of a training of tiny settings, keeping its best epoch unless said otherwise."""
+    import msgspec
+
+    from tfunc import networks
+    from tfunc.learning import settings as chosen
+
+    if isinstance(network, str):
+        network = networks.get(network)
+    config = chosen.resolve(network, manifest, {**TINY, **settings})
+    return msgspec.structs.replace(config, keeps=keeps, patience=settings.get("patience"))
 
 
 def make_trainer(network, data_dir, strategy=None, base=None, folder=None, **settings):
     """A `Trainer` that has not begun, of tiny settings; `fit` without the run around it."""
     from data_prep import records
     from tfunc import networks
-    from tfunc.learning import fit as fitting
-    from tfunc.learning import slices as datasets
-    from tfunc.learning import trainer as training
+    from tfunc.learning.slices import Slices
+    from tfunc.learning.trainer import Trainer
 
-    network, manifest = networks.get(network), records.read_manifest(data_dir)
-    own = {"network": network.name, "dataset": manifest.dataset, "channels": len(manifest.channels), "keeps": "best"}
-    empty = {"records": "", "input": {}, "learns_from": {}, "train_subjects": 0, "count": 0}
-    values = {**TINY, **own, **empty, **settings}
-    config = fitting.Config(**{field.name: values[field.name] for field in dataclasses.fields(fitting.Config)})
+    manifest = records.read_manifest(data_dir)
+    config = make_config(network, manifest, **settings)
     train, valid = (
-        datasets.Slices(data_dir, manifest, names, split)
-        for names, split in zip(networks.subjects(network, manifest), ("train", "valid"), strict=True)
+        Slices(data_dir, manifest, names, split)
+        for names, split in zip(networks.subjects(config.network, manifest), ("train", "valid"), strict=True)
     )
-    return training.Trainer(network, config, train, valid, folder, strategy, lambda line: None, base)
+    return Trainer(config, train, valid, folder, strategy, lambda line: None, base)
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_example_predicts(tempered, brats_run, brats_data):
     maps = {}
     for method in (methods.get("baseline"), tempered):
         folder = prediction.predict_split(
-            method, "brats", brats_data, brats_run, "test", options, report=lambda line: None
+            method, "brats", brats_data, brats_run, "test", options, say=lambda line: None
         )
         files = sorted(folder.glob("*_probability.nii.gz"))
         maps[method.name] = np.stack([np.asarray(nibabel.load(path).dataobj, np.float64) for path in files])

@@ -86,7 +86,7 @@ def test_maps(made_by, method, tmp_path):
     run = copied(made_by, tmp_path, "predictions")
     options = prediction.Options(samples=PREDICTED[method])
     folder = prediction.predict_split(
-        methods.get(method), "isic", FIXTURES / made_by / "isic", run, "test", options, report=lambda line: None
+        methods.get(method), "isic", FIXTURES / made_by / "isic", run, "test", options, say=lambda line: None
     )
     stored = FIXTURES / made_by / "run" / "predictions" / method
     names = sorted(path.name for path in stored.glob("*.nii.gz"))

@@ -42,6 +42,7 @@ class Kind:
         `scoring.binary` counts.
     foreground: (values in [0, 1], segmentation) -> the foreground probability that calibration is measured of.
     expected: what its maps must hold, for errors; `{limits}` is replaced by the given range.
+    measure: what of a method's outputs is written as its uncertainty map.
     raw, scaled, served: what an uncertainty map of this kind is in predictions, in an evaluation, in a served answer.
     rounding: how far a computed uncertainty may be from the true one.
     segments: whether the foreground is where the map is above 0.5, so that it needs no segmentation beside it.
@@ -53,6 +54,7 @@ class Kind:
     uncertainty: Callable[[Array], Array]
     foreground: Callable[[Array, NDArray], Array]
     expected: str
+    measure: str
     raw: str
     scaled: str
     served: str
@@ -118,6 +120,7 @@ KINDS = {
             uncertainty=normalised_entropy,
             foreground=_same,
             expected="foreground probabilities in [0, 1]",
+            measure="predictive entropy",
             raw="normalised entropy of the probability, in [0, 1]",
             scaled="normalised entropy of the foreground probability",
             served="normalised entropy of the probability, in [0, 1]",
@@ -133,6 +136,7 @@ KINDS = {
             uncertainty=_same,
             foreground=error_probability,
             expected="error probabilities that vary",
+            measure="error probability",
             raw="error probability, raw; evaluation scales it per subject",
             scaled="error probability, rescaled by each subject's own range",
             served="error probability, scaled by each subject's own range to [0, 1]; raw in serving_default and seeded",
@@ -144,6 +148,7 @@ KINDS = {
             uncertainty=_same,
             foreground=error_probability,
             expected="finite sigmas{limits}",
+            measure="sigma",
             raw="|sigma| of the predicted class, raw; evaluation scales it over the whole set",
             scaled="sigma of the predicted class, rescaled by its range over the whole set",
             served="|sigma| of the predicted class, scaled by sigma_range and clipped to [0, 1]",

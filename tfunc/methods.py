@@ -3,9 +3,13 @@
 A method is one or more networks, a predictive (how their outputs become a probability) and an uncertainty.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Sequence
 
 from data_prep.base.errors import UserError
+from tfunc import kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,66 +18,95 @@ class Method:
 
     name: as on the command line and in file names.  title: as in the paper's table.
     networks: what it predicts with, of `tfunc/networks.py`; `ensemble` stands for all members.
-    predictive: a class of `tfunc/predictives.py`, or `package.module:Class` for one of your own.
-    kind: what evaluation reads: `probability` (entropy of the foreground probability), `confidence` (an error
-        probability, min-max per subject) or `sigma` (min-max over the whole set).
+    predictive: `package.module:Class`, how the networks' outputs become maps (`tfunc/maps/predictives.py`).
+    kind: what its uncertainty is and how evaluation reads it, a row of `tfunc/kinds.py`: `probability` (entropy of the
+        foreground probability), `error` (an error probability, min-max per subject) or `sigma` (min-max over the set).
     in_paper: ranked in Table 1; later methods stand below a line.
     sampled: whether its maps depend on a number of samples and a seed.
     """
 
     name: str
     title: str
-    networks: tuple
+    networks: tuple[str, ...]
     predictive: str
     kind: str
     help: str
     in_paper: bool = True
     sampled: bool = False
 
+    @property
+    def measure(self) -> str:
+        """What of its outputs is written as the uncertainty."""
+        return kinds.get(self.kind).measure
 
+    @property
+    def predictive_name(self) -> str:
+        """The class of the predictive, which stays when its module moves."""
+        return self.predictive.rpartition(":")[2]
+
+
+SOFTMAX = "tfunc.maps.predictives:Softmax"
 METHODS = {
     method.name: method
     for method in (
-        Method("baseline", "baseline", ("baseline",), "Softmax", "probability", "softmax entropy of one U-Net"),
-        Method("center", "center", ("center",), "Softmax", "probability", "dropout 0.5 at the center positions"),
+        Method("baseline", "baseline", ("baseline",), SOFTMAX, "probability", "softmax entropy of one U-Net"),
+        Method("center", "center", ("center",), SOFTMAX, "probability", "dropout 0.5 at the center positions"),
         Method(
             "baseline_mc",
             "baseline+MC",
             ("baseline",),
-            "MonteCarlo",
+            "tfunc.maps.sampled:MonteCarlo",
             "probability",
             "the baseline, dropout sampled",
             sampled=True,
         ),
         Method(
-            "center_mc", "center+MC", ("center",), "MonteCarlo", "probability", "center, dropout sampled", sampled=True
+            "center_mc",
+            "center+MC",
+            ("center",),
+            "tfunc.maps.sampled:MonteCarlo",
+            "probability",
+            "center, dropout sampled",
+            sampled=True,
         ),
-        Method("ensemble", "ensemble", ("ensemble",), "Ensemble", "probability", "several baselines on 90 % subsets"),
+        Method(
+            "ensemble",
+            "ensemble",
+            ("ensemble",),
+            "tfunc.maps.sampled:Ensemble",
+            "probability",
+            "several baselines on 90 % subsets",
+        ),
         Method(
             "auxiliary_feat",
             "auxiliary feat.",
             ("baseline", "auxiliary_feat"),
-            "AuxiliaryFeatures",
-            "confidence",
+            "tfunc.maps.learned:AuxiliaryFeatures",
+            "error",
             "a head on the baseline's features learns its errors",
         ),
         Method(
             "auxiliary_segm",
             "auxiliary segm.",
             ("baseline", "auxiliary_segm"),
-            "AuxiliarySegmentation",
-            "confidence",
+            "tfunc.maps.learned:AuxiliarySegmentation",
+            "error",
             "a second U-Net learns errors from image and mask",
         ),
         Method(
-            "aleatoric", "aleatoric", ("aleatoric",), "Aleatoric", "sigma", "a second head learns the logits' sigma"
+            "aleatoric",
+            "aleatoric",
+            ("aleatoric",),
+            "tfunc.maps.learned:Aleatoric",
+            "sigma",
+            "a second head learns the logits' sigma",
         ),
         # Wang et al., Aleatoric uncertainty estimation with test-time augmentation, Neurocomputing 338, 2019
         Method(
             "tta",
             "test-time aug.",
             ("baseline",),
-            "TestTimeAugmentation",
+            "tfunc.maps.sampled:TestTimeAugmentation",
             "probability",
             "the baseline on flipped, turned and scaled images",
             in_paper=False,
@@ -83,7 +116,7 @@ METHODS = {
 }
 
 
-def get(name):
+def get(name: str) -> Method:
     """The method called `name`; raises `UserError` listing the names there are."""
     try:
         return METHODS[name]
@@ -91,7 +124,12 @@ def get(name):
         raise UserError(f"method {name!r}", expected=f"one of {', '.join(METHODS)}") from None
 
 
-def parse(names):
+def of_network(name: str) -> Method:
+    """A method that is one network's softmax: how a cross-validated network predicts the fold it never saw."""
+    return Method(name, name, (name,), SOFTMAX, "probability", "one network by itself")
+
+
+def parse(names: Sequence[str]) -> list[Method]:
     """`all` or a list of names, in the table's order, each once; raises `UserError` for an unknown one or for none."""
     if not any(names):
         raise UserError("--methods", expected=f"all, or some of {', '.join(METHODS)}", found="none")

@@ -1,53 +1,81 @@
 """The one table of networks: what is trained once, on what, for how long, and which weights are kept."""
 
-import dataclasses
-import math
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
 
 from data_prep import splits
-from data_prep.base.errors import UserError
+from data_prep.base.errors import Command, UserError, command
+from data_prep.records import Manifest
+from tfunc import paper
+
+Names = list[str]
 
 
-@dataclasses.dataclass(frozen=True)
-class Network:
-    """Something trained once, in `runs/<dataset>/networks/<name>`.
+class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something trained once, in `runs/<dataset>/networks/<name>`, whose `config.json` holds all of this.
 
-    objective: what it learns (`tfunc/objectives.py`). dropout, center, sigma: of its U-Net. seed: added to --seed.
-    subset: `train` (the split), `member` or `fold`; `index` of `count` says which.
-    reference_epochs: BraTS epochs under --reference_quirks. needs: networks that must be trained first.
+    name: as on the command line.  objective: what it learns, a module of `tfunc.learning.objectives`, or
+    `package.module:Class` for one of your own.
+    model: `unet`, or `auxiliary_head`, a head on the last features of the network `base`.  dropout: rate, in [0, 1).
+    center: dropout at the center positions only.  sigma: whether there is a second head.  classes: of the softmax.
+    seed: added to --seed.  subset: `train` (the split), `member` or `fold`; `index` of `count` says which.
+    needs: networks that must be trained first.  base: the one of them that runs, frozen, beneath this one.
+    inherits: settings that are the base's rather than the user's.
+    second_input: `heldout` for a segmentation as one more channel: one that was written by a network of the
+    cross-validation which never saw the subject.
     """
 
     name: str
     objective: str = "segmentation"
+    model: Literal["unet", "auxiliary_head"] = "unet"
     dropout: float = 0.05
     center: bool = False
     sigma: bool = False
+    classes: int = 2
     seed: int = 0
-    subset: str = "train"
+    subset: Literal["train", "member", "fold"] = "train"
     index: int = 0
     count: int = 0
-    reference_epochs: int = 50
-    needs: tuple = ()
+    needs: tuple[str, ...] = ()
+    base: str = ""
+    inherits: tuple[str, ...] = ()
+    second_input: Literal["", "heldout"] = ""
 
-    def epochs(self, dataset, quirks=False):
-        """The reference's defaults. On BraTS it gave some networks 100 epochs and others 50; by default all get 50."""
-        if dataset == "isic":
-            return 100
-        return self.reference_epochs if quirks else 50
+    @property
+    def family(self) -> str:
+        """What it is one of: `ensemble`, `cv`, or its own name."""
+        return {"member": "ensemble", "fold": "cv"}.get(self.subset, self.name)
 
-    def keeps_last(self, dataset, quirks=False):
+    def epochs(self, dataset: str, quirks: bool = False) -> int:
+        """Passes over the training slices where the user gives no number: the recipe's for the data set."""
+        recipe = paper.recipe(dataset)
+        return recipe.quirk_epochs.get(self.family, recipe.epochs) if quirks else recipe.epochs
+
+    def keeps_last(self, dataset: str, quirks: bool = False) -> bool:
         """Whether the last epoch's weights are kept rather than the best.
 
         A cross-validated network must not be selected on the fold that it then predicts. The reference does that, and
-        tests the auxiliary networks of ISIC, but not those of BraTS, at their last epoch.
+        tests the auxiliary networks of photographs, but not those of BraTS, at their last epoch.
         """
         if quirks:
-            return dataset == "isic" and self.objective.startswith("auxiliary")
+            return self.objective in paper.recipe(dataset).quirk_keeps_last
         return self.subset == "fold"
 
 
 AUXILIARIES = (
-    Network("auxiliary_feat", "auxiliary_feat", reference_epochs=100, needs=("baseline",)),
-    Network("auxiliary_segm", "auxiliary_segm", needs=("baseline",)),
+    Network(
+        "auxiliary_feat",
+        "auxiliary_feat",
+        model="auxiliary_head",
+        dropout=0.0,
+        needs=("baseline",),
+        base="baseline",
+        inherits=("start_filters", "depth"),
+    ),
+    Network("auxiliary_segm", "auxiliary_segm", needs=("baseline",), second_input="heldout"),
 )
 SINGLE = {
     network.name: network
@@ -58,38 +86,28 @@ SINGLE = {
         *AUXILIARIES,
     )
 }
+ENSEMBLE = "ensemble"  # in a method's networks: all members
 
 
-def member(index, count):
+def member(index: int, count: int) -> Network:
     """Member `index` of an ensemble of `count`: its own seed and nine tenths of the training subjects."""
-    return Network(f"ensemble_{index:02}", seed=index, subset="member", index=index, count=count, reference_epochs=100)
+    return Network(f"ensemble_{index:02}", seed=index, subset="member", index=index, count=count)
 
 
-def fold(index, count):
+def fold(index: int, count: int) -> Network:
     """Network `index` of a cross-validation, trained on all folds but that one."""
-    return Network(f"cv_{index}", subset="fold", index=index, count=count, reference_epochs=100)
+    return Network(f"cv_{index}", subset="fold", index=index, count=count)
 
 
-def folds(manifest, count):
-    """The cross-validation's (train names, held-out names) for each fold.
-
-    The split file's where it has them; else `count` folds, on BraTS of train and valid together and stratified by grade
-    where grades are known, on ISIC of consecutive blocks of train, as in the reference. Raises `UserError`.
-    """
-    if manifest.folds is not None:
-        if len(manifest.folds) != count:
-            raise UserError(f"--folds={count}", expected=f"{len(manifest.folds)}, as in the split file of the records")
-        made = manifest.folds
-    else:
-        entries = manifest.split("train")
-        if manifest.dataset == "brats":
-            entries = entries + [entry for entry in manifest.split("valid") if entry not in entries]
-        names, grades = [entry.name for entry in entries], [entry.grade for entry in entries]
-        made = splits.k_folds(names, count, grades if manifest.dataset == "brats" and all(grades) else None)
-    return [(list(fold["train"]), list(fold["valid"])) for fold in made]
+def named(names: tuple[str, ...], members: int) -> list[Network]:
+    """The networks of a method, `ensemble` standing for its `members`; raises `UserError` for an unknown name."""
+    found: list[Network] = []
+    for name in names:
+        found += [member(index, members) for index in range(members)] if name == ENSEMBLE else [get(name, members)]
+    return found
 
 
-def get(name, members=10, count=5):
+def get(name: str, members: int = 10, count: int = 5) -> Network:
     """The network called `name`, of an ensemble of `members` and a cross-validation of `count` folds; or `UserError`."""
     known = {
         **SINGLE,
@@ -101,7 +119,42 @@ def get(name, members=10, count=5):
     return known[name]
 
 
-def subjects(network, manifest, quirks=False, cross_validation=5):
+def training_command(name: str, dataset: str) -> Command:
+    """The command that trains the network called `name`: folds are a study's, members the ensemble's."""
+    family, _, number = name.rpartition("_")
+    if number.isdecimal() and family == "cv":
+        return study_command(dataset)
+    return command("train", method=family if number.isdecimal() and family == ENSEMBLE else name, dataset=dataset)
+
+
+def study_command(dataset: str) -> Command:
+    """The command that trains the cross-validation and predicts the held-out folds, for the networks that take them."""
+    names = ",".join(network.name for network in SINGLE.values() if network.second_input)
+    return command("study", dataset=dataset, methods=names)
+
+
+def folds(manifest: Manifest, count: int) -> list[tuple[Names, Names]]:
+    """The cross-validation's (train names, held-out names) for each fold.
+
+    The split file's where it has them; else `count` folds of the splits that the data set's recipe names: stratified by
+    grade where the recipe says so and grades are known, otherwise consecutive blocks, as in the reference.
+    Raises `UserError`.
+    """
+    if manifest.folds is not None:
+        if len(manifest.folds) != count:
+            raise UserError(f"--folds={count}", expected=f"{len(manifest.folds)}, as in the split file of the records")
+        made = manifest.folds
+    else:
+        recipe = paper.recipe(manifest.task.name)
+        entries = {entry.name: entry for split in recipe.folds_of for entry in manifest.split(split)}
+        grades = [entry.grade for entry in entries.values()]
+        made = splits.k_folds(list(entries), count, grades if recipe.stratified and all(grades) else None)
+    return [(list(fold["train"]), list(fold["valid"])) for fold in made]
+
+
+def subjects(
+    network: Network, manifest: Manifest, quirks: bool = False, cross_validation: int = 5
+) -> tuple[Names, Names]:
     """(training names, validation names) of a network; cross_validation: number of folds.
 
     Raises `UserError` where there are too few subjects.
@@ -111,26 +164,12 @@ def subjects(network, manifest, quirks=False, cross_validation=5):
     if network.subset == "member":
         if manifest.members is not None:
             if network.count > len(manifest.members):
-                found = f"{network.count}"
-                raise UserError(
-                    "--ensemble_size", expected=f"at most the split file's {len(manifest.members)}", found=found
-                )
+                expected = f"at most the split file's {len(manifest.members)}"
+                raise UserError("--ensemble_size", expected=expected, found=f"{network.count}")
             return list(manifest.members[network.index]), valid
         return splits.leave_out_blocks(train, network.count)[network.index], valid
     if network.subset == "fold":
         return folds(manifest, network.count)[network.index]
-    if network.objective == "auxiliary_segm" and quirks and manifest.dataset == "isic":
-        return folds(manifest, cross_validation)[0]  # the reference trains it on fold 0 only
+    if quirks and network.objective in paper.recipe(manifest.task.name).quirk_one_fold:
+        return folds(manifest, cross_validation)[0]
     return train, valid
-
-
-def check_settings(settings):
-    """Raises `UserError` naming the flag for numbers that no training can have; None is a number not given."""
-    for name in ("epochs", "batch_size", "start_filters", "depth", "max_steps", "patience"):
-        value = settings[name]
-        if value is not None and value < 1:
-            raise UserError(f"--{name}={value}", expected="1 or more")
-    if not 0 <= settings["seed"] < 2**31:
-        raise UserError(f"--seed={settings['seed']}", expected="0 or more, below 2147483648")
-    if not (settings["learning_rate"] > 0 and math.isfinite(settings["learning_rate"])):
-        raise UserError(f"--learning_rate={settings['learning_rate']}", expected="more than 0 and finite")

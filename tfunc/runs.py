@@ -1,9 +1,24 @@
-"""The run folder: where each artefact lies, and whether it is finished and of the same configuration."""
+"""The run folder: where each artefact lies, what it says of itself, and whether it is finished and of the same kind.
+
+A network's `config.json` holds all that its training depends on, the network and the task included, so that nothing
+which is read later follows today's tables. Files of earlier versions are brought along in memory (`former.py`).
+"""
+
+from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable
+from typing import Any, Literal
 
+import msgspec
+
+from data_prep import records
 from data_prep.base import artefacts
-from data_prep.base.errors import NotReady, UserError
+from data_prep.base.errors import Command, NotReady, UserError
+from data_prep.records import Manifest
+from data_prep.tasks import Task
+from tfunc import former
+from tfunc.networks import Network
 
 CONFIG = "config.json"
 FINISHED = "finished.json"
@@ -11,63 +26,191 @@ WEIGHTS = "best.weights.h5"
 PREDICTED = "predictions.json"  # of a folder of predictions, written last
 EVALUATED = "summary.json"  # of an evaluation, written last
 HELD_OUT = "heldout"  # the split name under which a cross-validated network's predictions of its own fold are kept
-# settings that older folders don't name, and what those were made with
-CAME_LATER = {"average_weights": False, "augment": "none"}
+
+Path = pathlib.Path | str
+Document = dict[str, Any]
 
 
-def network_dir(run_dir, network):
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a training depends on: a network's `config.json`, schema 2. Another one may not share its folder.
+
+    records: the identity of the records.  learns_from: checksums of the networks that its targets or inputs come from.
+    keeps: which epoch's weights.  seed: the network's own, added.  The rest are the user's settings.
+    """
+
+    schema: Literal[2] = 2
+    network: Network
+    task: Task
+    records: str
+    learns_from: dict[str, str | dict[str, str]]
+    train_subjects: int
+    keeps: Literal["best", "last"]
+    reference_quirks: bool
+    epochs: int
+    max_steps: int | None
+    batch_size: int
+    start_filters: int
+    depth: int
+    learning_rate: float
+    average_weights: bool
+    patience: int | None
+    seed: int
+    precision: Literal["float32", "bfloat16"]
+    augment: str
+    deterministic: bool
+
+    @property
+    def channels(self) -> int:
+        """Channels of the image, a second input not counted."""
+        return len(self.task.channels)
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """The reader's `load` options under which a new subject is read as the records were."""
+        if not self.task.is_photograph or self.task.frame is None:
+            return {}
+        return {"image_size": list(self.task.frame), "intensity": self.task.channels[0].normalise}
+
+    @property
+    def smallest(self) -> int:
+        """The least height and width of a slice that survives the poolings."""
+        return 2**self.depth
+
+    @property
+    def dtype_policy(self) -> str:
+        """Keras' name for the precision."""
+        return "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
+
+    def document(self) -> Document:
+        """As plain JSON types: what config.json holds."""
+        return msgspec.to_builtins(self)
+
+
+def upgrade(document: Document) -> Document:
+    """A network's config.json of any schema as today's; raises `KeyError` where an entry is missing or unknown."""
+    return former.config(document)
+
+
+def network_dir(run_dir: Path, network: str) -> pathlib.Path:
+    """The folder of a network."""
     return pathlib.Path(run_dir) / "networks" / network
 
 
-def predictions_dir(run_dir, method, split="test"):
+def predictions_dir(run_dir: Path, method: str, split: str = "test") -> pathlib.Path:
     """`predictions/<method>` for the test split, `predictions/<method>@<split>` for others."""
     return pathlib.Path(run_dir) / "predictions" / (method if split == "test" else f"{method}@{split}")
 
 
-def evaluation_dir(run_dir):
+def evaluation_dir(run_dir: Path) -> pathlib.Path:
+    """The folder of the evaluation."""
     return pathlib.Path(run_dir) / "evaluation"
 
 
-def completed(found, asked):
-    """The configuration `found`, with those entries of `asked` that came after it was written."""
-    return {**{name: value for name, value in CAME_LATER.items() if name in asked}, **found}
+def read_records(data_dir: Path, dataset: str) -> Manifest:
+    """The manifest of records; raises `NotReady` where there are none, `UserError` for those of another data set."""
+    manifest = records.read_manifest(data_dir)
+    if manifest.task.name != dataset:
+        do = "give its --data_dir"
+        raise UserError(manifest.path, expected=f"records of {dataset}", found=manifest.task.name, do=do)
+    return manifest
 
 
-def claim(folder, config, what):
-    """Writes `config.json` into a new folder; in an existing one it must be the same.
+def read_config(folder: Path) -> Config:
+    """The configuration of a network's folder, every entry checked; raises `UserError` naming the file."""
+    path = pathlib.Path(folder) / CONFIG
+    document = artefacts.read_json(path)
+    expected, do = "the configuration of a training", "restore the file, or remove the folder and train again"
+    if not isinstance(document, dict):
+        raise UserError(path, expected=expected, found=f"a JSON {type(document).__name__}", do=do)
+    if document.get("schema", 1) not in (1, former.SCHEMA):
+        do = "use the version of the toolkit that wrote it, or a newer one"
+        raise UserError(path, expected=f"schema {former.SCHEMA} or lower", found=repr(document["schema"]), do=do)
+    try:
+        return msgspec.convert(upgrade(document), Config)
+    except KeyError as error:
+        raise UserError(path, expected=expected, found=f"none or an unknown one for {error}", do=do) from None
+    except (msgspec.ValidationError, AttributeError, TypeError, UserError) as error:
+        raise UserError(path, expected=expected, found=f"{error}", do=do) from None
 
-    Returns True where there was one already. Raises `UserError` naming the first differences.
+
+def difference(stored: Config, asked: Config, is_same: Callable[[str], bool]) -> str:
+    """One phrase naming the first entries in which two trainings differ, or an empty string.
+
+    is_same: whether an identity of records means those that are asked for, as `Manifest.is_same`; it covers what of the
+    task matters.
+    """
+    old, new = stored.document(), asked.document()
+    if is_same(stored.records):
+        for entry in ("records", "task"):
+            old.pop(entry), new.pop(entry)
+    return artefacts.difference(old, new)
+
+
+def claim(folder: Path, document: Document, what: str, compare: Callable[[], str]) -> bool:
+    """Writes `config.json` into a new folder; in an existing one it must be of the same configuration.
+
+    compare: called where there is one already -> the first differences. Returns whether there was one.
+    Raises `UserError` naming the differences.
     """
     path = pathlib.Path(folder) / CONFIG
     if not path.exists():
-        artefacts.write_json(path, config)
+        artefacts.write_json(path, document)
         return False
-    difference = artefacts.difference(completed(artefacts.read_json(path), config), config)
-    if difference:
-        raise UserError(
-            path,
-            expected=f"the same configuration of {what}",
-            found=difference,
-            do="ask for the same, or choose another --run_dir",
-        )
+    if different := compare():
+        do = f"ask for the same, choose another --run_dir, or remove {folder} to make it anew"
+        raise UserError(path, expected=f"the same configuration of {what}", found=different, do=do)
     return True
 
 
-def finished(folder):
+def claim_network(folder: Path, config: Config, is_same: Callable[[str], bool]) -> bool:
+    """`claim` for a training."""
+    what = f"the network {config.network.name}"
+    return claim(folder, config.document(), what, lambda: difference(read_config(folder), config, is_same))
+
+
+def finished(folder: Path) -> Document | None:
     """The content of `finished.json`, or None while the folder is unfinished."""
     path = pathlib.Path(folder) / FINISHED
     return artefacts.read_json(path) if path.exists() else None
 
 
-def require_network(run_dir, network, command):
-    """Configuration and `finished.json` of a trained network; raises `NotReady` naming the command that trains it."""
+def weights_checksum(run_dir: Path, network: str) -> str | None:
+    """The checksum of a network's weights as its training wrote it, or None while it is unfinished."""
+    done = finished(network_dir(run_dir, network))
+    return done["weights_sha256"] if done else None
+
+
+def require_network(run_dir: Path, network: str, train: Command) -> tuple[Config, Document]:
+    """Configuration and `finished.json` of a trained network.
+
+    train: the command that trains it, which `NotReady` names. Raises `UserError` for other weights than it wrote.
+    """
     folder = network_dir(run_dir, network)
     done = finished(folder)
     if done is None:
         found = "an unfinished one" if folder.is_dir() else "none"
-        raise NotReady(folder, expected=f"the trained network {network}", found=found, do=f"run `{command}`")
+        raise NotReady(folder, expected=f"the trained network {network}", found=found, do=train)
     weights = folder / WEIGHTS
     if not weights.exists() or artefacts.sha256(weights) != done["weights_sha256"]:
         found = "another file" if weights.exists() else "no file"
         raise UserError(weights, expected="the weights that training wrote", found=found, do=f"remove {folder}; train")
-    return artefacts.read_json(folder / CONFIG), done
+    return read_config(folder), done
+
+
+def read_predictions(folder: Path) -> Document | None:
+    """What a folder of predictions says of itself, in today's form, or None where it is unfinished."""
+    path = pathlib.Path(folder) / PREDICTED
+    if not path.exists():
+        return None
+    document = artefacts.read_json(path)
+    if not isinstance(document, dict):
+        raise UserError(path, expected="what predictions say of themselves", found="other JSON", do="predict again")
+    return former.predictions(document)
+
+
+def require_predictions(folder: Path, run: Command) -> Document:
+    """`read_predictions`; raises `NotReady` naming the command that makes them."""
+    found = read_predictions(folder)
+    if found is None:
+        raise NotReady(folder, expected="finished predictions", found="none", do=run)
+    return found

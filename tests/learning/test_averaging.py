@@ -41,7 +41,7 @@ def arrays(variables):
 
 def walk(one):
     """Trains to the end; returns the raw weights after each step, and those that were scored and shown each epoch."""
-    weights, seen = one.model.trainable_variables, types.SimpleNamespace(path=[], scored=[], shown=[])
+    weights, seen = one.steps.model.trainable_variables, types.SimpleNamespace(path=[], scored=[], shown=[])
     for where, name, notes, after in (
         (one, "step_fn", seen.path, True),
         (one, "score", seen.scored, False),
@@ -101,18 +101,18 @@ def test_the_averages_follow_the_formula(whole):
     """
     one, seen = whole
     assert len(seen.path) == 8
-    expected, variables = moving_average(seen.path), one.model.trainable_variables
+    expected, variables = moving_average(seen.path), one.steps.model.trainable_variables
     assert distance(expected, seen.path[-1]) > 1e-2 and distance(seen.path[0], seen.path[-1]) > 1e-2
-    close(arrays(stack.averages(one.optimizer, variables)), expected)
-    before = arrays(one.model.variables)
-    fixed = [variable for variable in one.model.variables if not variable.trainable]
+    close(arrays(stack.averages(one.steps.optimizer, variables)), expected)
+    before = arrays(one.steps.model.variables)
+    fixed = [variable for variable in one.steps.model.variables if not variable.trainable]
     still = arrays(fixed)
-    with pytest.raises(UserError), one.averaged():
+    with pytest.raises(UserError), one.steps.averaged():
         close(arrays(variables), expected)
         equal(arrays(fixed), still)
         raise UserError("validation")
     assert fixed
-    equal(arrays(one.model.variables), before)
+    equal(arrays(one.steps.model.variables), before)
     equal(arrays(variables), seen.path[-1])
 
 
@@ -123,7 +123,7 @@ def test_validated_and_kept_are_the_averages(whole):
     assert len(seen.scored) == len(seen.shown) == 2
     for found, wanted in zip((*seen.scored, *seen.shown), (*expected, *expected), strict=True):
         close(found, wanted)
-    kept = runs.finished(one.folder)["kept_epoch"]
+    kept = runs.finished(one.checkpoint.folder)["kept_epoch"]
     other = make_copy(one)
     close(arrays(other.trainable_variables), expected[kept - 1])
     assert distance(arrays(other.trainable_variables), seen.path[4 * kept - 1]) > 1e-3
@@ -133,8 +133,8 @@ def make_copy(one):
     """A new model of the same kind with the weights that were kept."""
     from tfunc.nets import trained as models
 
-    model = models.build(one.network, one.config.channels, one.config.start_filters, one.config.depth)
-    model.load_weights(str(one.folder / runs.WEIGHTS))
+    model = models.build(one.config.network, one.config.channels, one.config.start_filters, one.config.depth)
+    model.load_weights(str(one.checkpoint.folder / runs.WEIGHTS))
     return model
 
 
@@ -148,10 +148,10 @@ def test_averaging_leaves_the_training_alone(whole, small):
     else:  # there another Adam averages, whose rounding a training enlarges step by step
         close(seen.path[0], expected.path[0])
     equal(expected.scored[-1], expected.path[-1])
-    with plain.averaged():
-        equal(arrays(plain.model.trainable_variables), expected.path[-1])
-    count = len(plain.model.trainable_variables)
-    extra = len(stack.optimizer_variables(averaging.optimizer)) - len(stack.optimizer_variables(plain.optimizer))
+    with plain.steps.averaged():
+        equal(arrays(plain.steps.model.trainable_variables), expected.path[-1])
+    count = len(plain.steps.model.trainable_variables)
+    extra = len(stack.optimizer_variables(averaging.steps.optimizer)) - len(stack.optimizer_variables(plain.steps.optimizer))
     assert extra == count
 
 
@@ -180,12 +180,12 @@ def test_replicas_average_alike(small):
     two = devices.strategy(["CPU:0", "CPU:1"])
     one = small(two, batch_size=4, epochs=1)
     path = walk(one).path
-    expected, variables = moving_average(path), one.model.trainable_variables
+    expected, variables = moving_average(path), one.steps.model.trainable_variables
     assert len(path) == 2 and distance(expected, path[-1]) > 1e-3
-    averages = stack.averages(one.optimizer, variables)
+    averages = stack.averages(one.steps.optimizer, variables)
     close(arrays(averages), expected)
     alike(two, averages)
-    with one.averaged():
+    with one.steps.averaged():
         close(arrays(variables), expected)
         alike(two, variables)
     alike(two, variables)

@@ -31,8 +31,8 @@ def per_replica(strategy, batches):
 
 def loss_and_gradients(trainer, batch, step=5):
     """The global batch's loss and gradients, summed over replicas."""
-    loss, gradients = trainer.strategy.run(lambda batch: trainer.gradients(batch, tf.constant(step, tf.int64)), [batch])
-    return [trainer.strategy.reduce("SUM", value, axis=None).numpy() for value in (loss, *gradients)]
+    loss, gradients = trainer.steps.strategy.run(lambda batch: trainer.steps.gradients(batch, tf.constant(step, tf.int64)), [batch])
+    return [trainer.steps.strategy.reduce("SUM", value, axis=None).numpy() for value in (loss, *gradients)]
 
 
 def with_mask(batch):
@@ -47,10 +47,10 @@ def test_two_replicas_give_one_devices_loss_and_gradients(network, trainer, two,
     results = []
     for strategy in (None, two):
         one = trainer(network, brats_data, strategy, base, batch_size=RAGGED)
-        shaken(one.model)
-        for layer in one.model.layers:
+        shaken(one.steps.model)
+        for layer in one.steps.model.layers:
             layer.trainable = not isinstance(layer, BatchNormalisation)
-        count = one.strategy.num_replicas_in_sync
+        count = one.steps.strategy.num_replicas_in_sync
         batches = list(one.train.training(RAGGED, 1, 0, replicas=count).take(count).as_numpy_iterator())
         if network == "auxiliary_segm":
             batches = [with_mask(batch) for batch in batches]
@@ -69,12 +69,12 @@ def test_without_dropout_too(trainer, two, brats_data, shaken, monkeypatch):
     results = []
     for strategy in (None, two):
         one = trainer("baseline", brats_data, strategy, depth=1)
-        monkeypatch.setattr(one, "_keeps", lambda batch, step: None)
-        shaken(one.model).trainable = False  # every layer on its inference path, dropout's included
-        rows = one.objective.rows
-        monkeypatch.setattr(one.objective, "rows", lambda batch, _, *rest, rows=rows: rows(batch, False, *rest))
-        one.model.trainable = True
-        count = one.strategy.num_replicas_in_sync
+        monkeypatch.setattr(one.steps, "keeps", lambda batch, step: None)
+        shaken(one.steps.model).trainable = False  # every layer on its inference path, dropout's included
+        rows = one.steps.objective.rows
+        monkeypatch.setattr(one.steps.objective, "rows", lambda batch, _, *rest, rows=rows: rows(batch, False, *rest))
+        one.steps.model.trainable = True
+        count = one.steps.strategy.num_replicas_in_sync
         batches = list(one.train.training(RAGGED, 1, 0, replicas=count).take(count).as_numpy_iterator())
         batch = {name: tf.constant(v) for name, v in batches[0].items()} if count == 1 else per_replica(two, batches)
         results.append(loss_and_gradients(one, batch))
@@ -87,7 +87,7 @@ def test_validation_counts_every_slice_once(trainer, two, brats_data, shaken):
     scores = []
     for strategy in (None, two):
         one = trainer("baseline", brats_data, strategy, batch_size=5, depth=1)
-        shaken(one.model)
+        shaken(one.steps.model)
         scores.append(one.score())
     assert scores[0][0] == scores[1][0] and 0 < scores[0][0] < 1
     assert scores[0][1] == pytest.approx(scores[1][1], rel=1e-5)
@@ -100,11 +100,11 @@ def test_a_whole_training_runs_on_replicas_and_keeps_them_alike(trainer, two, is
     moved.
     """
     one = trainer("baseline", isic_data, two, batch_size=4, epochs=2, depth=1)
-    before = one.model.get_weights()
+    before = one.steps.model.get_weights()
     done = one.run()
     assert one.step_fn.experimental_get_tracing_count() == one.count_fn.experimental_get_tracing_count() == 1
-    assert done["steps"] == 4 and (one.folder / "best.weights.h5").exists()
-    for variable, old in zip(one.model.weights, before, strict=True):
+    assert done["steps"] == 4 and (one.checkpoint.folder / "best.weights.h5").exists()
+    for variable, old in zip(one.steps.model.weights, before, strict=True):
         mirrored = variable if isinstance(variable, tf.distribute.DistributedValues) else variable.value  # Keras 2, 3
         local = two.experimental_local_results(mirrored)
         assert not np.array_equal(local[0], old)

@@ -33,7 +33,7 @@ def log(folder):
 
 def final(one):
     """Every variable of a trainer, with its optimizer's."""
-    return [np.asarray(variable) for variable in one._variables()]
+    return [np.asarray(variable) for variable in one.steps.variables()]
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,11 @@ def test_a_training_learns_and_leaves_its_artefacts(brats_run, brats_data):
 def test_validation_dice_is_per_subject_over_all_its_slices(trainer, brats_data, shaken):
     """The streamed score is the mean over subjects of the Dice of the whole volume's argmax."""
     one = trainer("baseline", brats_data, batch_size=5)
-    shaken(one.model)
+    shaken(one.steps.model)
     scores = []
     for name in one.valid.names:
         subject = records.read_subject(brats_data, one.valid.manifest, name)
-        logits = one.model(subject.normalised()).numpy()
+        logits = one.steps.model(subject.normalised()).numpy()
         predicted, target = logits[..., 1] > logits[..., 0], subject.label > 0
         scores.append(2 * (predicted & target).sum() / (predicted.sum() + target.sum()))
     assert one.score()[0] == pytest.approx(np.mean(scores), abs=1e-12) and len(scores) == 2
@@ -77,9 +77,9 @@ def test_validation_dice_is_per_subject_over_all_its_slices(trainer, brats_data,
 def test_photographs_are_scored_smoothed(trainer, isic_data, shaken):
     """On ISIC the score is the reference's smoothed Dice; its auxiliary networks' is not smoothed."""
     one = trainer("baseline", isic_data)
-    shaken(one.model)
+    shaken(one.steps.model)
     (subject,) = (records.read_subject(isic_data, one.valid.manifest, name) for name in one.valid.names)
-    logits = one.model(subject.normalised()).numpy()
+    logits = one.steps.model(subject.normalised()).numpy()
     predicted, target = logits[..., 1] > logits[..., 0], subject.label > 0
     expected = (2 * (predicted & target).sum() + 1) / (predicted.sum() + target.sum() + 1)
     assert one.score()[0] == pytest.approx(expected, abs=1e-12)
@@ -93,8 +93,8 @@ def scripted(one, scores, monkeypatch):
     """
     remaining, kept = iter([pair if isinstance(pair, tuple) else (pair, 0.5) for pair in scores]), []
     monkeypatch.setattr(one, "score", lambda: next(remaining))
-    save = one.model.save_weights
-    monkeypatch.setattr(one.model, "save_weights", lambda path: (kept.append(one.counters.epoch), save(path)))
+    save = one.steps.model.save_weights
+    monkeypatch.setattr(one.steps.model, "save_weights", lambda path: (kept.append(one.counters.epoch), save(path)))
     monkeypatch.setattr(one, "step_fn", lambda batch, step: 0.25)
     monkeypatch.setattr(one.monitor, "epoch", lambda entry: None)
     return one.run(), kept
@@ -150,7 +150,7 @@ def another(tmp_path_factory, brats_data):
 def uninterrupted(another):
     """finished.json, all variables and the log of that training."""
     one = another()
-    return one.run(), final(one), (one.folder / "log.csv").read_text()
+    return one.run(), final(one), (one.checkpoint.folder / "log.csv").read_text()
 
 
 def steps_until(one, count):
@@ -180,9 +180,9 @@ def test_a_stopped_training_equals_an_uninterrupted_one(another, uninterrupted):
         with pytest.raises(Stopped, match="continues"):
             one.run()
         assert signal.getsignal(signal.SIGTERM) is before
-        one = another(one.folder)
+        one = another(one.checkpoint.folder)
     assert one.run()["steps"] == done["steps"] == 3 * an_epoch
-    assert (one.folder / "log.csv").read_text() == lines
+    assert (one.checkpoint.folder / "log.csv").read_text() == lines
     for ours, theirs in zip(final(one), weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
@@ -214,7 +214,7 @@ def test_the_other_stacks_state_is_refused(trainer, isic_data):
     """Optimizer state does not cross: the error says which stack saved it, and what to do."""
     one = trainer("baseline", isic_data)
     one.save()
-    pointer = one.folder / state.POINTER
+    pointer = one.checkpoint.folder / state.POINTER
     pointer.write_text(json.dumps({**json.loads(pointer.read_text()), "stack": "another"}))
     with pytest.raises(UserError, match=r"resume.json.*stack.*another.*--run_dir"):
         one.run()
@@ -225,7 +225,7 @@ def test_a_finished_training_does_nothing(brats_run, brats_data, train):
     folder = runs.network_dir(brats_run, "baseline")
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     said = []
-    _, done = train("baseline", "brats", brats_data, brats_run, report=said.append)
+    _, done = train("baseline", "brats", brats_data, brats_run, say=said.append)
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     assert done == runs.finished(folder) and "trained already" in said[0]
 
@@ -305,10 +305,10 @@ def test_missing_and_foreign_records(isic_data, train, tmp_path):
 def test_a_loss_that_is_not_finite_ends_the_training(trainer, isic_data):
     """NaN weights stop it at the first step with an error, rather than train on to nothing; nothing counts as best."""
     one = trainer("baseline", isic_data, depth=1)
-    one.model.set_weights([weight * np.nan for weight in one.model.get_weights()])
+    one.steps.model.set_weights([weight * np.nan for weight in one.steps.model.get_weights()])
     with pytest.raises(UserError, match=r"step 0: expected a finite loss, found nan"):
         one.run()
-    assert not (one.folder / runs.WEIGHTS).exists()
+    assert not (one.checkpoint.folder / runs.WEIGHTS).exists()
 
 
 def test_a_validation_loss_that_is_not_finite_ends_it_too(trainer, isic_data, monkeypatch):
@@ -336,15 +336,15 @@ def test_a_damaged_shard_is_named(brats_data, trainer, tmp_path):
 def test_dropout_is_on_in_training(trainer, brats_data):
     """Two steps on one batch draw other masks, the same step the same; validation draws none."""
     one = trainer("center", brats_data)
-    one.model.trainable = False  # weights and statistics stay: only the masks can differ
+    one.steps.model.trainable = False  # weights and statistics stay: only the masks can differ
     batch = next(iter(one.train.training(8, 1, 0)))
 
     def loss(step):
-        keeps = one._keeps(batch, tf.constant(step, tf.int64))
-        return float(tf.reduce_mean(one.objective.rows(batch, True, keeps)[0]))
+        keeps = one.steps.keeps(batch, tf.constant(step, tf.int64))
+        return float(tf.reduce_mean(one.steps.objective.rows(batch, True, keeps)[0]))
 
     assert loss(1) == loss(1) != loss(2)
-    assert one._keeps(batch, tf.constant(1, tf.int64))[0].shape == (8, 4)
+    assert one.steps.keeps(batch, tf.constant(1, tf.int64))[0].shape == (8, 4)
 
 
 def training_flags(data_dir, run_dir, **more):

@@ -194,7 +194,7 @@ def split(run, data, method="baseline_mc", dataset="brats", names=None, name="te
         name,
         prediction.Options(**{**FEW, **options}),
         names,
-        report=(said if said is not None else []).append,
+        say=(said if said is not None else []).append,
     )
 
 

@@ -1,17 +1,18 @@
-"""Random changes of training slices: the same geometry for image and masks, other intensities for the image.
+"""Random changes of training slices: the same geometry for image and segmentations, other intensities for the image.
 
 What happens to a slice depends on (seed, epoch, subject, slice) only, so a resumed training sees what an uninterrupted
 one does, whatever the batch or the replica. The paper trains without any.
 """
 
+from __future__ import annotations
+
 import dataclasses
 
 import tensorflow as tf
 
-from tfunc.nets import sampling, stack
-from tfunc.nets import views as transforms
+from tfunc.nets import sampling, stack, views
 
-UNIFORMS = transforms.UNIFORMS + 2  # and one for the shift, one for gamma
+UNIFORMS = views.UNIFORMS + 2  # and one for the shift, one for gamma
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,55 +24,57 @@ class Augmentation:
     its standard deviations. gamma: smallest and largest exponent on a channel's own range, drawn uniformly.
     """
 
-    view: transforms.Range
+    view: views.Range
     shift: float
-    gamma: tuple
+    gamma: tuple[float, float]
     elastic: float = 0.0
     knots: int = 5
 
 
-LEVELS = {
+LEVELS: dict[str, Augmentation | None] = {
     "none": None,
-    "light": Augmentation(transforms.Range(), shift=0.1, gamma=(0.9, 1.1)),
+    "light": Augmentation(views.Range(), shift=0.1, gamma=(0.9, 1.1)),
     "strong": Augmentation(
-        transforms.Range(flip_y=True, rotation=45.0, scaling=(0.75, 1.35)), shift=0.3, gamma=(0.7, 1.5), elastic=0.02
+        views.Range(flip_y=True, rotation=45.0, scaling=(0.75, 1.35)), shift=0.3, gamma=(0.7, 1.5), elastic=0.02
     ),
 }
 
 
-def seed_of(seed, epoch, subject, slice):
+def seed_of(seed: int, epoch: int, subject: tf.Tensor, slice: tf.Tensor) -> tf.Tensor:
     """int64 [2], the seed of one slice in one epoch. seed, epoch: Python integers; subject, slice: int32 scalars."""
     place = tf.cast(subject, tf.int64) * 2**32 + tf.cast(slice, tf.int64)
     return tf.stack([tf.constant(seed * 2**20 + epoch, tf.int64), place])
 
 
-def apply(level, image, masks, zero, seed):
+def apply(
+    level: str, image: tf.Tensor, labels: tf.Tensor, zero: tf.Tensor, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """One slice, changed as `LEVELS[level]` says.
 
-    image: float32 [height, width, channels], normalised, its shape known while tracing. masks: uint8
-    [height, width, masks] of 0 and 1, which move with the image, by nearest pixel. zero: float32 [channels], what an
+    image: float32 [height, width, channels], normalised, its shape known while tracing. labels: uint8
+    [height, width, number] of 0 and 1, which move with the image, by nearest pixel. zero: float32 [channels], what an
     intensity of 0 became under normalisation; it fills the background. seed: int64 [2].
     """
     how = LEVELS[level]
     uniform = tf.random.stateless_uniform([1, UNIFORMS], seed, alg=sampling.ALGORITHM)
-    image, masks = _move(how, image - zero, masks, uniform[:, : transforms.UNIFORMS], seed)
-    return _recolour(how, image + zero, uniform[0, transforms.UNIFORMS :]), masks
+    image, labels = _move(how, image - zero, labels, uniform[:, : views.UNIFORMS], seed)
+    return _recolour(how, image + zero, uniform[0, views.UNIFORMS :]), labels
 
 
-def _move(how, image, masks, uniform, seed):
+def _move(how, image, labels, uniform, seed):
     height, width, _ = image.shape
     if how.elastic:
         points = elastic_points(height, width, how.elastic, how.knots, seed + 1)
         image = stack.dense_warp(image, points)
-        masks = tf.cast(stack.dense_warp(tf.cast(masks, tf.float32), points, interpolation="nearest"), tf.uint8)
-    there, _ = transforms.views(transforms.draw(uniform, how.view), height, width)
+        labels = tf.cast(stack.dense_warp(tf.cast(labels, tf.float32), points, interpolation="nearest"), tf.uint8)
+    forth, _ = views.views(views.draw(uniform, how.view), height, width)
     return (
-        stack.projective_transform(image[tf.newaxis], there)[0],
-        stack.projective_transform(masks[tf.newaxis], there, interpolation="nearest")[0],
+        stack.projective_transform(image[tf.newaxis], forth)[0],
+        stack.projective_transform(labels[tf.newaxis], forth, interpolation="nearest")[0],
     )
 
 
-def elastic_points(height, width, deviation, knots, seed):
+def elastic_points(height: int, width: int, deviation: float, knots: int, seed: tf.Tensor) -> tf.Tensor:
     """Where each pixel comes from under a smooth random deformation: float32 [height, width, 2] of (y, x).
 
     deviation: of a knot's displacement along each axis, as a share of the shorter side.

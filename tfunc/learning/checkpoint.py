@@ -1,25 +1,124 @@
 """The state of a training that can be taken up again, exactly: variables, counters and history, with a checksum.
 
-`resume.npz` holds the variables, `resume.json` names it with its SHA-256 and holds the counters. Both are written aside
-and renamed, the arrays first and under a new name: a kill at any moment leaves the old pair or the new one.
+`resume-<step>.npz` holds the variables, `resume.json` names it with its SHA-256 and holds the counters. Both are written
+aside and renamed, the arrays first and under a new name: a kill at any moment leaves the old pair or the new one. The kept
+epoch's weights are written under the epoch's name first, and become the best ones once the state that knows them is saved.
 """
 
-import pathlib
+from __future__ import annotations
 
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
 import numpy as np
 
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError
+from tfunc import runs
+from tfunc.learning.selection import Counters
+from tfunc.nets import stack
 
 POINTER = "resume.json"
 
 
-def save(folder, arrays, counters):
-    """arrays: list of NumPy arrays, in the order in which they go back. counters: JSON-able, with `step`."""
-    folder = pathlib.Path(folder)
+class Checkpoint:
+    """The files of one training in its network's folder."""
+
+    def __init__(self, folder: runs.Path):
+        self.folder = pathlib.Path(folder)
+
+    def save(self, variables: Sequence[Any], counters: Counters) -> None:
+        """Saves the state, variables in the order in which they go back, and settles the kept weights."""
+        write(self.folder, arrays_of(variables), {"stack": stack.name(), **dataclasses.asdict(counters)})
+        self.settle(counters)
+
+    def restore(self, variables: Sequence[Any]) -> Counters | None:
+        """Puts the saved state into `variables`; returns its counters, or None where nothing was saved.
+
+        Raises `UserError` where it was saved by the other stack, and for a damaged file.
+        """
+        saved = read(self.folder)
+        if saved is None:
+            return None
+        arrays, found = saved
+        if found["stack"] != stack.name():
+            raise UserError(
+                self.folder / POINTER,
+                expected=f"a training of this stack ({stack.name()})",
+                found=f"one of the stack {found['stack']}, whose optimizer state does not cross",
+                do="continue it there, or train into another --run_dir",
+            )
+        assign(variables, arrays)
+        names = {field.name for field in dataclasses.fields(Counters)}
+        counters = Counters(**{name: value for name, value in found.items() if name in names})
+        self.settle(counters)
+        return counters
+
+    def keep(self, model: keras.Model, counters: Counters) -> None:
+        """Writes the weights of the kept epoch under its name; the next `save` makes them the best ones."""
+        with artefacts.aside(self._candidate(counters)) as temporary:
+            model.save_weights(str(temporary))  # Keras insists on the ending, which `aside` keeps
+
+    def settle(self, counters: Counters) -> None:
+        """Makes the kept epoch's weights the best ones once the state that knows them is saved.
+
+        A kill between the two is mended on resume; weights of an epoch that the state doesn't know are dropped.
+        """
+        if self._candidate(counters).exists():
+            os.replace(self._candidate(counters), self.folder / runs.WEIGHTS)
+        for lost in self.folder.glob("epoch-*.weights.h5"):
+            lost.unlink()
+
+    def _candidate(self, counters):
+        return self.folder / f"epoch-{counters.kept_epoch:04}.weights.h5"
+
+    def finish(self, variables: Sequence[Any], counters: Counters) -> runs.Document:
+        """Writes `finished.json`, after which the state is not needed; returns its content."""
+        done = {
+            "weights_sha256": artefacts.sha256(self.folder / runs.WEIGHTS),
+            "last_sha256": fingerprint(variables),
+            "epochs": counters.epoch,
+            "steps": counters.step,
+            "kept_epoch": counters.kept_epoch,
+            "best_epoch": counters.best_epoch,
+            "valid_dice": counters.best,
+            **stack.versions(),
+        }
+        artefacts.write_json(self.folder / runs.FINISHED, done)
+        discard(self.folder)
+        return done
+
+
+def arrays_of(variables: Sequence[Any]) -> list[np.ndarray]:
+    """The values of variables."""
+    return [np.asarray(variable) for variable in variables]
+
+
+def assign(variables: Sequence[Any], values: Sequence[Any]) -> None:
+    """Gives each variable its value."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(np.asarray(value))
+
+
+def fingerprint(variables: Sequence[Any]) -> str:
+    """Checksum of the last step's weights and optimizer, which are not kept: two equal trainings have the same."""
+    digest = hashlib.sha256()
+    for array in arrays_of(variables):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def write(folder: pathlib.Path, arrays: Sequence[np.ndarray], counters: dict[str, Any]) -> None:
+    """Writes the pair of files. counters: JSON-able, with `step`."""
     path = folder / f"resume-{counters['step']:08}.npz"
     with artefacts.aside(path) as temporary:
-        np.savez(temporary, **{f"{index:04}": array for index, array in enumerate(arrays)})
+        stored: dict[str, Any] = {f"{index:04}": array for index, array in enumerate(arrays)}
+        np.savez(temporary, **stored)
         checksum = artefacts.sha256(temporary)
     artefacts.write_json(folder / POINTER, {"file": path.name, "sha256": checksum, **counters})
     for old in folder.glob("resume-*.npz"):
@@ -27,13 +126,13 @@ def save(folder, arrays, counters):
             old.unlink()
 
 
-def load(folder):
+def read(folder: pathlib.Path) -> tuple[list[np.ndarray], dict[str, Any]] | None:
     """(arrays, counters), or None where nothing was saved. Raises `UserError` for a file that isn't what was saved."""
-    pointer = pathlib.Path(folder) / POINTER
+    pointer = folder / POINTER
     if not pointer.exists():
         return None
     counters = artefacts.read_json(pointer)
-    path = pathlib.Path(folder) / counters["file"]
+    path = folder / counters["file"]
     if not path.exists() or artefacts.sha256(path) != counters["sha256"]:
         found = "a damaged file" if path.exists() else "no file"
         raise UserError(path, expected="the saved state", found=found, do=f"remove {pointer} to train from the start")
@@ -41,9 +140,8 @@ def load(folder):
         return [stored[name] for name in sorted(stored.files)], counters
 
 
-def discard(folder):
+def discard(folder: pathlib.Path) -> None:
     """Removes the state: the training is finished."""
-    folder = pathlib.Path(folder)
     (folder / POINTER).unlink(missing_ok=True)
     for old in folder.glob("resume-*.npz"):
         old.unlink()

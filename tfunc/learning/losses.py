@@ -1,6 +1,6 @@
 """Cross-entropy and the aleatoric loss. Everything here is float32, whatever precision the network runs in."""
 
-import math
+from __future__ import annotations
 
 import tensorflow as tf
 
@@ -15,12 +15,19 @@ def _difference(pair):
     return pair[..., 1] - pair[..., 0]
 
 
-def cross_entropy_rows(logits, target):
+def cross_entropy_rows(logits: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """Mean cross-entropy of each image: logits [batch, height, width, 2], target [batch, height, width] in {0, 1} -> [batch]."""
     return -tf.reduce_mean(_log_probability(_difference(logits), target), axis=[1, 2])
 
 
-def aleatoric_rows(logits, sigma, target, noise=None, samples=10, seed=None):
+def aleatoric_rows(
+    logits: tf.Tensor,
+    sigma: tf.Tensor,
+    target: tf.Tensor,
+    noise: tf.Tensor | None = None,
+    samples: int = 10,
+    seed: tf.Tensor | None = None,
+) -> tf.Tensor:
     """The aleatoric loss of each image, float32 [batch]; see `aleatoric_loss`.
 
     seed: int32 [2] for stateless draws; None draws from TensorFlow's global state.
@@ -40,7 +47,9 @@ def aleatoric_rows(logits, sigma, target, noise=None, samples=10, seed=None):
     return -tf.reduce_mean(log_mean, axis=[1, 2])
 
 
-def aleatoric_loss(logits, sigma, target, noise=None, samples=10):
+def aleatoric_loss(
+    logits: tf.Tensor, sigma: tf.Tensor, target: tf.Tensor, noise: tf.Tensor | None = None, samples: int = 10
+) -> tf.Tensor:
     """Negative log of the mean softmax probability over logits perturbed by Gaussian noise (the paper, section 2.3).
 
     logits, sigma: [batch, height, width, 2]; sigma is the standard deviation and may be negative (its sign does not
@@ -49,9 +58,3 @@ def aleatoric_loss(logits, sigma, target, noise=None, samples=10):
     Returns the mean over all pixels, a float32 scalar.
     """
     return tf.reduce_mean(aleatoric_rows(logits, sigma, target, noise, samples))
-
-
-def binary_entropy(probability):
-    """Entropy of a foreground probability divided by log 2, in [0, 1]; float32, any shape. 0 log 0 is 0."""
-    p = tf.cast(probability, tf.float32)
-    return -(tf.math.xlogy(p, p) + tf.math.xlogy(1.0 - p, 1.0 - p)) / math.log(2.0)

@@ -1,51 +1,74 @@
-"""What a training shows in TensorBoard: its numbers, its settings, and pictures of validation slices."""
+"""What a training shows: a line an epoch in log.csv, and in TensorBoard its numbers, settings and pictures."""
 
-import dataclasses
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfunc.learning import losses
+from data_prep.base import artefacts
+from tfunc import runs
+from tfunc.learning.slices import Slices
+from tfunc.nets import classes
+from tfunc.runs import Config
 
 EXAMPLES = 3  # validation subjects shown
+LOG = "log.csv"
+
+History = list[dict[str, Any]]
 
 
 class Monitor:
-    """Writes one training's events into its network's folder. Used as a context while the training runs.
+    """Writes one training's log and events into its network's folder. Used as a context while the training runs.
 
-    valid: the validation `Slices`. show: of the objective, batch -> (probability, target).
+    valid: the validation slices. show: of the objective, batch -> (probability, target).
     """
 
-    def __init__(self, folder, config, valid, show):
+    def __init__(
+        self,
+        folder: runs.Path,
+        config: Config,
+        valid: Slices,
+        show: Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, tf.Tensor]],
+    ):
         self.folder, self.config, self.valid, self.show = folder, config, valid, show
-        self.examples = None
+        self.examples: dict[str, np.ndarray] | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Monitor:
         self.writer = tf.summary.create_file_writer(str(self.folder))
         self.writer.set_as_default()
         self._settings()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.writer.close()
 
     def _settings(self):
         """The training's settings, for TensorBoard's HParams page, beside the Dice that they led to."""
         from tensorboard.plugins.hparams import api  # here: its import takes a second
 
-        plain = (str, int, float, bool)
-        values = {n: v for n, v in dataclasses.asdict(self.config).items() if isinstance(v, plain) and n != "records"}
-        api.hparams(values, trial_id=f"{self.config.dataset}/{self.config.network}")
+        network, dataset = self.config.network.name, self.config.task.name
+        plain = {
+            name: value
+            for name, value in self.config.document().items()
+            if isinstance(value, (str, int, float, bool)) and name not in ("schema", "records")
+        }
+        api.hparams({"network": network, "dataset": dataset, **plain}, trial_id=f"{dataset}/{network}")
 
-    def epoch(self, entry):
-        """Writes one epoch's `entry` of the history, and the pictures."""
+    def epoch(self, history: History) -> None:
+        """Writes the log, and the numbers and pictures of the history's last epoch."""
+        write_log(self.folder, history)
+        entry = history[-1]
         for name in ("loss", "valid_loss", "valid_dice"):
             tf.summary.scalar(name, entry[name], step=entry["epoch"])
         title = "image, truth, prediction, uncertainty"
         tf.summary.image(title, self.overlays(), step=entry["epoch"], max_outputs=EXAMPLES)
         self.writer.flush()
 
-    def overlays(self):
+    def overlays(self) -> tf.Tensor:
         """float32 [subjects, height, 4 * width, 1] in [0, 1]: some slices, each beside what the network makes of it."""
         if self.examples is None:
             self.examples = fullest_slices(self.valid.first(EXAMPLES))
@@ -55,15 +78,22 @@ class Monitor:
         panels = [
             (image - low) / np.maximum(high - low, 1e-6),
             tf.cast(target, tf.float32),
-            tf.cast(probability > 0.5, tf.float32),
-            losses.binary_entropy(probability),
+            tf.cast(classes.segmentation(probability), tf.float32),
+            classes.binary_entropy(probability),
         ]
         return tf.concat(panels, axis=2)[..., tf.newaxis]
 
 
-def fullest_slices(slices):
+def write_log(folder: runs.Path, history: History) -> None:
+    """Writes log.csv whole: a line an epoch."""
+    columns = list(history[0])
+    lines = [",".join(columns), *(",".join(repr(entry[name]) for name in columns) for entry in history)]
+    artefacts.write_text(pathlib.Path(folder) / LOG, "\n".join(lines) + "\n")
+
+
+def fullest_slices(slices: Slices) -> dict[str, np.ndarray]:
     """The slice with the most foreground of each subject, as one batch of NumPy arrays."""
-    found = {}
+    found: dict[int, tuple[int, dict[str, np.ndarray]]] = {}
     for batch in slices.in_order(16).as_numpy_iterator():
         for row, subject in enumerate(batch["subject"]):
             area = int(batch["label"][row].sum())

@@ -6,19 +6,28 @@ A batch is a dict of tensors, the first axis the slice:
     row int32 [n], position in the global batch (padding has that of the slice it repeats)
     weight float32 [n], 1 / (real slices of the global batch), 0 for padding
 
-The order depends on (seed, epoch) and on TensorFlow's global seed, which `fitting.fit` sets to the training's; so a training
-can be taken up in the middle of an epoch.
+where there is a second input: mask uint8 [n, height, width], a segmentation to be judged
+
+The order is a function of (seed, epoch) alone, so a training can be taken up in the middle of an epoch.
 """
 
+from __future__ import annotations
+
+import contextlib
 import math
 import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context  # the only place that tells the global seed
 
 from data_prep import records
 from data_prep.base.errors import UserError
+from data_prep.records import Manifest
 from tfunc.learning import augmentation
+from tfunc.learning.second_input import SecondInput
 from tfunc.nets.graphs import plain
 
 SHUFFLE_BYTES = 1 << 30  # serialized slices held for shuffling; a smaller training set is shuffled whole
@@ -32,10 +41,11 @@ class Slices:
     Raises `UserError` where there are none, where some have no labels, or where their slices differ in size.
     """
 
-    def __init__(self, data_dir, manifest, subjects, split="train"):
+    def __init__(self, data_dir: pathlib.Path | str, manifest: Manifest, subjects: Sequence[str], split: str = "train"):
+        """split: what to call them in an error."""
         self.data_dir = pathlib.Path(data_dir)
         self.manifest = manifest
-        self.masks = None  # `Masks` of these subjects in this order; they become `mask` uint8 [n, height, width]
+        self.second: SecondInput | None = None  # of these subjects in this order; becomes `mask`
         self.names = list(subjects)
         self.entries = [manifest.subject(name) for name in self.names]
         where = f"{manifest.path}, split {split}"
@@ -56,26 +66,29 @@ class Slices:
         size, count = np.sum([lengths[shard] for shard in self.shards], axis=0)
         self.slice_bytes = max(1, size // max(1, count))
 
-    def first(self, count):
+    def first(self, count: int) -> Slices:
         """The same for the first `count` subjects."""
         few = Slices(self.data_dir, self.manifest, self.names[:count])
-        few.masks = self.masks
+        few.second = self.second
         return few
 
     @property
-    def training_count(self):
+    def training_count(self) -> int:
         """Number of slices that are trained on."""
         return sum(entry.training_slices for entry in self.entries)
 
     @property
-    def count(self):
+    def count(self) -> int:
+        """Number of all slices."""
         return sum(entry.slices for entry in self.entries)
 
-    def steps(self, batch_size):
+    def steps(self, batch_size: int) -> int:
         """Steps of one training epoch; the last, smaller batch is kept."""
         return math.ceil(self.training_count / batch_size)
 
-    def training(self, batch_size, seed, epoch, skip=0, replicas=1, augment="none"):
+    def training(
+        self, batch_size: int, seed: int, epoch: int, skip: int = 0, replicas: int = 1, augment: str = "none"
+    ) -> tf.data.Dataset:
         """One epoch of shuffled training slices, from step `skip` on; each element is one replica's share of a batch.
 
         augment: a level of `augmentation.LEVELS`.
@@ -89,21 +102,22 @@ class Slices:
             block_length=1,
         )
         data = self._keyed(data).filter(plain(lambda _, subject, slice, train: (subject >= 0) & train))
-        data = data.shuffle(buffer, seed=int(random.integers(1 << 31)), reshuffle_each_iteration=False)
+        with global_seed(seed):  # with which the shuffle combines its own
+            data = data.shuffle(buffer, seed=int(random.integers(1 << 31)), reshuffle_each_iteration=False)
         data = data.skip(skip * batch_size)
         if augment == "none":
             return self._batches(data, batch_size, replicas)
 
         def change(batch, zero):
             names = [name for name in ("label", "mask") if name in batch]
-            masks = tf.stack([batch[name] for name in names], axis=-1)
+            labels = tf.stack([batch[name] for name in names], axis=-1)
             slice_seed = augmentation.seed_of(seed, epoch, batch["subject"], batch["slice"])
-            image, masks = augmentation.apply(augment, batch["image"], masks, zero, slice_seed)
-            return {**batch, "image": image, **dict(zip(names, tf.unstack(masks, axis=-1), strict=True))}
+            image, labels = augmentation.apply(augment, batch["image"], labels, zero, slice_seed)
+            return {**batch, "image": image, **dict(zip(names, tf.unstack(labels, axis=-1), strict=True))}
 
         return self._batches(data, batch_size, replicas, change)
 
-    def in_order(self, batch_size, replicas=1):
+    def in_order(self, batch_size: int, replicas: int = 1) -> tf.data.Dataset:
         """All slices of the subjects, each subject's together and in order."""
         data = tf.data.TFRecordDataset([str(self.data_dir / shard) for shard in self.shards])
         data = self._keyed(data).filter(plain(lambda _, subject, slice, train: subject >= 0))
@@ -126,8 +140,8 @@ class Slices:
         def parse(serialized, subject, slice, _):
             parsed = records.parse_slice(serialized, self.height, self.width, self.channels, labelled=True)
             batch = {"image": parsed["image"], "label": parsed["label"], "subject": subject, "slice": slice}
-            if self.masks is not None:
-                batch["mask"] = self.masks.of(subject, slice)
+            if self.second is not None:
+                batch["mask"] = self.second.slice(subject, slice)
             return change(batch, parsed["zero"]) if change else batch
 
         data = data.map(plain(parse), num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
@@ -138,12 +152,23 @@ class Slices:
         options.deterministic = True
         return data.with_options(options).prefetch(2 * replicas)
 
-    def explain(self, error):
+    def explain(self, error: Exception) -> Exception:
         """The `UserError` that names the damaged shard and record behind a pipeline's `DataLossError`, or `error`."""
         return records.locate_damage(self.data_dir, self.shards) or error
 
 
-def share(batch, replicas):
+@contextlib.contextmanager
+def global_seed(seed: int) -> Iterator[None]:
+    """Inside the block TensorFlow's global seed is `seed`; after it, what it was."""
+    before = context.global_seed()
+    tf.random.set_seed(seed)
+    try:
+        yield
+    finally:
+        context.set_global_seed(before)
+
+
+def share(batch: dict[str, Any], replicas: int) -> dict[str, Any]:
     """Adds `row` and `weight` and, for several replicas, splits a batch into equal shares, [replicas, share, ...].
 
     Where the batch doesn't divide, its first slices are repeated with weight 0: unlike zeros, they leave the statistics

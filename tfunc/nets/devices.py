@@ -1,11 +1,15 @@
 """Which devices a computation runs on, as a `tf.distribute` strategy."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from data_prep.base.errors import UserError
 
 
-def strategy(devices=None):
+def strategy(devices: Sequence[str] | None = None) -> tf.distribute.Strategy:
     """MirroredStrategy over `devices`, or over all GPUs; the default strategy for one device or none.
 
     devices: names such as `GPU:0`; `CPU:0, CPU:1` are made as logical devices. Raises `UserError` for an unknown one.
@@ -29,7 +33,8 @@ def strategy(devices=None):
     return tf.distribute.MirroredStrategy(devices, cross_device_ops=reduction)
 
 
-def logical(kind):
+def logical(kind: str) -> list[tf.config.LogicalDevice]:
+    """The logical devices of a kind, `CPU` or `GPU`."""
     return tf.config.list_logical_devices(kind)
 
 

@@ -6,22 +6,29 @@ zero, not zero. So a sampling unit computes max(0, z / (1 - rate) + shift) as it
 by channel, between that and the constant max(0, shift).
 """
 
-import dataclasses
+from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
+
+import keras
 import numpy as np
 import tensorflow as tf
 
 from tfunc.nets.layers import upsample_convolve, upsampling_kernel
-from tfunc.nets.unet import pad_to
+from tfunc.nets.unet import Unit, pad_to
 
 
 @dataclasses.dataclass(frozen=True)
 class FoldedUnit:
+    """Convolution, batch normalisation and ReLU as one op, and what dropout does to it."""
+
     kernel: tf.Tensor
     bias: tf.Tensor
     dropped: tf.Tensor | None  # what a dropped channel becomes; None where the unit doesn't sample
 
-    def __call__(self, x, kept=None):
+    def __call__(self, x: tf.Tensor, kept: tf.Tensor | None = None) -> tf.Tensor:
+        """kept: [batch, channels], 0 where a channel is dropped."""
         x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, self.kernel, 1, "SAME"), self.bias))
         if self.dropped is None:
             return x
@@ -37,18 +44,19 @@ def _constant(value, dtype):
 class FoldedHead:
     """The auxiliary head, folded. Features -> float32 logits [..., 2] of an error."""
 
-    def __init__(self, model, precision="float32"):
+    def __init__(self, model: keras.Model, precision: str = "float32"):
         dtype = tf.as_dtype(precision)
         *units, last = model.structure.layers
         self.units = [fold_unit(unit, dtype, False) for unit in units]
         self.last = [_constant(weights, dtype) for weights in last.get_weights()]
 
-    def __call__(self, features):
+    def __call__(self, features: tf.Tensor) -> tf.Tensor:
+        """Features [batch, height, width, channels] -> logits."""
         x = _run(self.units, features, iter(()))
         return tf.cast(tf.nn.bias_add(tf.nn.conv2d(x, self.last[0], 1, "SAME"), self.last[1]), tf.float32)
 
 
-def fold_unit(unit, dtype, sampled):
+def fold_unit(unit: Unit, dtype: tf.DType, sampled: bool) -> FoldedUnit:
     """Folds one convolution unit of a `UNet`; all arithmetic in float64, the result in `dtype`."""
     kernel, bias = (np.asarray(w, np.float64) for w in unit.convolution.get_weights())
     gamma, beta, mean, variance = (np.asarray(w, np.float64) for w in unit.normalisation.get_weights())
@@ -65,11 +73,11 @@ def fold_unit(unit, dtype, sampled):
 class FoldedUNet:
     """Callable: normalised images float32 [batch, height, width, channels] -> logits, or (logits, sigma), float32.
 
-    model: a trained `UNet`. sampled: keeps dropout live; calls then need `masks`.
+    model: a trained `UNet`. sampled: keeps dropout live; calls then need `kept`.
     precision: "float32" or "bfloat16" for the convolutions; softmax and entropy stay float32 outside.
     """
 
-    def __init__(self, model, precision="float32", sampled=False):
+    def __init__(self, model: keras.Model, precision: str = "float32", sampled: bool = False):
         dtype = tf.as_dtype(precision)
         structure = model.structure
         self.dtype = dtype
@@ -92,14 +100,16 @@ class FoldedUNet:
         heads = [head for head in (structure.logit_head, structure.sigma_head) if head]
         self.heads = [(fold([unit])[0], plain(last)) for unit, last in heads]
 
-    def __call__(self, images, masks=None):
-        """masks: one [batch, channels] of 0 (dropped) and 1 for each entry of `rates`, in the order units run."""
-        features, remaining = self.features(images, masks)
+    def __call__(
+        self, images: tf.Tensor, kept: list[tf.Tensor] | None = None
+    ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        """kept: one [batch, channels] of 0 (dropped) and 1 for each entry of `rates`, in the order units run."""
+        features, remaining = self.features(images, kept)
         return self.head_outputs(features, remaining)
 
-    def features(self, images, masks=None):
-        """The last decoder block's output, and the iterator over the masks not used yet."""
-        remaining = iter(masks or ())
+    def features(self, images: tf.Tensor, kept: list[tf.Tensor] | None = None) -> tuple[tf.Tensor, Iterator[tf.Tensor]]:
+        """The last decoder block's output, and the iterator over the dropout masks not used yet."""
+        remaining = iter(kept or ())
         x, skips = tf.cast(images, self.dtype), []
         for block in self.down:
             x = _run(block, x, remaining)
@@ -112,7 +122,10 @@ class FoldedUNet:
             x = _run(block, tf.concat([pad_to(x, skip), skip], axis=-1), remaining)
         return x, remaining
 
-    def head_outputs(self, features, remaining=None):
+    def head_outputs(
+        self, features: tf.Tensor, remaining: Iterator[tf.Tensor] | None = None
+    ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        """Features -> float32 logits [..., 2], or (logits, sigma). remaining: the dropout masks of the heads."""
         outputs, remaining = [], remaining or iter(())
         for unit, (kernel, bias) in self.heads:
             x = _run([unit], features, remaining)
@@ -126,7 +139,7 @@ def _run(units, x, remaining):
     return x
 
 
-def masks(uniform, rates):
+def dropout_masks(uniform: tf.Tensor, rates: list[tuple[float, int]]) -> list[tf.Tensor]:
     """Uniform [batch, channels] -> one 0/1 mask a layer, the same channels as `sampling.keeps` drops."""
     pieces = tf.split(uniform, [count for _, count in rates], axis=1)
     return [tf.cast(piece >= rate, tf.float32) for piece, (rate, _) in zip(pieces, rates, strict=True)]

@@ -4,6 +4,10 @@ They keep Keras' variables, names and saving, so weights cross Keras 2.15 and Ke
 batch normalisation is not the fused op, and that alone halves the training speed on a CPU (BUILD_NOTES.md).
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -11,7 +15,7 @@ BATCH_NORM_MOMENTUM = 0.9  # torch's momentum of 0.1
 BATCH_NORM_EPSILON = 1e-5
 
 
-def torch_initializers(fan_in, seed):
+def torch_initializers(fan_in: int, seed: int | None) -> dict[str, Any]:
     """Kernel and bias initializers of torch's convolution: both uniform in +-1/sqrt(fan_in)."""
     bound = fan_in**-0.5
     kernel_seed, bias_seed = (None, None) if seed is None else (2 * seed, 2 * seed + 1)
@@ -22,17 +26,16 @@ def torch_initializers(fan_in, seed):
     }
 
 
-@keras.utils.register_keras_serializable("tfunc")
 class Convolution(keras.layers.Conv2D):
     """Convolution with bias, stride 1, zero padding `same`. [batch, height, width, in] -> [batch, height, width, out]."""
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         kernel = tf.cast(self.kernel, self.compute_dtype)
         outputs = tf.nn.conv2d(inputs, kernel, strides=1, padding="SAME")
         return tf.nn.bias_add(outputs, tf.cast(self.bias, self.compute_dtype))
 
 
-def upsampling_kernel(kernel):
+def upsampling_kernel(kernel: tf.Tensor) -> tf.Tensor:
     """The 4x4 kernel of the stride-2 transposed convolution that equals nearest upsampling by 2 and then `kernel`.
 
     Each output pixel of upsample-then-convolve sees every input pixel through the kernel entries that fall on its 2x2
@@ -44,13 +47,12 @@ def upsampling_kernel(kernel):
     return tf.add_n(shifts)
 
 
-def upsample_convolve(inputs, kernel):
+def upsample_convolve(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Nearest upsampling by 2 and a 3x3 convolution as one transposed convolution; `kernel` is `upsampling_kernel`'s."""
     batch, height, width, _ = tf.unstack(tf.shape(inputs))
     return tf.nn.conv2d_transpose(inputs, kernel, [batch, 2 * height, 2 * width, kernel.shape[2]], strides=2)
 
 
-@keras.utils.register_keras_serializable("tfunc")
 class UpConvolution(keras.layers.Conv2D):
     """Nearest upsampling by 2, then a 3x3 convolution. [batch, h, w, in] -> [batch, 2h, 2w, out].
 
@@ -58,12 +60,11 @@ class UpConvolution(keras.layers.Conv2D):
     faster and equal to rounding.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         kernel = tf.cast(upsampling_kernel(tf.convert_to_tensor(self.kernel)), self.compute_dtype)
         return tf.nn.bias_add(upsample_convolve(inputs, kernel), tf.cast(self.bias, self.compute_dtype))
 
 
-@keras.utils.register_keras_serializable("tfunc")
 class ChannelDropout(keras.layers.SpatialDropout2D):
     """Drops whole channels, as torch's Dropout2d does.
 
@@ -71,13 +72,12 @@ class ChannelDropout(keras.layers.SpatialDropout2D):
     result depends on nothing but the caller's seeds, whatever the batch, the replica or the process.
     """
 
-    def call(self, inputs, training=False, keep=None):
+    def call(self, inputs: tf.Tensor, training: bool = False, keep: tf.Tensor | None = None) -> tf.Tensor:
         if keep is not None:
             return inputs * tf.cast(keep, inputs.dtype)[:, tf.newaxis, tf.newaxis, :]
         return super().call(inputs, training=training)
 
 
-@keras.utils.register_keras_serializable("tfunc")
 class BatchNormalisation(keras.layers.BatchNormalization):
     """Batch normalisation by TensorFlow's fused op; statistics stay float32.
 
@@ -86,7 +86,7 @@ class BatchNormalisation(keras.layers.BatchNormalization):
     Under a strategy each replica uses its own statistics, and the moving ones are averaged over replicas.
     """
 
-    def call(self, inputs, training=False, mask=None):
+    def call(self, inputs: tf.Tensor, training: bool = False, mask: object = None) -> tf.Tensor:
         learn = bool(training) and self.trainable
         empty = tf.zeros([0], tf.float32)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -112,5 +112,6 @@ class BatchNormalisation(keras.layers.BatchNormalization):
             variable.assign(old + (1.0 - self.momentum) * (batch - old))
 
 
-def batch_normalisation(dtype=None):
+def batch_normalisation(dtype: str | None = None) -> BatchNormalisation:
+    """The layer with the reference's momentum and epsilon."""
     return BatchNormalisation(momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, dtype=dtype)

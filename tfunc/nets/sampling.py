@@ -3,23 +3,29 @@
 Masks of all layers of a network are drawn at once, as one row of uniform numbers, and split by layer.
 """
 
+from __future__ import annotations
+
 import tensorflow as tf
+
+Rates = list[tuple[float, int]]  # of `UNet.dropout_rates`
 
 ALGORITHM = "philox"  # the same numbers on CPU and GPU
 
 
-def channels(rates):
+def channels(rates: Rates) -> int:
     """Uniform numbers one pass needs; `rates` is `UNet.dropout_rates`."""
     return sum(count for _, count in rates)
 
 
-def keeps(uniform, rates):
+def keeps(uniform: tf.Tensor, rates: Rates) -> list[tf.Tensor]:
     """Uniform [batch, channels(rates)] -> one [batch, channels] multiplier a layer: 0 at `rate`, else 1 / (1 - rate)."""
     pieces = tf.split(uniform, [count for _, count in rates], axis=1)
     return [tf.cast(piece >= rate, tf.float32) / (1.0 - rate) for piece, (rate, _) in zip(pieces, rates, strict=True)]
 
 
-def training_uniform(seed, step, rows, batch_size, rates):
+def training_uniform(
+    seed: tf.Tensor | int, step: tf.Tensor, rows: tf.Tensor, batch_size: int | tf.Tensor, rates: Rates
+) -> tf.Tensor:
     """Uniform numbers of the rows (int [n], positions in the global batch) at one training step.
 
     They depend on (seed, step, row) only, so replicas draw what one device would, and a resumed training what an
@@ -30,12 +36,12 @@ def training_uniform(seed, step, rows, batch_size, rates):
     return tf.gather(whole, rows)
 
 
-def sample_uniform(seeds, samples, rates):
+def sample_uniform(seeds: tf.Tensor, samples: int, rates: Rates) -> tf.Tensor:
     """seeds int64 [batch, 2] -> uniform [samples, batch, channels(rates)], each row from its own seed alone."""
     return tf.transpose(rows_uniform(seeds, [samples, channels(rates)]), [1, 0, 2])
 
 
-def rows_uniform(seeds, shape):
+def rows_uniform(seeds: tf.Tensor, shape: list[int]) -> tf.Tensor:
     """seeds int64 [batch, 2] -> uniform float32 [batch, *shape], each row from its own seed alone."""
     return tf.map_fn(
         lambda seed: tf.random.stateless_uniform(shape, seed, alg=ALGORITHM),

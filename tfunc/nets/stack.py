@@ -4,23 +4,29 @@
 Addons works with. Everything else is written to what both share.
 """
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 
-def name():
+def name() -> str:
     """`current` or `addons`. Optimizer state does not cross from one to the other; weights and records do."""
     return "current" if int(keras.__version__.split(".")[0]) >= 3 else "addons"
 
 
-def versions():
+def versions() -> dict[str, str]:
     """What to write beside an artefact."""
     return {"stack": name(), "tensorflow": tf.__version__, "keras": keras.__version__}
 
 
-def adam(learning_rate, epsilon, variables, decay=None):
+def adam(
+    learning_rate: float, epsilon: float, variables: Sequence[Any], decay: float | None = None
+) -> keras.optimizers.Optimizer:
     """Adam, built for `variables`; with a `decay` in (0, 1) it also keeps their exponential moving averages.
 
     After the first step the averages are the variables; after each later one, decay * averages + (1 - decay) * variables.
@@ -39,20 +45,22 @@ def adam(learning_rate, epsilon, variables, decay=None):
     return optimizer
 
 
-def optimizer_variables(optimizer):
+def optimizer_variables(optimizer: keras.optimizers.Optimizer) -> list[Any]:
     """All that a training must save of an optimizer of `adam`, averages included, as a list."""
     # `MovingAverage.variables()` leaves out the moments of the optimizer that it wraps; its `weights` have them
     return list(optimizer.weights if hasattr(optimizer, "get_slot") else optimizer.variables)
 
 
-def averages(optimizer, variables):
+def averages(optimizer: keras.optimizers.Optimizer, variables: Sequence[Any]) -> list[Any]:
     """The moving averages of `variables`, in their order, of an `adam` with a decay: a list of variables."""
     if hasattr(optimizer, "get_slot"):
         return [optimizer.get_slot(variable, "average") for variable in variables]
     return list(optimizer._model_variables_moving_average)
 
 
-def projective_transform(images, transforms, interpolation="bilinear", fill_mode="constant"):
+def projective_transform(
+    images: tf.Tensor, transforms: tf.Tensor, interpolation: str = "bilinear", fill_mode: str = "constant"
+) -> tf.Tensor:
     """Images seen through projective transforms, zero outside; TensorFlow Addons' or Keras' own.
 
     images: float32 or uint8 [batch, height, width, channels]. transforms: float32 [batch, 8]; a row (a0 … a5, c0, c1)
@@ -65,7 +73,7 @@ def projective_transform(images, transforms, interpolation="bilinear", fill_mode
     return keras.ops.image.affine_transform(images, transforms, interpolation=interpolation, fill_mode=fill_mode)
 
 
-def dense_warp(image, points, interpolation="bilinear"):
+def dense_warp(image: tf.Tensor, points: tf.Tensor, interpolation: str = "bilinear") -> tf.Tensor:
     """One image read at points of its own; neighbours outside count as 0. TensorFlow Addons' or Keras' own.
 
     image: float32 [height, width, channels], its shape known while tracing. points: float32 [height, width, 2], the

@@ -1,10 +1,16 @@
-"""Keras models of the networks: built for training, or read back with their best weights."""
+"""Keras models of the networks: built for training, or read back as their own config.json says, with their best weights."""
+
+from __future__ import annotations
 
 import dataclasses
+
+import keras
 
 from data_prep.base.errors import NotReady, UserError
 from tfunc import networks, runs
 from tfunc.nets import unet
+from tfunc.networks import Network
+from tfunc.runs import Config, Path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -12,17 +18,26 @@ class Trained:
     """A network read back from its run: the model, the checksum of its weights, and its configuration."""
 
     name: str
-    model: object
+    model: keras.Model
     checksum: str
-    config: dict
+    config: Config
 
 
-def build(network, channels, start_filters, depth, seed=None, dtype=None):
-    """The Keras model that `network` trains. channels: of the images; auxiliary segm. sees the mask as one more."""
-    if network.objective == "auxiliary_feat":
+def build(
+    network: Network, channels: int, start_filters: int, depth: int, seed: int | None = None, dtype: str | None = None
+) -> keras.Model:
+    """The Keras model that `network` trains. channels: of the images; a second input is one more.
+
+    seed: of the initial weights. dtype: a Keras policy. Raises `UserError` for a number of classes that there is no
+    network of.
+    """
+    if network.classes != unet.CLASSES:
+        where = f"network {network.name}"
+        raise UserError(where, expected=f"{unet.CLASSES} classes", found=str(network.classes))
+    if network.model == "auxiliary_head":
         return unet.AuxiliaryHead(start_filters, seed=seed, dtype=dtype)
     return unet.unet(
-        channels + (network.objective == "auxiliary_segm"),
+        channels + bool(network.second_input),
         start_filters=start_filters,
         depth=depth,
         dropout=network.dropout,
@@ -33,47 +48,48 @@ def build(network, channels, start_filters, depth, seed=None, dtype=None):
     )
 
 
-def load(run_dir, name, dataset):
-    """The trained network `name`; raises `NotReady` naming the command that trains it."""
-    config, done = runs.require_network(run_dir, name, train_command(name, dataset))
-    if config["dataset"] != dataset:
-        raise UserError(runs.network_dir(run_dir, name), expected=f"a network of {dataset}", found=config["dataset"])
-    network = networks.get(name, config["count"] or 10, config["count"] or 5)
-    model = build(network, config["channels"], config["start_filters"], config["depth"])
-    model.load_weights(str(runs.network_dir(run_dir, name) / runs.WEIGHTS))
+def untrained(config: Config) -> keras.Model:
+    """The model that a training begins with: its own initial weights and precision."""
+    shape = config.channels, config.start_filters, config.depth
+    return build(config.network, *shape, seed=config.seed, dtype=config.dtype_policy)
+
+
+def _like(config: Config) -> keras.Model:
+    """The model of a stored configuration, in Keras' own precision, to be given its weights."""
+    return build(config.network, config.channels, config.start_filters, config.depth)
+
+
+def load(run_dir: Path, name: str, dataset: str) -> Trained:
+    """The trained network `name`; raises `NotReady` naming the command that trains it, `UserError` for other data."""
+    config, done = runs.require_network(run_dir, name, networks.training_command(name, dataset))
+    folder = runs.network_dir(run_dir, name)
+    if config.task.name != dataset:
+        raise UserError(folder, expected=f"a network of {dataset}", found=config.task.name)
+    model = _like(config)
+    model.load_weights(str(folder / runs.WEIGHTS))
     return Trained(name, model, done["weights_sha256"], config)
 
 
-def copy(trained):
+def copy(trained: Trained) -> keras.Model:
     """The model of `trained` built again, with its weights, in the strategy scope that is open now."""
-    config = trained.config
-    network = networks.get(trained.name, config["count"] or 10, config["count"] or 5)
-    model = build(network, config["channels"], config["start_filters"], config["depth"])
+    model = _like(trained.config)
     model.set_weights(trained.model.get_weights())
     return model
 
 
-def load_ensemble(run_dir, dataset):
+def load_ensemble(run_dir: Path, dataset: str) -> list[Trained]:
     """All members of the run's ensemble, however many its first member says there are."""
-    first = load(run_dir, networks.member(0, 10).name, dataset)
-    count = first.config["count"]
+    first = load(run_dir, networks.member(0, 1).name, dataset)
+    count = first.config.network.count
     return [first] + [load(run_dir, networks.member(index, count).name, dataset) for index in range(1, count)]
 
 
-def load_all(run_dir, names, dataset):
+def load_all(run_dir: Path, names: tuple[str, ...], dataset: str) -> list[Trained]:
     """The trained networks of a method, `ensemble` standing for all members; raises `NotReady`."""
-    loaded = []
+    loaded: list[Trained] = []
     for name in names:
-        loaded += load_ensemble(run_dir, dataset) if name == "ensemble" else [load(run_dir, name, dataset)]
-    shapes = {(one.config["channels"], str(one.config["input"])) for one in loaded}
+        loaded += load_ensemble(run_dir, dataset) if name == networks.ENSEMBLE else [load(run_dir, name, dataset)]
+    shapes = {(one.config.channels, str(one.config.input)) for one in loaded}
     if len(shapes) > 1:
         raise NotReady(run_dir, expected="networks trained on the same kind of input", found=str(sorted(shapes)))
     return loaded
-
-
-def train_command(name, dataset):
-    """The command that trains a network."""
-    if name.startswith("cv_"):
-        return f"python launch/study.py --dataset={dataset} --methods=auxiliary_segm"
-    method = "ensemble" if name.startswith("ensemble_") else name
-    return f"python launch/train.py --method={method} --dataset={dataset}"

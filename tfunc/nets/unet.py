@@ -3,7 +3,10 @@
 Structure, dropout positions, padding rule, initialisation and parameter counts are those of the reference code.
 """
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Iterable, Iterator
 
 import keras
 import tensorflow as tf
@@ -32,13 +35,13 @@ class Unit:
 class Structure:
     """Who feeds whom. Each block is a tuple of two units; `sigma_head` is None without the second output."""
 
-    down: tuple
-    bottom: tuple
+    down: tuple[tuple[Unit, Unit], ...]
+    bottom: tuple[Unit, Unit]
     up: tuple  # pairs (UpConvolution, block), innermost first
     logit_head: tuple  # (Unit, Convolution)
     sigma_head: tuple | None
 
-    def units(self):
+    def units(self) -> Iterator[Unit]:
         """All units in the order in which they run."""
         yield from (unit for block in self.down for unit in block)
         yield from self.bottom
@@ -53,7 +56,7 @@ class Head:
     layers: tuple
 
 
-def without_sequence(model):
+def without_sequence(model: keras.Model) -> list[str]:
     """`dir` of a model without `sequence`, its list of layers.
 
     Keras 2.15 saves what it finds walking the names from the last, Keras 3 from the first; both must find the weights
@@ -65,10 +68,12 @@ def without_sequence(model):
 class Builder:
     """Creates layers in order and remembers them; `seed` gives each its own initial values."""
 
-    def __init__(self, seed, dtype):
-        self.seed, self.dtype, self.layers = seed, dtype, []
+    def __init__(self, seed: int | None, dtype: str | None):
+        self.seed, self.dtype = seed, dtype
+        self.layers: list[keras.layers.Layer] = []
 
-    def convolution(self, cls, size, fan_channels, filters):
+    def convolution(self, cls: type, size: int, fan_channels: int, filters: int) -> keras.layers.Layer:
+        """A convolution of kernel `size`, built for `fan_channels` channels in and `filters` out."""
         seed = None if self.seed is None else 10_000 * self.seed + len(self.layers)
         initial = torch_initializers(size * size * fan_channels, seed)
         layer = cls(filters, size, padding="same", dtype=self.dtype, **initial)
@@ -76,7 +81,8 @@ class Builder:
         self.layers.append(layer)
         return layer
 
-    def unit(self, fan_channels, filters, dropout, size=3):
+    def unit(self, fan_channels: int, filters: int, dropout: float, size: int = 3) -> Unit:
+        """A unit, without the dropout layer where its rate is 0."""
         convolution = self.convolution(Convolution, size, fan_channels, filters)
         drop = None
         if dropout:
@@ -113,7 +119,7 @@ def _structure(build, in_channels, start_filters, depth, dropout, center, sigma)
     return Structure(tuple(down), bottom, tuple(up), heads[0], heads[1] if sigma else None)
 
 
-def pad_to(x, skip):
+def pad_to(x: tf.Tensor, skip: tf.Tensor) -> tf.Tensor:
     """Zero rows below and columns to the right until `x` has the height and width of `skip` (pooling floors odd sizes)."""
     missing = tf.shape(skip)[1:3] - tf.shape(x)[1:3]
     before = missing // 2
@@ -121,7 +127,6 @@ def pad_to(x, skip):
     return tf.pad(x, paddings)
 
 
-@keras.utils.register_keras_serializable("tfunc")
 class AuxiliaryHead(keras.Model):
     """The paper's auxiliary feat. network: three 1x1 convolutions, each with batch normalisation and ReLU, and a last one.
 
@@ -129,9 +134,8 @@ class AuxiliaryHead(keras.Model):
     here". The reference's PostNet; no dropout.
     """
 
-    def __init__(self, channels, seed=None, dtype=None):
+    def __init__(self, channels: int, seed: int | None = None, dtype: str | None = None):
         super().__init__()
-        self.settings = {"channels": channels}
         build = Builder(seed, dtype)
         units = [build.unit(channels, channels, 0.0, size=1) for _ in range(3)]
         self.structure = Head((*units, build.convolution(Convolution, 1, channels, CLASSES)))
@@ -141,13 +145,11 @@ class AuxiliaryHead(keras.Model):
 
     __dir__ = without_sequence
 
-    def get_config(self):
-        return dict(self.settings)
-
-    def build(self, input_shape=None):
+    def build(self, input_shape: object = None) -> None:
         """Nothing to do: every layer is built where it is created."""
 
-    def call(self, features, training=False):
+    def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Features [batch, height, width, channels] -> float32 logits [batch, height, width, 2]."""
         *units, last = self.structure.layers
         x = tf.cast(features, self.compute)
         for unit in units:
@@ -155,22 +157,11 @@ class AuxiliaryHead(keras.Model):
         return tf.cast(last(x), tf.float32)
 
 
-@keras.utils.register_keras_serializable("tfunc")
 class UNet(keras.Model):
     """See `unet`. `layers` lists the layers in creation order; `structure` says how they are joined."""
 
-    def __init__(
-        self, in_channels, start_filters=32, depth=4, dropout=0.05, center=False, sigma=False, seed=None, dtype=None
-    ):
+    def __init__(self, in_channels, start_filters, depth, dropout, center, sigma, seed, dtype):
         super().__init__()
-        self.settings = {
-            "in_channels": in_channels,
-            "start_filters": start_filters,
-            "depth": depth,
-            "dropout": dropout,
-            "center": center,
-            "sigma": sigma,
-        }
         build = Builder(seed, dtype)
         structure = _structure(build, in_channels, start_filters, depth, dropout, center, sigma)
         self.sequence = build.layers
@@ -180,18 +171,17 @@ class UNet(keras.Model):
 
     __dir__ = without_sequence
 
-    def get_config(self):
-        return dict(self.settings)
-
-    def build(self, input_shape=None):
+    def build(self, input_shape: object = None) -> None:
         """Nothing to do: every layer is built where it is created, since all widths are known."""
 
     @property
-    def dropout_rates(self):
+    def dropout_rates(self) -> list[tuple[float, int]]:
         """(rate, channels) of every unit with dropout, in the order in which they run."""
         return [(u.dropout.rate, u.convolution.filters) for u in self.structure.units() if u.dropout is not None]
 
-    def features(self, images, training=False, keeps=None):
+    def features(
+        self, images: tf.Tensor, training: bool = False, keeps: Iterable[tf.Tensor] | None = None
+    ) -> tf.Tensor:
         """The last decoder block's output [batch, height, width, start_filters], after its ReLU."""
         keep = self._keeps(keeps)
         x, skips = tf.cast(images, self.compute), []
@@ -209,7 +199,9 @@ class UNet(keras.Model):
                 x = unit(x, training, next(keep) if unit.dropout is not None else None)
         return x
 
-    def heads(self, features, training=False, keeps=None):
+    def heads(
+        self, features: tf.Tensor, training: bool = False, keeps: Iterable[tf.Tensor] | None = None
+    ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         """Features -> float32 logits [..., 2], or (logits, sigma) with the sigma head."""
         outputs = []
         keep = self._keeps(keeps)
@@ -220,17 +212,17 @@ class UNet(keras.Model):
                 outputs.append(tf.cast(last(unit(features, training, kept)), tf.float32))
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
-    def call(self, images, training=False, keeps=None):
+    def call(
+        self, images: tf.Tensor, training: bool = False, keeps: Iterable[tf.Tensor] | None = None
+    ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         """`keeps`: one [batch, channels] multiplier for each entry of `dropout_rates`; turns dropout on by itself."""
-        if keeps is not None:
-            keeps = list(keeps)
-            heads = 2 if self.structure.sigma_head else 1
-            heads = heads if self.structure.logit_head[0].dropout is not None else 0
-            split = len(keeps) - heads
-            body, head = keeps[:split], keeps[split:]
-        else:
-            body = head = None
-        return self.heads(self.features(images, training, body), training, head)
+        if keeps is None:
+            return self.heads(self.features(images, training), training)
+        keeps = list(keeps)
+        heads = 2 if self.structure.sigma_head else 1
+        heads = heads if self.structure.logit_head[0].dropout is not None else 0
+        split = len(keeps) - heads
+        return self.heads(self.features(images, training, keeps[:split]), training, keeps[split:])
 
     @staticmethod
     def _keeps(keeps):
@@ -242,7 +234,16 @@ def _nothing():
         yield None
 
 
-def unet(in_channels, start_filters=32, depth=4, dropout=0.05, center=False, sigma=False, seed=None, dtype=None):
+def unet(
+    in_channels: int,
+    start_filters: int = 32,
+    depth: int = 4,
+    dropout: float = 0.05,
+    center: bool = False,
+    sigma: bool = False,
+    seed: int | None = None,
+    dtype: str | None = None,
+) -> UNet:
     """The U-Net of the paper, section 2.2, as the reference code builds it.
 
     Takes float images [batch, height, width, in_channels] of any height and width of at least 2**depth and gives float32

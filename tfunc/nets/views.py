@@ -4,6 +4,8 @@ A view is a row of eight numbers that maps an output point to the input point it
 takes it. It turns and scales about the image's centre, so its inverse is exact.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 
@@ -22,10 +24,10 @@ class Range:
     flip_x: bool = True
     flip_y: bool = False
     rotation: float = 15.0
-    scaling: tuple = (0.9, 1.1)
+    scaling: tuple[float, float] = (0.9, 1.1)
 
 
-def draw(uniform, allowed):
+def draw(uniform: tf.Tensor, allowed: Range) -> tuple[tf.Tensor, ...]:
     """uniform float32 [n, 4] in [0, 1) -> (angle in radians, factor, flip_x, flip_y), each float32 [n]; flips are +-1."""
     angle, factor, x, y = tf.unstack(uniform, axis=1)
     low, high = (math.log(bound) for bound in allowed.scaling)
@@ -41,17 +43,17 @@ def draw(uniform, allowed):
     )
 
 
-def views(drawn, height, width):
-    """(there, back): the views that `draw` chose and their inverses, float32 [n, 8] each, for images of that size.
+def views(drawn: tuple[tf.Tensor, ...], height: tf.Tensor | int, width: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
+    """(forth, back): the views that `draw` chose and their inverses, float32 [n, 8] each, for images of that size.
 
-    Seeing an image through `there`, then the result through `back`, gives the image again, where it stayed in the frame.
+    Seeing an image through `forth`, then the result through `back`, gives the image again, where it stayed in the frame.
     """
     angle, factor, flip_x, flip_y = drawn
     cos, sin = tf.cos(angle), tf.sin(angle)
-    # there: input = R(angle) F output / factor;  back: input = factor F R(-angle) output;  F = diag(flip_x, flip_y)
-    there = (cos * flip_x / factor, -sin * flip_y / factor, sin * flip_x / factor, cos * flip_y / factor)
+    # forth: input = R(angle) F output / factor;  back: input = factor F R(-angle) output;  F = diag(flip_x, flip_y)
+    forth = (cos * flip_x / factor, -sin * flip_y / factor, sin * flip_x / factor, cos * flip_y / factor)
     back = (cos * flip_x * factor, sin * flip_x * factor, -sin * flip_y * factor, cos * flip_y * factor)
-    return _about_centre(there, height, width), _about_centre(back, height, width)
+    return _about_centre(forth, height, width), _about_centre(back, height, width)
 
 
 def _about_centre(linear, height, width):

@@ -1,0 +1,182 @@
+"""The user's settings of a training: one table that flags, checks and the study read, and what they come to for a network.
+
+A setting is one row of `SETTINGS` and, where a training depends on it, one entry of `runs.Config`. No TensorFlow here:
+the study resolves what a training will write by the function that the training uses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+from typing import Any
+
+import msgspec
+
+from data_prep.base.errors import UserError
+from data_prep.records import Manifest
+from tfunc import networks, runs
+from tfunc.networks import Network
+from tfunc.runs import Config
+
+Settings = dict[str, Any]  # {name of a row: value}
+LARGEST_SEED = 2**31 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """One setting: the flag of that name.
+
+    kind: its type.  default: None for a number that may be left out, or that the network decides.  help: of the flag.
+    choices: the words it may be.  lowest, highest: the numbers it may be.
+    """
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    lowest: int | None = None
+    highest: int | None = None
+
+    def check(self, value: Any) -> None:
+        """Raises `UserError` naming the flag for a value that no training can have; None is a number not given."""
+        if value is None and self.default is None:
+            return
+        expected = None
+        if self.choices and value not in self.choices:
+            expected = f"one of {', '.join(self.choices)}"
+        elif self.highest is not None and not (self.lowest or 0) <= value <= self.highest:
+            expected = f"{self.lowest} or more, below {self.highest + 1}"
+        elif self.lowest is not None and value < self.lowest:
+            expected = f"{self.lowest} or more"
+        elif self.kind is float and not (value > 0 and math.isfinite(value)):
+            expected = "more than 0 and finite"
+        if expected:
+            raise UserError(f"--{self.name}={value}", expected=expected)
+
+
+SETTINGS = (
+    Setting("epochs", int, None, "passes over the training slices (default: the reference's, 50 or 100)", lowest=1),
+    Setting("max_steps", int, None, "stop after that many steps, however many epochs they are", lowest=1),
+    Setting("batch_size", int, 32, "slices a step, over all devices together", lowest=1),
+    Setting("start_filters", int, 32, "channels of the outermost level", lowest=1),
+    Setting("depth", int, 4, "number of poolings", lowest=1),
+    Setting("learning_rate", float, 1e-4, "Adam's"),
+    Setting(
+        "average_weights",
+        bool,
+        False,
+        "validate and keep the exponential moving average of the weights, with a decay of 0.99",
+    ),
+    Setting("patience", int, None, "stop after that many epochs without a better Dice (default: never)", lowest=1),
+    Setting(
+        "seed",
+        int,
+        20,
+        "of weights, order and dropout; member k of the ensemble adds k",
+        lowest=0,
+        highest=LARGEST_SEED,
+    ),
+    Setting("precision", str, "float32", "of the convolutions; losses stay float32", choices=("float32", "bfloat16")),
+    Setting(
+        "augment",
+        str,
+        "none",
+        "random changes of the training slices; the paper has none",
+        choices=("none", "light", "strong"),
+    ),
+    Setting("deterministic", bool, False, "the same result to the bit, at some cost of speed"),
+    Setting("ensemble_size", int, 10, "members of the ensemble", lowest=1),
+    Setting("folds", int, 5, "of the cross-validation behind auxiliary_segm", lowest=2),
+    Setting("reference_quirks", bool, False, "epochs, selection and subsets as in the reference code, leaks included"),
+)
+OWN = tuple(row.name for row in SETTINGS if row.name in Config.__struct_fields__)  # those that a network's folder keeps
+
+
+def defaults() -> Settings:
+    """Every setting as the paper's networks are trained."""
+    return {row.name: row.default for row in SETTINGS}
+
+
+def check(settings: Settings) -> None:
+    """Raises `UserError` naming the flag for a value that no training can have; rows that are left out are not looked at."""
+    for row in SETTINGS:
+        if row.name in settings:
+            row.check(settings[row.name])
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What a network learns from beside the records.
+
+    base: the configuration of its trained base, or None.  heldout: {subject: folder of its written segmentation}, or
+    None.  checksums: of the networks behind both.
+    """
+
+    base: Config | None = None
+    heldout: dict[str, pathlib.Path] | None = None
+    checksums: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def inputs(network: Network, manifest: Manifest, run_dir: runs.Path, settings: Settings) -> Inputs:
+    """What the network learns from, found in the run; raises `NotReady` naming the command that makes what is missing."""
+    if network.base:
+        train = networks.training_command(network.base, manifest.task.name)
+        base, done = runs.require_network(run_dir, network.base, train)
+        return Inputs(base=base, checksums={network.base: done["weights_sha256"]})
+    if network.second_input:
+        names = networks.subjects(network, manifest, settings["reference_quirks"], settings["folds"])
+        folders = heldout_folders(run_dir, manifest, [*names[0], *names[1]], settings["folds"], network.needs[0])
+        do = networks.study_command(manifest.task.name)
+        there = {folder: runs.require_predictions(folder, do) for folder in dict.fromkeys(folders.values())}
+        checksums = {folder.name: there[folder]["networks"] for folder in sorted(there)}
+        return Inputs(heldout=folders, checksums=checksums)
+    return Inputs()
+
+
+def heldout_folders(
+    run_dir: runs.Path, manifest: Manifest, names: list[str], folds: int, other: str
+) -> dict[str, pathlib.Path]:
+    """{subject: folder of its segmentation, by a network that never saw it}.
+
+    folds: number of folds of the cross-validation. other: the network whose predictions of the validation split serve
+    for subjects that no fold holds out.
+    """
+    folders: dict[str, pathlib.Path] = {}
+    for index, (_, held_out) in enumerate(networks.folds(manifest, folds)):
+        folder = runs.predictions_dir(run_dir, networks.fold(index, folds).name, runs.HELD_OUT)
+        folders.update(dict.fromkeys(held_out, folder))
+    valid = runs.predictions_dir(run_dir, other, "valid")
+    return {name: folders.get(name, valid) for name in names}
+
+
+def resolve(network: Network, manifest: Manifest, settings: Settings, inputs: Inputs | None = None) -> Config:
+    """The configuration that training `network` on these records with the user's settings comes to.
+
+    inputs: what it learns from; None where that is not known yet. Raises `UserError` for settings that no training can
+    have.
+    """
+    inputs = inputs or Inputs()
+    dataset, quirks = manifest.task.name, settings["reference_quirks"]
+    train, _ = networks.subjects(network, manifest, quirks, settings["folds"])
+    keeps_last = network.keeps_last(dataset, quirks)
+    chosen = {name: settings[name] for name in OWN}
+    if inputs.base is not None:
+        chosen.update({name: getattr(inputs.base, name) for name in network.inherits})
+    if keeps_last:  # to stop by the held-out fold's Dice would be to select on it
+        chosen["patience"] = None
+    if chosen["epochs"] is None:
+        chosen["epochs"] = network.epochs(dataset, quirks)
+    chosen["seed"] += network.seed
+    check(chosen)
+    config = Config(
+        network=network,
+        task=manifest.task,
+        records=manifest.identity,
+        learns_from=inputs.checksums,
+        train_subjects=len(train),
+        keeps="last" if keeps_last else "best",
+        **chosen,
+    )
+    return msgspec.convert(config.document(), Config)  # checked against its types, as one that is read

@@ -1,0 +1,58 @@
+"""Methods whose uncertainty a network has learnt: aleatoric, and the auxiliaries, which learn the errors of another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from tfunc.maps.options import Options
+from tfunc.maps.predictives import Maps, entropy_maps
+from tfunc.nets import classes, folded
+
+
+class Aleatoric:
+    """Softmax of the mean logits; |sigma| of the predicted class."""
+
+    def __init__(self, models: Sequence[keras.Model], options: Options):
+        (model,) = models
+        self.network = folded.FoldedUNet(model, options.precision)
+
+    def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
+        """See `predictives.Predictive`."""
+        logits, sigma = self.network(images)
+        probability = classes.foreground(logits)
+        prediction, sigma = classes.segmentation(probability), tf.abs(sigma)
+        uncertainty = tf.where(prediction > 0, sigma[..., 1], sigma[..., 0])
+        return {"probability": probability, "prediction": prediction, "uncertainty": uncertainty}
+
+
+class AuxiliaryFeatures:
+    """The baseline's probability; the error probability of a head on its last features."""
+
+    def __init__(self, models: Sequence[keras.Model], options: Options):
+        baseline, head = models
+        self.network = folded.FoldedUNet(baseline, options.precision)
+        self.head = folded.FoldedHead(head, options.precision)
+
+    def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
+        """See `predictives.Predictive`."""
+        features, _ = self.network.features(images)
+        probability = classes.foreground(self.network.head_outputs(features))
+        return {**entropy_maps(probability), "uncertainty": classes.foreground(self.head(features))}
+
+
+class AuxiliarySegmentation:
+    """The baseline's probability; the error probability of a second network that sees the image and the segmentation."""
+
+    def __init__(self, models: Sequence[keras.Model], options: Options):
+        baseline, auxiliary = models
+        self.network = folded.FoldedUNet(baseline, options.precision)
+        self.auxiliary = folded.FoldedUNet(auxiliary, options.precision)
+
+    def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
+        """See `predictives.Predictive`."""
+        maps = entropy_maps(classes.foreground(self.network(images)))
+        errors = self.auxiliary(classes.with_segmentation(images, maps["prediction"]))
+        return {**maps, "uncertainty": classes.foreground(errors)}

@@ -1,0 +1,45 @@
+"""What a prediction is asked for, with its checks. No TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from data_prep.base.errors import UserError
+from tfunc.methods import Method
+
+SUBJECT_SEEDS = 2**31  # the seeds that a subject's own number fits beside in 64 bits
+IMAGE_SEEDS = 2**63
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """samples: passes of a sampled method. seed: of its samples. precision: float32 or bfloat16 convolutions.
+
+    full_size: photographs, also PNG maps at the photograph's own size. Raises `UserError` naming the flag for a number
+    that no prediction can have.
+    """
+
+    samples: int = 20
+    seed: int = 20
+    batch_size: int = 16
+    precision: str = "float32"
+    full_size: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "samples"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name}={getattr(self, name)}", expected="1 or more")
+        check_seed(self.seed, IMAGE_SEEDS)
+
+    def drawn(self, method: Method) -> dict[str, int | None]:
+        """The samples and seed that a method's maps depend on: of one that draws nothing, None."""
+        return {
+            "samples": self.samples if method.sampled else None,
+            "seed": self.seed if method.sampled else None,
+        }
+
+
+def check_seed(seed: int, below: int = SUBJECT_SEEDS) -> None:
+    """Raises `UserError` naming the flag for a seed outside [0, below)."""
+    if not 0 <= seed < below:
+        raise UserError(f"--seed={seed}", expected=f"0 or more, below {below}")

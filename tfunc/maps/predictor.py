@@ -1,0 +1,113 @@
+"""A method's networks at work: subjects in, maps out, batches filled across subjects and spread over replicas."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from data_prep.base.errors import UserError
+from data_prep.subject import Subject
+from tfunc import runs
+from tfunc.maps import options as asked
+from tfunc.maps import predictives
+from tfunc.maps.artefact import MAPS
+from tfunc.maps.options import Options
+from tfunc.maps.predictives import Predictive
+from tfunc.methods import Method
+from tfunc.nets import trained
+from tfunc.nets.graphs import graph
+from tfunc.nets.trained import Trained
+
+Arrays = dict[str, np.ndarray]
+
+
+class Predictor:
+    """A predictive, ready to run on subjects: one traced graph."""
+
+    def __init__(
+        self,
+        make_predictive: Callable[[], Predictive],
+        channels: int,
+        size: int,
+        options: Options,
+        strategy: tf.distribute.Strategy | None = None,
+    ):
+        """make_predictive: called in the strategy's scope. size: height and width below which slices are refused."""
+        asked.check_seed(options.seed)
+        self.options, self.size = options, size
+        self.strategy = strategy or tf.distribute.get_strategy()
+        with self.strategy.scope():
+            self.predictive = make_predictive()
+        signature = [tf.TensorSpec([None, None, None, channels], tf.float32), tf.TensorSpec([None, 2], tf.int64)]
+        self.maps = graph(self.predictive, *signature)
+        self.spread = graph(lambda *batch: self.strategy.run(self.predictive, batch))
+
+    def run(self, images: np.ndarray, seeds: np.ndarray) -> Arrays:
+        """Maps of a batch as NumPy arrays; the rows are spread over the replicas."""
+        replicas = self.strategy.num_replicas_in_sync
+        if replicas == 1:
+            return {name: values.numpy() for name, values in self.maps(images, seeds).items()}
+        count = len(images)
+        rows = np.arange(-(-count // replicas) * replicas) % count  # padded by repetition: no replica is empty
+        parts = [(images[part], seeds[part]) for part in np.split(rows, replicas)]
+
+        def share(index):
+            return self.strategy.experimental_distribute_values_from_function(
+                lambda context: tf.constant(parts[context.replica_id_in_sync_group][index])
+            )
+
+        results = self.spread(share(0), share(1))
+        local = self.strategy.experimental_local_results
+        return {name: np.concatenate([part.numpy() for part in local(v)])[:count] for name, v in results.items()}
+
+    def subjects(self, subjects: Iterable[Subject]) -> Iterator[tuple[Subject, Arrays]]:
+        """`Subject`s -> (subject, {map: array [depth, height, width]}), in order; batches run across subjects."""
+        pending: list[list[Any]] = []  # subjects whose maps are being filled
+        batch: list[tuple[Any, ...]] = []  # slices waiting for the next batch
+        for subject in subjects:
+            depth, height, width = subject.image.shape[:3]
+            if min(height, width) < self.size:
+                found = f"{height}x{width}"
+                raise UserError(subject.source, expected=f"slices of at least {self.size}x{self.size}", found=found)
+            maps = {name: np.empty((depth, height, width), dtype) for name, dtype in MAPS.items()}
+            pending.append([subject, maps, depth])
+            images = subject.normalised()
+            for index in range(depth):
+                if batch and (len(batch) == self.options.batch_size or batch[0][0].shape != images[index].shape):
+                    self._run(batch)
+                    batch = []
+                batch.append((images[index], self._seed(subject.name, index), pending[-1], index))
+            del images
+            while pending and pending[0][2] == 0:
+                yield tuple(pending.pop(0)[:2])
+        if batch:
+            self._run(batch)
+        yield from (tuple(entry[:2]) for entry in pending)
+
+    def _seed(self, name, index):
+        """A slice's own seed: its samples do not depend on the batch it is in, nor on the other subjects."""
+        return (self.options.seed << 32) + zlib.crc32(name.encode()), index
+
+    def _run(self, batch):
+        images, seeds, entries, indices = zip(*batch, strict=True)
+        results = self.run(np.stack(images), np.array(seeds, np.int64))
+        arrays = {name: results[name] for name in MAPS}
+        for row, (entry, index) in enumerate(zip(entries, indices, strict=True)):
+            for name, values in arrays.items():
+                entry[1][name][index] = values[row]
+            entry[2] -= 1
+
+
+def of_method(
+    method: Method, run_dir: runs.Path, dataset: str, options: Options, strategy: tf.distribute.Strategy | None = None
+) -> tuple[Predictor, list[Trained]]:
+    """(predictor, trained networks) of a method; raises `NotReady` naming the command for a network not trained."""
+    loaded = trained.load_all(run_dir, method.networks, dataset)
+    config, make = loaded[0].config, predictives.of(method)
+    models = [network.model for network in loaded]
+    predictor = Predictor(lambda: make(models, options), config.channels, config.smallest, options, strategy)
+    return predictor, loaded

@@ -1,0 +1,119 @@
+"""Methods that average several predictions: samples of one network, views of the image, members of an ensemble.
+
+Samples and members are reduced online, so memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import keras
+import tensorflow as tf
+
+from data_prep.base.errors import UserError
+from tfunc.maps.options import Options
+from tfunc.maps.predictives import Maps, entropy_maps
+from tfunc.nets import classes, folded, sampling, stack, views
+
+
+class MonteCarlo:
+    """The mean of `samples` passes with live dropout and batch normalisation on its moving statistics.
+
+    Raises `UserError` for a model without dropout: its samples would not differ.
+    """
+
+    def __init__(self, models: Sequence[keras.Model], options: Options):
+        (model,) = models
+        if not model.dropout_rates:
+            raise UserError("MC dropout", expected="a network with dropout", found="a network without any")
+        self.samples = options.samples
+        self.network = folded.FoldedUNet(model, options.precision, sampled=True)
+
+    def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
+        """See `predictives.Predictive`."""
+        rates = self.network.rates
+        uniform = sampling.sample_uniform(seeds, self.samples, rates)
+
+        def sample(index):
+            return classes.foreground(self.network(images, folded.dropout_masks(uniform[index], rates))), 1.0
+
+        return mean_maps(sample, self.samples, images)
+
+
+class TestTimeAugmentation:
+    """The mean over `samples` views of the image, each view's probability brought back into the image's own frame.
+
+    Wang et al. (2019). The first view is the image itself, so one sample is the baseline. What a view pushed out of the
+    frame it has no say about: a voxel's mean is over the views that saw it. Outside its frame a view shows the image
+    mirrored rather than a border that the network never saw.
+    """
+
+    __test__ = False  # pytest would take it for one of its own
+    RANGE = views.Range()
+
+    def __init__(self, models: Sequence[keras.Model], options: Options):
+        (model,) = models
+        self.samples = options.samples
+        self.network = folded.FoldedUNet(model, options.precision)
+
+    def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
+        """See `predictives.Predictive`."""
+        height, width = tf.shape(images)[1], tf.shape(images)[2]
+        uniform = sampling.rows_uniform(seeds, [self.samples, views.UNIFORMS])
+        ones = tf.ones(tf.concat([tf.shape(images)[:3], [1]], axis=0))
+
+        def sample(index):
+            forth, back = views.views(self._drawn(uniform[:, index], index), height, width)
+            view = stack.projective_transform(images, forth, fill_mode="reflect")
+            probability = classes.foreground(self.network(view))[..., tf.newaxis]
+            # a voxel was seen where nothing outside the frame had a part in its value
+            inside = stack.projective_transform(stack.projective_transform(ones, forth), back)
+            returned = stack.projective_transform(probability, back)
+            seen = tf.cast(inside > 0.999, tf.float32)
+            return tf.squeeze(tf.clip_by_value(returned, 0.0, 1.0), -1), tf.squeeze(seen, -1)
+
+        return mean_maps(sample, self.samples, images)
+
+    def _drawn(self, uniform, index):
+        """What `views.draw` draws, but nothing for the first sample."""
+        first = tf.equal(index, 0)
+        nothing = (0.0, 1.0, 1.0, 1.0)
+        drawn = views.draw(uniform, self.RANGE)
+        return tuple(tf.where(first, still, value) for still, value in zip(nothing, drawn, strict=True))
+
+
+class Ensemble:
+    """The mean of several networks' softmax, one network after the other, so that memory holds one at a time."""
+
+    def __init__(self, models: Sequence[keras.Model], options: Options):
+        self.members = [folded.FoldedUNet(model, options.precision) for model in models]
+
+    def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
+        """See `predictives.Predictive`."""
+        probability = entropy = tf.zeros(tf.shape(images)[:3])
+        for member in self.members:
+            with tf.control_dependencies([entropy]):  # nothing else would keep the members from running side by side
+                p = classes.foreground(member(tf.identity(images)))
+            probability, entropy = probability + p, entropy + classes.binary_entropy(p)
+        return averaged_maps(probability, entropy, len(self.members))
+
+
+def mean_maps(
+    sample: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor | float]], count: int, images: tf.Tensor
+) -> Maps:
+    """Runs `sample(index)` -> (probability, weight) `count` times, one after the other, and keeps running sums."""
+    zeros = tf.zeros(tf.shape(images)[:3])
+
+    def body(index, probability, entropy, weight):
+        p, w = sample(index)
+        return index + 1, probability + w * p, entropy + w * classes.binary_entropy(p), weight + w
+
+    _, *sums = tf.while_loop(lambda index, *_: index < count, body, (0, zeros, zeros, zeros), parallel_iterations=1)
+    return averaged_maps(*sums)
+
+
+def averaged_maps(probability: tf.Tensor, entropy: tf.Tensor, count: tf.Tensor | int) -> Maps:
+    """Maps from the sums of `count` probabilities and of their entropies."""
+    maps = entropy_maps(probability / count)
+    # rounding can bring the difference below 0
+    return {**maps, "mutual_information": tf.maximum(maps["uncertainty"] - entropy / count, 0.0)}

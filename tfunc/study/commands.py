@@ -1,0 +1,82 @@
+"""A job's command as a process: its lock, its log, how it is started and ended.
+
+The lock is an `flock` on a file that the command inherits: it is held as long as the command lives, even if the study
+that started it is gone, and no longer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import IO
+
+from data_prep.base.errors import Stopped
+
+UNTOLD = ("next:", "look:", "$", "|", "W0000", "I0000")  # beginnings of lines that are advice, progress or TensorFlow's
+
+
+def claim(path: pathlib.Path) -> IO[str] | None:
+    """An open file that holds the lock, or None where another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = open(path, "a")  # noqa: SIM115 - the lock lives as long as the file is open, here or in the command
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def start(command: list[str], log: pathlib.Path, lock: IO[str], slot: int | None = None) -> subprocess.Popen:
+    """Starts a command; its output goes to its log, and it holds the lock. slot: number of the GPU it shall see."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = dict(os.environ)
+    if slot is not None:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        devices = visible.split(",") if visible else None
+        environment["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)] if devices else str(slot)
+    with open(log, "a") as output:
+        output.write(f"$ {shlex.join(command)}\n")
+        output.flush()
+        return subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment, pass_fds=(lock.fileno(),)
+        )
+
+
+def last_line(log: pathlib.Path) -> str:
+    """What a command says it did: its last line that isn't advice or a progress bar."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    told = [line for line in lines if line and not line.startswith(UNTOLD)]
+    return told[-1] if told else "no output"
+
+
+@contextlib.contextmanager
+def terminating(running: Callable[[], list[subprocess.Popen]]) -> Iterator[None]:
+    """While the block runs, SIGTERM raises `Stopped`; leaving it by an exception ends the commands, which save their state.
+
+    running: gives the commands that run at that moment.
+    """
+
+    def handle(signum, frame):
+        raise Stopped("the study was stopped; the same command continues")
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    except BaseException:
+        signal.signal(signal.SIGTERM, before)
+        processes = running()
+        for process in processes:
+            if process.poll() is None:
+                process.terminate()
+        for process in processes:
+            process.wait()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

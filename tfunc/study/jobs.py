@@ -1,0 +1,140 @@
+"""The jobs of a study: what each needs, its command, and how it recognises what it made.
+
+A job is one command of our own launchers and one artefact; nothing else is remembered about it. It asks the functions
+that training, prediction and evaluation use whether the artefact is there and of this study's configuration. Where it is
+of another, the job's own command is started, which refuses and names the difference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from data_prep.base import artefacts
+from data_prep.base.errors import NotReady
+from data_prep.records import Manifest
+from tfunc import networks, runs
+from tfunc.learning import settings as chosen
+from tfunc.learning.settings import Settings
+from tfunc.maps import artefact
+from tfunc.methods import Method
+from tfunc.networks import Network
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """name: unique. needs: names of jobs before it. cost: in passes over a slice, to guess times.
+
+    program: the launcher that it is a command of.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    cost: float
+    program: ClassVar[str] = ""
+
+    def flags(self, run_dir: pathlib.Path) -> list[str]:
+        """Its command's own flags, beside those that all jobs of the program share."""
+        raise NotImplementedError
+
+    def is_done(self, run_dir: pathlib.Path) -> bool:
+        """Whether its artefact is in the run, as this study would make it."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainJob(Job):
+    """The training of one network. settings: the study's, of `tfunc.learning.settings`."""
+
+    network: Network
+    manifest: Manifest
+    settings: Settings
+    program: ClassVar[str] = "train"
+
+    def flags(self, run_dir: pathlib.Path) -> list[str]:
+        """See `Job`."""
+        return [f"--network={self.network.name}"]
+
+    def is_done(self, run_dir: pathlib.Path) -> bool:
+        """See `Job`."""
+        folder = runs.network_dir(run_dir, self.network.name)
+        if runs.finished(folder) is None:
+            return False
+        try:
+            inputs = chosen.inputs(self.network, self.manifest, run_dir, self.settings)
+        except NotReady:  # what it learnt from is gone
+            return False
+        asked = chosen.resolve(self.network, self.manifest, self.settings, inputs)
+        return not runs.difference(runs.read_config(folder), asked, self.manifest.is_same)
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictJob(Job):
+    """The maps of one method on one split.
+
+    drawn: the number of samples of a method that draws some. The seed is predict's own affair, a study has no flag for it.
+    """
+
+    method: Method
+    split: str
+    manifest: Manifest
+    drawn: Mapping[str, int | None]
+    precision: str
+    members: int
+    program: ClassVar[str] = "predict"
+
+    def flags(self, run_dir: pathlib.Path) -> list[str]:
+        """See `Job`."""
+        kind = "network" if self.split == runs.HELD_OUT else "method"
+        return [f"--{kind}={self.method.name}", f"--split={self.split}"]
+
+    def is_done(self, run_dir: pathlib.Path) -> bool:
+        """See `Job`. Also: by the weights that the networks have now."""
+        checksums = {name: runs.weights_checksum(run_dir, name) for name in self._networks()}
+        if None in checksums.values():
+            return False
+        known = {name: checksum for name, checksum in checksums.items() if checksum is not None}
+        where = {"split": self.split, "records": self.manifest.identity}
+        asked = artefact.document(self.method, dict(self.drawn), self.precision, known, **where)
+        folder = runs.predictions_dir(run_dir, self.method.name, self.split)
+        return artefact.is_done(folder, asked, self.manifest.is_same)
+
+    def _networks(self):
+        if self.split == runs.HELD_OUT:
+            return list(self.method.networks)
+        return [network.name for network in networks.named(self.method.networks, self.members)]
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateJob(Job):
+    """The evaluation of all methods. predictions: the folders it reads, under the run folder."""
+
+    methods: tuple[str, ...]
+    threshold_split: str
+    predictions: tuple[str, ...]
+    program: ClassVar[str] = "evaluate"
+
+    def flags(self, run_dir: pathlib.Path) -> list[str]:
+        """See `Job`. A table is extended, never cut: methods that were evaluated before stay in it."""
+        path = runs.evaluation_dir(run_dir) / runs.EVALUATED
+        before = artefacts.read_json(path)["methods"] if path.exists() else {}
+        return [f"--methods={','.join(dict.fromkeys([*before, *self.methods]))}"]
+
+    def is_done(self, run_dir: pathlib.Path) -> bool:
+        """See `Job`."""
+        folders = [run_dir / folder for folder in self.predictions]
+        return _is_evaluated(runs.evaluation_dir(run_dir), self.methods, self.threshold_split, folders)
+
+
+def _is_evaluated(
+    evaluation_dir: pathlib.Path, methods: Sequence[str], threshold_split: str, predictions: Sequence[pathlib.Path]
+) -> bool:
+    """Of at least these methods, and younger than all their predictions."""
+    path = evaluation_dir / runs.EVALUATED
+    if not path.exists():
+        return False
+    found, inputs = artefacts.read_json(path), [folder / runs.PREDICTED for folder in predictions]
+    young = all(one.exists() and one.stat().st_mtime <= path.stat().st_mtime for one in inputs)
+    return young and set(found["methods"]) >= set(methods) and found["settings"]["threshold_split"] == threshold_split
