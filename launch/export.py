@@ -19,6 +19,7 @@ from data_prep.base import processes
 from data_prep.base.errors import UserError
 from launch import program, settings
 from tfunc import methods
+from tfunc.maps.options import Options
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("method", None, list(methods.METHODS), "which method", required=True)
@@ -33,20 +34,18 @@ flags.DEFINE_list("sigma_range", None, "MIN,MAX that become 0 and 1, for a sigma
 
 
 def main() -> None:
-    processes.start_tensorflow()
-    from tfunc.maps import predict as prediction
-    from tfunc.serving import export
-
     if FLAGS.version is not None and FLAGS.version < 1:
         raise UserError(f"--version={FLAGS.version}", expected="1 or more")
-    if not 0 <= FLAGS.seed < 2**63:
-        raise UserError(f"--seed={FLAGS.seed}", expected="0 or more, below 2^63")
+    options = Options(samples=FLAGS.samples, seed=FLAGS.seed)
+    processes.start_tensorflow()
+    from tfunc.serving import export
+
     folder = export.export(
         methods.get(FLAGS.method),
         FLAGS.dataset,
         settings.run_dir(),
         FLAGS.export_dir or settings.run_dir() / "export" / FLAGS.method,
-        prediction.Options(samples=FLAGS.samples, seed=FLAGS.seed),
+        options,
         FLAGS.version,
         settings.sigma_range(FLAGS.sigma_range),
         FLAGS.data_dir,

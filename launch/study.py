@@ -15,11 +15,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import records
 from data_prep.base.errors import UserError
 from launch import program, settings
-from tfunc import methods, networks
-from tfunc.study import run as study
+from tfunc import methods, runs
+from tfunc.learning import settings as trainings
+from tfunc.study.plan import plan
+from tfunc.study.run import Study
 
 FLAGS = flags.FLAGS
 settings.define_dataset()
@@ -34,49 +35,40 @@ flags.DEFINE_integer("job_index", None, "run the job of this number, from 0")
 flags.DEFINE_integer("jobs_per_machine", 1, "jobs at a time; with GPUs, one network on each", lower_bound=1)
 
 
-def main():
-    networks.check_settings(settings.training())
+def main() -> None:
+    trainings.check(settings.training())
     if FLAGS.job is not None and FLAGS.job_index is not None:
         raise UserError("--job and --job_index", expected="one of them")
-    manifest = records.read_manifest(settings.data_dir())
-    jobs = study.plan(
-        manifest,
-        methods.parse(FLAGS.methods),
-        FLAGS.ensemble_size,
-        FLAGS.folds,
-        FLAGS.reference_quirks,
-        FLAGS.epochs,
-        FLAGS.samples,
-        FLAGS.threshold_split == "valid",
-        settings.training(),
-    )
-    plan = study.Study(jobs, settings.run_dir(), pathlib.Path(__file__).parent, _commands())
+    manifest = runs.read_records(settings.data_dir(), FLAGS.dataset)
+    chosen = methods.parse(FLAGS.methods)
+    jobs = plan(manifest, chosen, settings.training(), FLAGS.samples, FLAGS.threshold_split)
+    study = Study(jobs, settings.run_dir(), program.argv, _shared())
     if FLAGS.dry_run:
-        print(*plan.describe(), sep="\n")
+        print(*study.describe(), sep="\n")
         return
     if FLAGS.job is not None or FLAGS.job_index is not None:
-        plan.run_one(_chosen(plan))
+        study.run_one(_chosen(study))
         return
-    plan.run(FLAGS.jobs_per_machine)
-    folder = settings.run_dir() / "evaluation"
+    study.run(FLAGS.jobs_per_machine)
+    folder = runs.evaluation_dir(settings.run_dir())
     print(f"\n{(folder / 'table1.md').read_text(encoding='utf-8')}\nPictures:")
     print(*(f"  {path}" for path in sorted(folder.glob("*.png"))), sep="\n")
     print(f"Tables and counts: {folder}\nReport: open {folder / 'report.html'}")
 
 
-def _commands():
+def _shared() -> dict[str, list[str]]:
     """The flags that every job of a program gets: what was given here and what that program knows."""
     where = ["dataset", "data_dir", "run_dir", "devices"]
     known = {
-        "train.py": [*where, *settings.TRAINING, "ensemble_size"],
-        "predict.py": [*where, "samples", "precision"],
-        "evaluate.py": ["dataset", "data_dir", "run_dir", "threshold_split"],
+        "train": [*where, *settings.TRAINING],
+        "predict": [*where, "samples", "precision"],
+        "evaluate": ["dataset", "data_dir", "run_dir", "threshold_split"],
     }
     return {name: [FLAGS[flag].serialize() for flag in wanted if FLAGS[flag].present] for name, wanted in known.items()}
 
 
-def _chosen(plan):
-    names = list(plan.jobs)
+def _chosen(study: Study) -> str:
+    names = list(study.jobs)
     if FLAGS.job is not None:
         if FLAGS.job not in names:
             raise UserError(f"--job={FLAGS.job}", expected=f"one of {', '.join(names)}")

@@ -13,10 +13,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep.base import processes as workers
-from data_prep.base.errors import UserError
+from data_prep.base import processes
+from data_prep.base.errors import UserError, command
 from launch import program, settings
-from tfunc import methods
+from tfunc import methods, networks
+from tfunc.networks import Network
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("method", None, list(methods.METHODS), "whose networks to train")
@@ -26,38 +27,33 @@ settings.define_training()
 flags.adopt_module_key_flags(settings)
 
 
-def main():
-    workers.start_tensorflow()
-    from tfunc import networks
-    from tfunc.learning import fit as fitting
+def main() -> None:
+    chosen = _networks()
+    processes.start_tensorflow()
+    from tfunc.learning import fit
     from tfunc.nets import devices
 
     strategy = devices.strategy(FLAGS.devices)
-    for name in _networks():
-        network = networks.get(name, FLAGS.ensemble_size, FLAGS.folds)
-        folder, done = fitting.fit(
-            network, FLAGS.dataset, settings.data_dir(), settings.run_dir(), settings.training(), strategy
-        )
+    where = FLAGS.dataset, settings.data_dir(), settings.run_dir()
+    for network in chosen:
+        folder, done = fit.fit(network, *where, settings.training(), strategy)
         best = f"best validation Dice {done['valid_dice']:.4f} at epoch {done['best_epoch']}"
-        print(f"{name}: {best}, in {folder}")
+        print(f"{network.name}: {best}, in {folder}")
     print(f"look: tensorboard --logdir {settings.run_dir()}")
     if FLAGS.method:
-        print(f"next: python launch/predict.py --method={FLAGS.method} --dataset={FLAGS.dataset}{settings.given()}")
+        print(f"next: {program.typed(command('predict', method=FLAGS.method, dataset=FLAGS.dataset))}")
 
 
-def _networks():
-    """Names of the networks to train, each after those it learns from."""
+def _networks() -> list[Network]:
+    """The networks to train, each after those it learns from."""
     if bool(FLAGS.method) == bool(FLAGS.network):
         raise UserError("--method and --network", expected="one of them")
     if FLAGS.network:
-        return [FLAGS.network]
-    names = []
-    for name in methods.get(FLAGS.method).networks:
-        members = [f"ensemble_{index:02}" for index in range(FLAGS.ensemble_size)]
-        names += members if name == "ensemble" else [name]
-    if FLAGS.method not in (*names, "ensemble"):
+        return [networks.get(FLAGS.network, FLAGS.ensemble_size, FLAGS.folds)]
+    names = methods.get(FLAGS.method).networks
+    if FLAGS.method not in (*names, networks.ENSEMBLE):
         print(f"{FLAGS.method} uses the network {', '.join(names)}")
-    return names
+    return networks.named(names, FLAGS.ensemble_size)
 
 
 if __name__ == "__main__":

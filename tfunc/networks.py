@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -143,7 +144,7 @@ def folds(manifest: Manifest, count: int) -> list[tuple[Names, Names]]:
     if manifest.folds is not None:
         if len(manifest.folds) != count:
             raise UserError(f"--folds={count}", expected=f"{len(manifest.folds)}, as in the split file of the records")
-        made = manifest.folds
+        made: Sequence[Mapping[str, Sequence[str]]] = manifest.folds
     else:
         recipe = paper.recipe(manifest.task.name)
         entries = {entry.name: entry for split in recipe.folds_of for entry in manifest.split(split)}

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from data_prep import records
+from data_prep import records, tasks
 from data_prep.base import artefacts
 from data_prep.base.errors import Command, NotReady, UserError
 from data_prep.records import Manifest
@@ -67,9 +67,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     @property
     def input(self) -> dict[str, Any]:
         """The reader's `load` options under which a new subject is read as the records were."""
-        if not self.task.is_photograph or self.task.frame is None:
-            return {}
-        return {"image_size": list(self.task.frame), "intensity": self.task.channels[0].normalise}
+        return tasks.load_options(self.task)
 
     @property
     def smallest(self) -> int:

@@ -151,7 +151,9 @@ def test_averaging_leaves_the_training_alone(whole, small):
     with plain.steps.averaged():
         equal(arrays(plain.steps.model.trainable_variables), expected.path[-1])
     count = len(plain.steps.model.trainable_variables)
-    extra = len(stack.optimizer_variables(averaging.steps.optimizer)) - len(stack.optimizer_variables(plain.steps.optimizer))
+    extra = len(stack.optimizer_variables(averaging.steps.optimizer)) - len(
+        stack.optimizer_variables(plain.steps.optimizer)
+    )
     assert extra == count
 
 

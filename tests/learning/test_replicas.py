@@ -31,7 +31,9 @@ def per_replica(strategy, batches):
 
 def loss_and_gradients(trainer, batch, step=5):
     """The global batch's loss and gradients, summed over replicas."""
-    loss, gradients = trainer.steps.strategy.run(lambda batch: trainer.steps.gradients(batch, tf.constant(step, tf.int64)), [batch])
+    loss, gradients = trainer.steps.strategy.run(
+        lambda batch: trainer.steps.gradients(batch, tf.constant(step, tf.int64)), [batch]
+    )
     return [trainer.steps.strategy.reduce("SUM", value, axis=None).numpy() for value in (loss, *gradients)]
 
 

@@ -5,16 +5,11 @@ No TensorFlow here: the study recognises what prediction has written by the func
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Callable
-
-import numpy as np
 
 from data_prep.base import artefacts
 from tfunc import former, kinds, runs
 from tfunc.methods import Method
-
-MAPS = {"prediction": np.uint8, "probability": np.float32, "uncertainty": np.float32}
 
 
 def document(
@@ -52,12 +47,6 @@ def difference(
     if "records" in asked and is_same(str(rest["records"])):
         rest["records"] = asked["records"]
     return artefacts.difference(rest, asked)
-
-
-def is_written(folder: runs.Path, subject: str, full_size: bool = False) -> bool:
-    """Whether a subject's maps are all there. full_size: with the PNG maps of a photograph."""
-    endings = ("nii.gz", "png") if full_size else ("nii.gz",)
-    return all((pathlib.Path(folder) / f"{subject}_{name}.{end}").exists() for name in MAPS for end in endings)
 
 
 def is_done(folder: runs.Path, asked: runs.Document, is_same: Callable[[str], bool]) -> bool:

@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_prep import records
+from data_prep import map_files, records
 from data_prep.base import artefacts, progress
 from data_prep.base.errors import UserError
-from data_prep.readers import nifti
+from data_prep.map_files import is_written
 from data_prep.records import Manifest, SubjectEntry
 from data_prep.subject import Subject
 from tfunc import methods, networks, runs
 from tfunc.maps import artefact, predictor
-from tfunc.maps.artefact import is_written
 from tfunc.maps.options import Options
 from tfunc.maps.predictor import Arrays, Predictor
 from tfunc.methods import Method
@@ -29,25 +28,16 @@ from tfunc.nets.trained import Trained
 def write_maps(folder: runs.Path, subject: Subject, maps: Arrays, full_size: bool = False) -> None:
     """Writes a subject's maps [depth, height, width]; each file is whole or not there.
 
-    full_size: of a photograph, also PNG maps at its own size.
+    full_size: of a photograph, also PNG maps at its own size: a segmentation by nearest neighbour, others bilinear.
     """
-    for name, values in maps.items():
-        path = pathlib.Path(folder) / f"{subject.name}_{name}.nii.gz"
-        nifti.write_map(path, values[0] if subject.header is None else values, subject.header)
-        if full_size:
-            _write_photograph(pathlib.Path(folder) / f"{subject.name}_{name}.png", values[0], subject.source_size)
+    own_size = {name: _resized(values[0], subject.source_size) for name, values in maps.items()} if full_size else None
+    map_files.write(folder, subject.name, maps, subject.header, own_size)
 
 
-def _write_photograph(path, values, size):
-    """A map as PNG of (height, width) `size`: a segmentation 0/255 by nearest, others 16-bit of [0, 1], bilinear."""
-    image = tf.constant(values)[..., tf.newaxis]
-    if values.dtype == np.uint8:
-        png = tf.io.encode_png(255 * tf.image.resize(image, size, method="nearest"))
-    else:
-        resized = tf.clip_by_value(tf.image.resize(image, size), 0.0, 1.0)
-        png = tf.io.encode_png(tf.cast(tf.round(resized * 65535.0), tf.uint16))
-    with artefacts.aside(path) as temporary:
-        temporary.write_bytes(png.numpy())
+def _resized(values, size):
+    """A map [height, width] at the (height, width) `size`."""
+    method = "nearest" if values.dtype == np.uint8 else "bilinear"
+    return tf.image.resize(values[..., np.newaxis], size, method=method).numpy()[..., 0]
 
 
 def predict_split(

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep.base.errors import UserError
+from data_prep.map_files import MAPS
 from data_prep.subject import Subject
 from tfunc import runs
 from tfunc.maps import options as asked
 from tfunc.maps import predictives
-from tfunc.maps.artefact import MAPS
 from tfunc.maps.options import Options
 from tfunc.maps.predictives import Predictive
 from tfunc.methods import Method

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from data_prep import records, tasks
+from data_prep import records
 from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, UserError, command
 from tfunc import __version__, kinds, runs
@@ -108,22 +108,14 @@ def describe(
         raise UserError("--sigma_range", expected="a method whose uncertainty is a sigma", found=method.name)
     if kind.scale == "set" and not sigma_range:
         sigma_range = evaluated_range(method, dataset, run_dir, trained)
-    task, depth = _trained_on(trained[0].config)
     return Description(
-        task=task,
+        task=trained[0].config.task,
         kind=kind,
         sampled=method.sampled,
         seed=options.seed,
         sigma_range=(sigma_range[0], sigma_range[1]) if sigma_range else None,
-        smallest=2**depth,
+        smallest=trained[0].config.smallest,
     )
-
-
-def _trained_on(config):
-    """The task and the depth of a trained network, by its configuration."""
-    task, prepared = tasks.find(config["dataset"]), config["input"]
-    task = tasks.resolved(task, normalise=prepared.get("intensity"), frame=prepared.get("image_size"))
-    return task, config["depth"]
 
 
 def evaluated_range(

@@ -7,7 +7,6 @@ that started it is gone, and no longer.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pathlib
 import shlex
@@ -19,18 +18,6 @@ from typing import IO
 from data_prep.base.errors import Stopped
 
 UNTOLD = ("next:", "look:", "$", "|", "W0000", "I0000")  # beginnings of lines that are advice, progress or TensorFlow's
-
-
-def claim(path: pathlib.Path) -> IO[str] | None:
-    """An open file that holds the lock, or None where another process has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a")  # noqa: SIM115 - the lock lives as long as the file is open, here or in the command
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
 
 
 def start(command: list[str], log: pathlib.Path, lock: IO[str], slot: int | None = None) -> subprocess.Popen:

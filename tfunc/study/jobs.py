@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import ClassVar
 
 from data_prep.base import artefacts
@@ -21,6 +21,7 @@ from tfunc.learning.settings import Settings
 from tfunc.maps import artefact
 from tfunc.methods import Method
 from tfunc.networks import Network
+from tfunc.reporting import publish
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,17 +125,5 @@ class EvaluateJob(Job):
 
     def is_done(self, run_dir: pathlib.Path) -> bool:
         """See `Job`."""
-        folders = [run_dir / folder for folder in self.predictions]
-        return _is_evaluated(runs.evaluation_dir(run_dir), self.methods, self.threshold_split, folders)
-
-
-def _is_evaluated(
-    evaluation_dir: pathlib.Path, methods: Sequence[str], threshold_split: str, predictions: Sequence[pathlib.Path]
-) -> bool:
-    """Of at least these methods, and younger than all their predictions."""
-    path = evaluation_dir / runs.EVALUATED
-    if not path.exists():
-        return False
-    found, inputs = artefacts.read_json(path), [folder / runs.PREDICTED for folder in predictions]
-    young = all(one.exists() and one.stat().st_mtime <= path.stat().st_mtime for one in inputs)
-    return young and set(found["methods"]) >= set(methods) and found["settings"]["threshold_split"] == threshold_split
+        indexes = [run_dir / folder / runs.PREDICTED for folder in self.predictions]
+        return publish.is_done(runs.evaluation_dir(run_dir), self.methods, self.threshold_split, indexes)

@@ -33,9 +33,7 @@ class Plan:
         config = chosen.resolve(network, self.manifest, self.settings)
         passes = 3 * sum(self.sizes[name][0] for name in names[0]) + sum(self.sizes[name][1] for name in names[1])
         name = f"train_{network.name}"
-        return self._add(
-            TrainJob(name, tuple(needs), passes * config.epochs, network, self.manifest, self.settings)
-        )
+        return self._add(TrainJob(name, tuple(needs), passes * config.epochs, network, self.manifest, self.settings))
 
     def held_out(self, network: Network) -> list[str]:
         """Adds the predictions behind a second input: each fold's, and the needed network's of subjects in no fold."""
@@ -70,8 +68,8 @@ class Plan:
         for method in methods:
             needs = [self.train(network) for network in networks.named(method.networks, self.members)]
             for split in splits:
-                names = [entry.name for entry in self.manifest.split(split)]
-                last.append(self.predict(method, split, needs, names))
+                subjects = [entry.name for entry in self.manifest.split(split)]
+                last.append(self.predict(method, split, needs, subjects))
         folders = [runs.predictions_dir("", method.name, split) for method in methods for split in splits]
         names = tuple(method.name for method in methods)
         self._add(EvaluateJob("evaluate", tuple(last), 1.0, names, threshold_split, tuple(map(str, folders))))

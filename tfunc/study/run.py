@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
-from data_prep.base import progress
+from data_prep.base import locks, progress
 from data_prep.base.errors import NotReady, Stopped, UserError
 from tfunc import runs
 from tfunc.study import commands
@@ -84,7 +84,7 @@ class Study:
 
     def claim(self, job: Job) -> IO[str] | None:
         """An open file that holds the job's lock, or None where another study runs it."""
-        return commands.claim(self.folder / "locks" / f"{job.name}.lock")
+        return locks.taken(self.folder / "locks" / f"{job.name}.lock")
 
     def start(self, job: Job, lock: IO[str], slot: int | None = None) -> subprocess.Popen:
         """Starts the job's command, which takes the lock over. slot: number of the GPU it shall see."""
