@@ -8,7 +8,6 @@ folder that was interrupted is continued, and a finished one can be grown with a
 """
 
 import pathlib
-import shlex
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
@@ -34,7 +33,7 @@ def main() -> None:
         f"{written.new + written.kept} made-up {FLAGS.dataset} subjects ({written.new} new, {written.kept} kept), "
         f"{size}, seed {FLAGS.seed}, in {written.raw_dir}"
     )
-    print(f"next: {command('prepare', dataset=FLAGS.dataset, raw_dir=shlex.quote(str(written.raw_dir)))}")
+    print(f"next: {program.typed(command('prepare', dataset=FLAGS.dataset, raw_dir=written.raw_dir))}")
 
 
 def _shape(text):

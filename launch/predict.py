@@ -74,7 +74,8 @@ def _checked() -> options.Options:
     if bool(FLAGS.input) != bool(FLAGS.out_dir):
         raise UserError("--input and --out_dir", expected="both or neither")
     if FLAGS.full_size and not tasks.find(FLAGS.dataset).is_photograph:
-        raise UserError("--full_size", expected="a dataset of photographs", found=f"--dataset={FLAGS.dataset}")
+        photographs = [f"--dataset={task.name}" for task in tasks.TASKS.values() if task.is_photograph]
+        raise UserError("--full_size", expected=" or ".join(photographs), found=FLAGS.dataset)
     options.check_seed(FLAGS.seed)
     return options.Options(FLAGS.samples, FLAGS.seed, FLAGS.batch_size, FLAGS.precision, FLAGS.full_size)
 

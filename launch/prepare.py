@@ -70,7 +70,7 @@ def main() -> None:
     for line in convert.summary(manifest):
         print(line)
     print(f"manifest: {manifest.path}")
-    print(f"next: {command('train', method='baseline', dataset=FLAGS.dataset, data_dir=FLAGS.data_dir)}")
+    print(f"next: {program.typed(command('train', method='baseline', dataset=FLAGS.dataset))}")
 
 
 def options(

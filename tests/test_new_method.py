@@ -45,7 +45,7 @@ def test_example_is_listed(tempered):
     """The study plans it, on the shared baseline."""
     from made_up import manifest
 
-    from tfunc.study import run as study
+    from tfunc.study.plan import plan
 
-    jobs = [job.name for job in study.plan(manifest(), methods.parse(["tempered"]))]
+    jobs = [job.name for job in plan(manifest(), methods.parse(["tempered"]))]
     assert jobs == ["train_baseline", "predict_tempered", "evaluate"]

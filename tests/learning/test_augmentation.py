@@ -151,8 +151,8 @@ def test_pipeline_moves_the_given_mask_with_the_label(slices, monkeypatch):
     """Auxiliary segm.'s input mask goes the way of the label: where both were equal they stay equal."""
 
     class Same:
-        def of(self, subject, slice):
-            return tf.cast(labels[subject, slice], tf.uint8)
+        def slice(self, subject, index):
+            return tf.cast(labels[subject, index], tf.uint8)
 
     plain = epoch(slices)
     depth = max(slice for _, slice in plain) + 1
@@ -160,7 +160,7 @@ def test_pipeline_moves_the_given_mask_with_the_label(slices, monkeypatch):
     for (subject, slice), (_, label, _) in plain.items():
         array[subject, slice] = label
     labels = tf.constant(array)
-    monkeypatch.setattr(slices, "masks", Same())
+    monkeypatch.setattr(slices, "second", Same())
     moved = epoch(slices, augment="strong")
     assert sum(label.sum() for _, label, _ in moved.values()) > 50
     for _, label, mask in moved.values():

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import make_trainer
+from made_up import manifest
 
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError
-from tfunc import runs
-from tfunc.learning import trainer as training
+from tfunc import networks, runs
+from tfunc.learning import settings, steps
 from tfunc.nets import devices, stack
-from tfunc.study import run as study
 
-DECAY = training.AVERAGE_DECAY
+DECAY = steps.AVERAGE_DECAY
 
 
 @pytest.fixture(scope="module")
@@ -204,10 +204,14 @@ def alike(strategy, variables):
 
 def test_a_folder_from_before_the_flag(tmp_path):
     """It counts as one that was trained without: the same settings find it done, averaging is another training."""
-    config = {"epochs": 3, "average_weights": False}
-    artefacts.write_json(tmp_path / runs.CONFIG, {"epochs": 3})
-    assert runs.claim(tmp_path, config, "this") is True
+    data = manifest()
+    made = settings.resolve(networks.get("baseline"), data, {**settings.defaults(), "average_weights": False})
+    flat = {name: value for name, value in made.document().items() if name not in ("schema", "network", "task")}
+    del flat["average_weights"], flat["augment"]
+    before = {**flat, "network": "baseline", "dataset": "brats", "channels": 4, "input": {}, "count": 0}
+    artefacts.write_json(tmp_path / runs.CONFIG, before)
+    assert runs.claim_network(tmp_path, made, data.is_same) is True
+    averaged = settings.resolve(networks.get("baseline"), data, {**settings.defaults(), "average_weights": True})
     with pytest.raises(UserError, match=r"average_weights False \(there\) against True"):
-        runs.claim(tmp_path, {**config, "average_weights": True}, "this")
-    assert study._has({"epochs": 3}, config) and not study._has({"epochs": 3}, {**config, "average_weights": True})
-    assert runs.claim(tmp_path, {"epochs": 3}, "this") is True
+        runs.claim_network(tmp_path, averaged, data.is_same)
+    assert artefacts.read_json(tmp_path / runs.CONFIG) == before  # brought along in memory only

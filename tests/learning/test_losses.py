@@ -8,7 +8,7 @@ import tensorflow as tf
 from conftest import GOLDENS
 from scipy import special, stats
 
-from tfunc.learning.losses import aleatoric_loss, aleatoric_rows, binary_entropy, cross_entropy_rows
+from tfunc.learning.losses import aleatoric_loss, aleatoric_rows, cross_entropy_rows
 
 FACTS = json.loads((GOLDENS / "loss" / "aleatoric_loss.json").read_text())
 
@@ -127,10 +127,3 @@ def test_cross_entropy_is_float32_under_bfloat16():
     rows = cross_entropy_rows(logits, np.ones((2, 4, 4), "u1"))
     np.testing.assert_array_equal(rows, cross_entropy_rows(tf.cast(logits, tf.float32), np.ones((2, 4, 4), "u1")))
     assert rows.dtype == tf.float32
-
-
-def test_binary_entropy():
-    """0 at 0 and 1 (no NaN), 1 at a half, the formula in between."""
-    np.testing.assert_array_equal(binary_entropy([0.0, 0.5, 1.0]), [0, 1, 0])
-    p = np.linspace(0.001, 0.999, 99)
-    np.testing.assert_allclose(binary_entropy(p), stats.entropy([p, 1 - p], base=2), rtol=1e-4)

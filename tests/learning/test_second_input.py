@@ -1,4 +1,4 @@
-"""The masks that auxiliary segm. learns from: the right ones, at the right slice."""
+"""The written segmentations that auxiliary segm. learns from: the right ones, at the right slice."""
 
 import json
 
@@ -10,7 +10,8 @@ from made_up import manifest
 from data_prep.base.errors import NotReady
 from data_prep.readers import nifti
 from tfunc import networks, runs
-from tfunc.learning import second_input as masks
+from tfunc.learning import settings
+from tfunc.learning.second_input import SecondInput
 
 
 def finish(folder, networks_of):
@@ -25,21 +26,23 @@ def test_each_mask_comes_from_a_network_that_never_saw_its_subject(tmp_path):
         for index in range(5):
             finish(runs.predictions_dir(run_dir, f"cv_{index}", "heldout"), {f"cv_{index}": "x"})
         finish(runs.predictions_dir(run_dir, "baseline", "valid"), {"baseline": "x"})
-        train, valid = networks.subjects(networks.get("auxiliary_segm"), data)
-        found = masks.sources(run_dir, data, [*train, *valid], 5)
+        network, chosen = networks.get("auxiliary_segm"), settings.defaults()
+        train, valid = networks.subjects(network, data)
+        found = settings.inputs(network, data, run_dir, chosen).heldout
+        assert set(found) == {*train, *valid}
         for name, folder in found.items():
             trainer = folder.name.split("@")[0]
-            network = networks.get(trainer)
-            trained_on, selected_on = networks.subjects(network, data)
+            seen_by = networks.get(trainer)
+            trained_on, selected_on = networks.subjects(seen_by, data)
             assert name not in trained_on
-            assert network.keeps_last(dataset) or (dataset == "isic" and trainer == "baseline" and name in selected_on)
+            assert seen_by.keeps_last(dataset) or (dataset == "isic" and trainer == "baseline" and name in selected_on)
             assert name not in train or trainer.startswith("cv_")  # the real baseline serves for selection only
 
 
 def test_missing_predictions_are_named(tmp_path):
     """Exit 3 with the study's command where a fold was not predicted."""
     with pytest.raises(NotReady, match=r"cv_0@heldout.*launch/study.py --dataset=brats"):
-        masks.sources(tmp_path, manifest(), ["s000", "s001"], 5)
+        settings.inputs(networks.get("auxiliary_segm"), manifest(), tmp_path, settings.defaults())
 
 
 def test_lookup_in_a_pipeline(tmp_path):
@@ -50,11 +53,13 @@ def test_lookup_in_a_pipeline(tmp_path):
     truth, entries = truth[:, :, :7, :5], [type(entry)(**{**vars(entry), "shape": (2, 7, 5)}) for entry in entries]
     for entry, volume in zip(entries, truth, strict=True):
         nifti.write_map(tmp_path / f"{entry.name}_prediction.nii.gz", volume, HEADER)
-    packed = masks.Masks(entries, {entry.name: tmp_path for entry in entries})
+    packed = SecondInput(entries, {entry.name: tmp_path for entry in entries})
     for subject, slice in np.ndindex(3, 2):
-        np.testing.assert_array_equal(packed.of(subject, slice), truth[subject, slice])
+        np.testing.assert_array_equal(packed.slice(subject, slice), truth[subject, slice])
     order = [(2, 1), (0, 0), (1, 1)]
-    pipeline = tf.data.Dataset.from_tensor_slices(np.array(order, np.int32)).map(lambda row: packed.of(row[0], row[1]))
+    pipeline = tf.data.Dataset.from_tensor_slices(np.array(order, np.int32)).map(
+        lambda row: packed.slice(row[0], row[1])
+    )
     for (subject, slice), found in zip(order, pipeline, strict=True):
         np.testing.assert_array_equal(found, truth[subject, slice])
 

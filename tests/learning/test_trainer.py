@@ -19,7 +19,7 @@ from data_prep import records
 from data_prep.base.errors import NotReady, Stopped, UserError
 from tfunc import runs
 from tfunc.learning import checkpoint as state
-from tfunc.learning.trainer import dice_score
+from tfunc.learning.selection import dice_score
 
 FLAGS = {"start_filters": 2, "depth": 1, "batch_size": 8, "learning_rate": 1e-2}
 
@@ -190,10 +190,10 @@ def test_a_stopped_training_equals_an_uninterrupted_one(another, uninterrupted):
 def test_a_saved_state_is_checked(tmp_path):
     """A state comes back as saved; one byte changed, or the file gone, is an error that names it and the remedy."""
     arrays = [np.arange(6, dtype="f4").reshape(2, 3), np.array(7, np.int64)]
-    state.save(tmp_path, [arrays[0] * 2, arrays[1]], {"step": 1})
-    state.save(tmp_path, arrays, {"step": 2, "best": 0.25})
+    state.write(tmp_path, [arrays[0] * 2, arrays[1]], {"step": 1})
+    state.write(tmp_path, arrays, {"step": 2, "best": 0.25})
     assert len(list(tmp_path.glob("resume-*.npz"))) == 1
-    read, counters = state.load(tmp_path)
+    read, counters = state.read(tmp_path)
     for one, other in zip(arrays, read, strict=True):
         np.testing.assert_array_equal(one, other)
     assert counters["step"] == 2 and counters["best"] == 0.25
@@ -202,12 +202,12 @@ def test_a_saved_state_is_checked(tmp_path):
     content[200] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"resume-.*a damaged file.*remove"):
-        state.load(tmp_path)
+        state.read(tmp_path)
     path.unlink()
     with pytest.raises(UserError, match="no file"):
-        state.load(tmp_path)
+        state.read(tmp_path)
     state.discard(tmp_path)
-    assert state.load(tmp_path) is None
+    assert state.read(tmp_path) is None
 
 
 def test_the_other_stacks_state_is_refused(trainer, isic_data):
@@ -243,7 +243,12 @@ def test_other_records_are_refused(brats_run, brats_data, train, tmp_path):
     """The same settings on other records are another training."""
     shutil.copytree(brats_data, tmp_path / "data")
     path = tmp_path / "data" / records.MANIFEST
-    path.write_text(path.read_text() + " ")
+    path.write_text(path.read_text() + " ")  # the same content, written otherwise
+    _, done = train("baseline", "brats", tmp_path / "data", brats_run)
+    assert done == runs.finished(runs.network_dir(brats_run, "baseline"))
+    document = json.loads(path.read_text())
+    document["subjects"][0]["training_slices"] += 1
+    path.write_text(json.dumps(document))
     with pytest.raises(UserError, match="records"):
         train("baseline", "brats", tmp_path / "data", brats_run)
 

@@ -13,6 +13,7 @@ from PIL import Image
 from data_prep import convert, records
 from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, UserError
+from data_prep.map_files import MAPS
 from data_prep.readers import brats, isic, nifti
 from tfunc import methods, runs
 from tfunc.maps import predict as prediction
@@ -100,8 +101,8 @@ def test_a_map_overlays_its_source_through_one_new_patient(tmp_path, monkeypatch
     """The same for `--input`: no records, no labels."""
     patient = write_patient(tmp_path, 5, labelled=False)
 
-    trained = types.SimpleNamespace(config={"input": {}}, name="baseline", checksum="0")
-    monkeypatch.setattr(prediction, "trained_predictor", lambda *_: (copies(), [trained]))
+    trained = types.SimpleNamespace(config=types.SimpleNamespace(input={}), name="baseline", checksum="0")
+    monkeypatch.setattr(prediction.predictor, "of_method", lambda *_: (copies(), [trained]))
     method = methods.get("baseline")
     options = prediction.Options()
     prediction.predict_input(method, "brats", brats, patient, tmp_path, tmp_path / "maps", options)
@@ -131,7 +132,7 @@ def test_slices_too_small_for_the_poolings_are_refused():
 
 
 def predictor(run, method="baseline_mc", dataset="brats", strategy=None, **options):
-    made, _ = prediction.trained_predictor(
+    made, _ = prediction.predictor.of_method(
         methods.get(method), run, dataset, prediction.Options(**{**FEW, **options}), strategy
     )
     return made
@@ -208,13 +209,13 @@ def run(brats_run, tmp_path):
 def test_a_split_is_written_once_and_taken_up_again(run, brats_data, test_names, whole):
     """Three maps a subject and, last, predictions.json; again: nothing. After a loss only the lost subject is made."""
     folder = split(run, brats_data)
-    expected = {f"{name}_{kind}.nii.gz" for name in test_names for kind in prediction.MAPS}
+    expected = {f"{name}_{kind}.nii.gz" for name in test_names for kind in MAPS}
     assert set(written(folder)) == expected | {"predictions.json", "config.json"}
     facts = artefacts.read_json(folder / "predictions.json")
     assert facts["subjects"] == test_names and (facts["samples"], facts["seed"]) == (3, 20)
     assert facts["kind"] == "probability" and set(facts["networks"]) == {"baseline"}
     for name in test_names:
-        for kind, dtype in prediction.MAPS.items():
+        for kind, dtype in MAPS.items():
             values, _ = nifti.read_map(folder / f"{name}_{kind}.nii.gz")
             assert values.dtype == dtype
             np.testing.assert_allclose(values, whole[name][kind], atol=1e-5)
@@ -229,7 +230,7 @@ def test_a_split_is_written_once_and_taken_up_again(run, brats_data, test_names,
     split(run, brats_data)
     after = written(folder)
     assert set(after) == set(before)
-    for kind in prediction.MAPS:
+    for kind in MAPS:
         assert after[f"{test_names[1]}_{kind}.nii.gz"] == before[f"{test_names[1]}_{kind}.nii.gz"]
         assert after[f"{test_names[0]}_{kind}.nii.gz"] != before[f"{test_names[0]}_{kind}.nii.gz"]
 
@@ -290,7 +291,11 @@ def test_other_records_than_the_networks_are_refused(run, brats_data, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(brats_data, other)
     manifest = other / "dataset.json"
-    manifest.write_text(manifest.read_text() + " ")
+    manifest.write_text(manifest.read_text() + " ")  # the same content, written otherwise
+    assert split(run, other) == split(run, brats_data)
+    document = json.loads(manifest.read_text())
+    document["subjects"][0]["splits"] = ["test"]
+    manifest.write_text(json.dumps(document))
     with pytest.raises(UserError, match="records that baseline was trained on"):
         split(run, other)
 
@@ -306,7 +311,7 @@ def test_one_new_patient_gets_the_maps_of_the_split(brats_run, brats_raw, brats_
     assert subject.name == name and subject.label is None
     same_maps(maps, maps_of(predictor(brats_run, method), brats_data, [name])[name])
     source = nibabel.load(folder / f"{name}_flair.nii.gz")
-    for kind in prediction.MAPS:
+    for kind in MAPS:
         image = nibabel.load(tmp_path / f"{name}_{kind}.nii.gz")
         assert image.shape == source.shape
         np.testing.assert_allclose(image.affine, source.affine, atol=1e-6)

@@ -7,7 +7,8 @@ from scipy import ndimage, stats
 
 from data_prep.base.errors import UserError
 from tfunc.maps import predictives
-from tfunc.maps.predict import Options
+from tfunc.maps.options import Options
+from tfunc.methods import METHODS
 from tfunc.nets import sampling
 from tfunc.nets import views as transforms
 from tfunc.nets.unet import AuxiliaryHead, unet
@@ -20,8 +21,13 @@ def images(*shape):
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
+def find(name):
+    """The class that a method of the table names."""
+    return next(predictives.of(method) for method in METHODS.values() if method.predictive_name == name)
+
+
 def make(name, *models, samples=SAMPLES):
-    return getattr(predictives, name)(list(models), Options(samples=samples))
+    return find(name)(list(models), Options(samples=samples))
 
 
 def foreground(logits):
@@ -153,7 +159,7 @@ def test_augmented_at_test_time_is_the_mean_over_views(model):
     image = ndimage.gaussian_filter(images(1, 24, 31, 3), (0, 2, 2, 0)) * 4
     maps = make("TestTimeAugmentation", model)(image, SEEDS[:1])
     uniform = sampling.rows_uniform(SEEDS[:1], [SAMPLES, transforms.UNIFORMS])[0]
-    there, back = transforms.views(transforms.draw(uniform, predictives.TestTimeAugmentation.RANGE), 24, 31)
+    there, back = transforms.views(transforms.draw(uniform, find("TestTimeAugmentation").RANGE), 24, 31)
     passes, seen = [foreground(model(image))[0]], [np.ones((24, 31), bool)]
     for index in range(1, SAMPLES):
         p = foreground(model(seen_through(there[index], image[0], "reflect")[np.newaxis].astype(np.float32)))[0]

@@ -50,7 +50,7 @@ def test_sampling_equals_the_model_with_the_same_masks(name, shaken):
     rates = model.dropout_rates
     uniform = tf.constant(np.random.default_rng(1).random((4, sampling.channels(rates)), np.float32))
     folded = inference.FoldedUNet(model, sampled=True)
-    sampled = folded(image, inference.masks(uniform, folded.rates))
+    sampled = folded(image, inference.dropout_masks(uniform, folded.rates))
     close(sampled, model(image, keeps=sampling.keeps(uniform, rates)))
     assert not np.allclose(tf.nest.flatten(sampled)[0], tf.nest.flatten(model(image))[0], atol=1e-2)
 
@@ -59,7 +59,7 @@ def test_masks_drop_what_keeps_drop():
     """The 0/1 masks of the folded graph are zero where the model's multipliers are."""
     rates = [(0.5, 8), (0.05, 32)]
     uniform = tf.constant(np.random.default_rng(1).random((6, 40), np.float32))
-    for mask, keep in zip(inference.masks(uniform, rates), sampling.keeps(uniform, rates), strict=True):
+    for mask, keep in zip(inference.dropout_masks(uniform, rates), sampling.keeps(uniform, rates), strict=True):
         np.testing.assert_array_equal(mask, keep > 0)
 
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ISIC_SHAPE, TINY
+from conftest import ISIC_SHAPE, make_config
 from made_up_maps import undrawn
 from PIL import Image
 from refusals import refused
@@ -23,10 +23,11 @@ from data_prep import records, subject, tasks
 from data_prep.base import artefacts
 from data_prep.base import pool as engine
 from data_prep.base.errors import NotReady, UserError
+from data_prep.map_files import MAPS
 from data_prep.readers import brats, isic, nifti, photographs
 from tfunc import kinds, networks, runs
-from tfunc.learning import fit as fitting
 from tfunc.maps import predict as prediction
+from tfunc.maps.options import Options
 from tfunc.methods import METHODS
 from tfunc.nets import trained as models
 from tfunc.reporting import publish
@@ -47,23 +48,18 @@ NETWORKS = {  # and the seed of their weights; of many, auxiliary_feat is consta
 }
 WHOLE = {"brats": "baseline_mc", "isic": "baseline"}  # exported with all its signatures; the rest with some
 SOME = {"brats": ("subject",), "isic": ("serving_default", "encoded")}
-MODALITY = {"brats": (4, {}), "isic": (3, {"image_size": list(ISIC_SHAPE), "intensity": "unit"})}
 
 
-def write_network(run_dir, name, dataset, data_dir, shaken, seed):
+def write_network(run_dir, name, data_dir, shaken, seed):
     """A network with weights of no training, in the files that training leaves."""
-    channels, options = MODALITY[dataset]
-    count = MEMBERS if name.startswith("ensemble") else 0
-    network = networks.get(name, count or 10)
-    own = {"network": name, "dataset": dataset, "channels": channels, "input": options, "count": count}
-    rest = {"learns_from": {}, "train_subjects": 1, "keeps": "best", "start_filters": FILTERS, "depth": DEPTH}
-    values = {**TINY, **own, **rest, "records": artefacts.sha256(data_dir / "dataset.json")}
-    config = fitting.Config(**{field.name: values[field.name] for field in dataclasses.fields(fitting.Config)})
+    manifest = records.read_manifest(data_dir)
+    network = networks.get(name, MEMBERS)
+    config = make_config(network, manifest, start_filters=FILTERS, depth=DEPTH)
     folder = runs.network_dir(run_dir, name)
     folder.mkdir(parents=True)
-    model = shaken(models.build(network, channels, FILTERS, DEPTH, seed=seed), seed)
+    model = shaken(models.build(network, config.channels, FILTERS, DEPTH, seed=seed), seed)
     model.save_weights(str(folder / runs.WEIGHTS))
-    artefacts.write_json(folder / runs.CONFIG, dataclasses.asdict(config))
+    artefacts.write_json(folder / runs.CONFIG, config.document())
     artefacts.write_json(folder / runs.FINISHED, {"weights_sha256": artefacts.sha256(folder / runs.WEIGHTS)})
 
 
@@ -100,9 +96,9 @@ class Study:
 
     def predicted(self, method):
         """Folder of the test split's maps."""
-        options = prediction.Options(samples=SAMPLES, seed=SEED, full_size=self.dataset == "isic")
+        options = Options(samples=SAMPLES, seed=SEED, full_size=self.dataset == "isic")
         arguments = METHODS[method], self.dataset, self.data_dir, self.run_dir, "test", options
-        return self._once(("maps", method), lambda: prediction.predict_split(*arguments, report=lambda line: None))
+        return self._once(("maps", method), lambda: prediction.predict_split(*arguments, say=lambda line: None))
 
     def sigma_range(self):
         """Evaluates the aleatoric maps, undrawn; the range that summary.json then holds."""
@@ -138,14 +134,14 @@ class Study:
         return self._once(("export", method), make)
 
     def export(self, method, export_dir, said=None, samples=SAMPLES, **more):
-        options = prediction.Options(samples=samples, seed=self.seed)
+        options = Options(samples=samples, seed=self.seed)
         say = (said if said is not None else []).append
         return export.export(METHODS[method], self.dataset, self.run_dir, export_dir, options, say=say, **more)
 
 
 def study(dataset, data_dir, raw_dir, run_dir, shaken):
     for name, seed in NETWORKS.items():
-        write_network(run_dir, name, dataset, data_dir, shaken, seed)
+        write_network(run_dir, name, data_dir, shaken, seed)
     return Study(dataset, data_dir, raw_dir, run_dir)
 
 
@@ -191,12 +187,12 @@ def test_served_maps_are_those_of_predict_after_evaluation(studies, dataset, met
     compared = study.names[:1] if METHODS[method].sampled else study.names  # a seed draws one subject's samples
     found = signatures["subject" if dataset == "brats" else "encoded"](**study.request(*compared))
     for row, name in enumerate(compared):
-        maps = {part: nifti.read_map(folder / f"{name}_{part}.nii.gz")[0] for part in prediction.MAPS}
+        maps = {part: nifti.read_map(folder / f"{name}_{part}.nii.gz")[0] for part in MAPS}
         raw = maps["probability" if kind == "probability" else "uncertainty"]
         expected = {**maps, "uncertainty": scaled(raw, kind, sigma_range)}
         assert np.ptp(expected["uncertainty"]) > 0.02 and np.ptp(maps["probability"]) > 0.02
         for part, values in expected.items():
-            assert found[part].dtype == prediction.MAPS[part]
+            assert found[part].dtype == MAPS[part]
             np.testing.assert_allclose(found[part][row].numpy(), values, atol=1e-5, rtol=0, err_msg=part)
     averaged = METHODS[method].sampled or method == "ensemble"
     assert ("mutual_information" in found) == averaged
@@ -234,7 +230,7 @@ def test_images_as_the_network_sees_them(studies, method):
     folder, signatures = study.predicted(method), study.exported(method)[1]
     subject = records.read_subject(study.data_dir, records.read_manifest(study.data_dir), study.names[0])
     found = signatures["serving_default"](images=tf.constant(subject.normalised()))
-    maps = {part: nifti.read_map(folder / f"{study.names[0]}_{part}.nii.gz")[0] for part in prediction.MAPS}
+    maps = {part: nifti.read_map(folder / f"{study.names[0]}_{part}.nii.gz")[0] for part in MAPS}
     if METHODS[method].kind == "sigma":
         maps["uncertainty"] = scaled(maps["uncertainty"], "sigma", study.sigma_range())
     for part, values in maps.items():
@@ -245,7 +241,7 @@ def test_a_sigma_outside_the_range_is_clipped(isic_study):
     """Other images may have a sigma that the evaluation's set had not: 0 and 1, but for the 1e-5 that keeps off them."""
     raw = nifti.read_map(isic_study.predicted("aleatoric") / f"{isic_study.names[0]}_uncertainty.nii.gz")[0]
     low, high = raw.min() + np.ptp(raw) * np.array([0.3, 0.6])
-    method, options = METHODS["aleatoric"], prediction.Options()
+    method, options = METHODS["aleatoric"], Options()
     clipped = dataclasses.replace(described(isic_study, "aleatoric"), sigma_range=(float(low), float(high)))
     trained = models.load_all(isic_study.run_dir, method.networks, "isic")
     served = serving.Served(export.predictives.of(method)([one.model for one in trained], options), clipped)
@@ -259,7 +255,7 @@ def described(study, method):
     """The description of an exported method, with a seed of 0."""
     method = METHODS[method]
     trained = models.load_all(study.run_dir, method.networks, study.dataset)
-    options = prediction.Options(seed=0)
+    options = Options(seed=0)
     return export.describe(method, study.dataset, study.run_dir, trained, options)
 
 
@@ -306,12 +302,12 @@ def test_maps_at_the_photographs_own_size(isic_study, tmp_path):
     """encoded_full gives what predict.py --full_size writes as PNG, also for a photograph of another size."""
     name = isic_study.names[0]
     Image.open(io.BytesIO(isic_study.raw(name))).resize((70, 50)).save(tmp_path / "other.png")
-    options = prediction.Options(full_size=True)
+    options = Options(full_size=True)
     run_dir, method = isic_study.run_dir, METHODS["baseline"]
     prediction.predict_input(method, "isic", isic, tmp_path / "other.png", run_dir, tmp_path, options)
     data = tf.constant([(tmp_path / "other.png").read_bytes()])
     found = isic_study.exported("baseline")[1]["encoded_full"](images=data)
-    for part in prediction.MAPS:
+    for part in MAPS:
         written = np.asarray(Image.open(tmp_path / f"other_{part}.png"))
         scale = 255 if part == "prediction" else 65535
         assert found[part].shape == (1, 50, 70)

@@ -1,27 +1,35 @@
 """The study: its plan, what is done, what is claimed, and what happens when a job fails or is killed."""
 
+import dataclasses
 import fcntl
+import os
+import pathlib
 import subprocess
 import sys
 import textwrap
 import time
+from typing import ClassVar
 
 import pytest
 from made_up import manifest
 
 from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, UserError
-from tfunc import methods, runs
-from tfunc.study import run as study
+from tfunc import methods, networks, runs
+from tfunc.learning import settings as trainings
+from tfunc.maps import artefact
+from tfunc.study.jobs import Job
+from tfunc.study.plan import plan
+from tfunc.study.run import Study
 
 
 def jobs_by_name(*args, **kwargs):
-    return {job.name: job for job in study.plan(*args, **kwargs)}
+    return {job.name: job for job in plan(*args, **kwargs)}
 
 
 def test_plan_of_all_methods():
     """Every network once, every method predicted once, each job after what it needs, and the evaluation last."""
-    jobs = jobs_by_name(manifest(), methods.parse(["all"]), members=3, folds=2)
+    jobs = jobs_by_name(manifest(), methods.parse(["all"]), {"ensemble_size": 3, "folds": 2})
     names = list(jobs)
     assert [name for name in names if name.startswith("train_")].__len__() == 3 + 3 + 2 + 2
     assert {name for name in names if name.startswith("predict_") and "@" not in name} >= {
@@ -41,15 +49,19 @@ def test_networks_are_shared():
 
 def test_auxiliary_segmentation_waits_for_all_held_out_predictions():
     """On ISIC also for the real baseline's predictions of the validation images."""
-    needs = jobs_by_name(manifest("isic"), methods.parse(["auxiliary_segm"]), folds=3)["train_auxiliary_segm"].needs
+    needs = jobs_by_name(manifest("isic"), methods.parse(["auxiliary_segm"]), {"folds": 3})[
+        "train_auxiliary_segm"
+    ].needs
     assert {f"predict_cv_{k}_heldout" for k in range(3)} | {"predict_baseline_valid"} <= set(needs)
-    needs = jobs_by_name(manifest("brats"), methods.parse(["auxiliary_segm"]), folds=3)["train_auxiliary_segm"].needs
+    needs = jobs_by_name(manifest("brats"), methods.parse(["auxiliary_segm"]), {"folds": 3})[
+        "train_auxiliary_segm"
+    ].needs
     assert "predict_baseline_valid" not in needs
 
 
 def test_honest_thresholds_need_the_validation_split():
     """With `valid`, every method predicts that split too."""
-    jobs = jobs_by_name(manifest(), methods.parse(["baseline"]), valid=True)
+    jobs = jobs_by_name(manifest(), methods.parse(["baseline"]), threshold_split="valid")
     assert {"predict_baseline", "predict_baseline_valid"} <= set(jobs["evaluate"].needs)
 
 
@@ -74,27 +86,36 @@ SCRIPT = textwrap.dedent(
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class MadeUp(Job):
+    """A job of the script: done when the file of its name is there."""
+
+    seconds: float
+    code: int
+    starts: pathlib.Path
+    program: ClassVar[str] = "job"
+
+    def flags(self, run_dir):
+        return [self.name, str(run_dir / self.name), str(self.seconds), str(self.code), str(self.starts)]
+
+    def is_done(self, run_dir):
+        return (run_dir / self.name).exists()
+
+
 @pytest.fixture
 def made_up(tmp_path):
     """made_up({name: (needs, seconds, exit code)}) -> Study, whose starts are noted in `starts`."""
     (tmp_path / "job.py").write_text(SCRIPT)
-    told = []
+    told, starts = [], tmp_path / "starts"
+
+    def program(name):
+        return [sys.executable, str(tmp_path / f"{name}.py")]
 
     def make(jobs):
-        made = [
-            study.Job(
-                name,
-                needs,
-                name,
-                "job.py",
-                (name, str(tmp_path / "run" / name), str(seconds), str(code), str(tmp_path / "starts")),
-                1.0,
-            )
-            for name, (needs, seconds, code) in jobs.items()
-        ]
-        one = study.Study(made, tmp_path / "run", tmp_path, {"job.py": []}, told.append)
+        made = [MadeUp(name, needs, 1.0, seconds, code, starts) for name, (needs, seconds, code) in jobs.items()]
+        one = Study(made, tmp_path / "run", program, {}, told.append)
         one.told = told
-        one.starts = lambda: (tmp_path / "starts").read_text().split() if (tmp_path / "starts").exists() else []
+        one.starts = lambda: starts.read_text().split() if starts.exists() else []
         return one
 
     return make
@@ -202,34 +223,88 @@ def test_lock_is_the_kernels(made_up):
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
-def test_another_configuration_is_not_done(tmp_path):
-    """A network trained with other settings, a prediction by other weights or of some subjects, is asked for again."""
-    settings = {"epochs": 2, "seed": 20, "folds": 5, "patience": None, "batch_size": 8}
-    jobs = study.plan(manifest(), methods.parse(["baseline_mc"]), epochs=2, samples=5, settings=settings)
-    one = study.Study(jobs, tmp_path, tmp_path, {}, print)
-    folder = runs.network_dir(tmp_path, "baseline")
-    config = {"epochs": 2, "seed": 20, "count": 0, "batch_size": 8}
-    artefacts.write_json(folder / runs.CONFIG, config)
-    artefacts.write_json(folder / runs.FINISHED, {"weights_sha256": "a"})
-    assert one.done(one.jobs["train_baseline"])
-    artefacts.write_json(folder / runs.CONFIG, {**config, "epochs": 1})
-    assert not one.done(one.jobs["train_baseline"])
-    path = runs.predictions_dir(tmp_path, "baseline_mc") / "predictions.json"
-    made = {"networks": {"baseline": "a"}, "complete": True, "samples": 5}
+# The real jobs: each recognises its artefact as the program that made it would
+
+
+def job(name):
+    """How a study's command of a launcher begins, here one that nobody starts."""
+    return [name]
+
+
+def trained(run_dir, data, settings, name="baseline", checksum="a", **changed):
+    """A finished network in the run, by the configuration that its training would write."""
+    config = trainings.resolve(networks.get(name), data, {**trainings.defaults(), **settings})
+    folder = runs.network_dir(run_dir, name)
+    artefacts.write_json(folder / runs.CONFIG, {**config.document(), **changed})
+    artefacts.write_json(folder / runs.FINISHED, {"weights_sha256": checksum})
+
+
+def test_another_training_is_not_done(tmp_path):
+    """A network of another configuration, of other records or unfinished is asked for again; a flag it ignores is not."""
+    data, settings = manifest(), {"epochs": 2, "batch_size": 8}
+    study = Study(plan(data, methods.parse(["baseline"]), settings), tmp_path, job, {})
+    train = study.jobs["train_baseline"]
+    assert not study.done(train)
+    trained(tmp_path, data, settings)
+    assert study.done(train)
+    for change in ({"epochs": 1}, {"records": "others"}, {"precision": "bfloat16"}, {"train_subjects": 7}):
+        trained(tmp_path, data, settings, **change)
+        assert study.done(train) == (change == {"train_subjects": 20}), change
+    trained(tmp_path, data, settings)
+    (runs.network_dir(tmp_path, "baseline") / runs.FINISHED).unlink()
+    assert not study.done(train)
+    other = Study(plan(data, methods.parse(["baseline"]), {**settings, "folds": 3}), tmp_path, job, {})
+    trained(tmp_path, data, settings)
+    assert other.done(other.jobs["train_baseline"])  # folds are the cross-validation's
+
+
+def test_another_prediction_is_not_done(tmp_path):
+    """Maps by other weights, of some subjects, with other samples, or in another precision are asked for again."""
+    data, settings = manifest(), {"epochs": 2}
+    study = Study(plan(data, methods.parse(["baseline_mc"]), settings, samples=5), tmp_path, job, {})
+    predict = study.jobs["predict_baseline_mc"]
+    trained(tmp_path, data, settings)
+    method = methods.get("baseline_mc")
+    made = artefact.document(
+        method, {"samples": 5, "seed": 20}, "float32", {"baseline": "a"}, split="test", records=data.identity
+    )
+    path = runs.predictions_dir(tmp_path, "baseline_mc") / runs.PREDICTED
     for change, done in (
         ({}, True),
         ({"samples": 2}, False),
+        ({"seed": 3}, True),  # a study has no flag for it
         ({"complete": False}, False),
         ({"networks": {"baseline": "b"}}, False),
+        ({"records": "others"}, False),
+        ({"precision": "bfloat16"}, False),
+        ({"predictive": "Softmax"}, False),
     ):
-        artefacts.write_json(path, {**made, **change})
-        assert one.done(one.jobs["predict_baseline_mc"]) == done, change
+        artefacts.write_json(path, {**made, "complete": True, **change})
+        assert study.done(predict) == done, change
+
+
+def test_an_old_evaluation_is_not_done(tmp_path):
+    """One that lacks a method, chose its thresholds elsewhere, or is older than a prediction is asked for again."""
+    study = Study(plan(manifest(), methods.parse(["baseline"])), tmp_path, job, {})
+    evaluate, index = study.jobs["evaluate"], runs.predictions_dir(tmp_path, "baseline") / runs.PREDICTED
+    summary = runs.evaluation_dir(tmp_path) / runs.EVALUATED
+    artefacts.write_json(index, {})
+    written = {"methods": {"baseline": {}, "center": {}}, "settings": {"threshold_split": "test"}}
+    artefacts.write_json(summary, written)
+    assert study.done(evaluate)
+    artefacts.write_json(summary, {**written, "methods": {"center": {}}})
+    assert not study.done(evaluate)
+    artefacts.write_json(summary, {**written, "settings": {"threshold_split": "valid"}})
+    assert not study.done(evaluate)
+    artefacts.write_json(summary, written)
+    os.utime(index, (time.time() + 9, time.time() + 9))
+    assert not study.done(evaluate)
 
 
 def test_a_table_is_extended_never_cut(tmp_path):
     """The evaluation's command names the methods that were evaluated before, beside its own."""
-    jobs = study.plan(manifest(), methods.parse(["center"]))
-    one = study.Study(jobs, tmp_path, tmp_path, {"evaluate.py": []}, print)
-    summary = tmp_path / "evaluation" / "summary.json"
+    study = Study(plan(manifest(), methods.parse(["center"])), tmp_path, job, {"evaluate": ["--dataset=brats"]})
+    summary = runs.evaluation_dir(tmp_path) / runs.EVALUATED
     artefacts.write_json(summary, {"methods": {"baseline": {}}, "settings": {"threshold_split": "test"}})
-    assert "--methods=baseline,center" in one.command(one.jobs["evaluate"])
+    command = study.command(study.jobs["evaluate"])
+    assert command == ["evaluate", "--methods=baseline,center", "--dataset=brats"]

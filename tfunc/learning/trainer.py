@@ -104,7 +104,7 @@ class Trainer:
             for subject, *columns, rows, real in self.steps.each_replica(self.count_fn(batch)):
                 np.add.at(counts, subject[real], np.stack(columns, axis=1)[real])
                 loss_sum, slices = loss_sum + float(rows[real].sum()), slices + int(real.sum())
-        scores = [selection.dice_score(*row, smooth=self.smooth) for row in counts.tolist()]  # type: ignore[misc]
+        scores = [selection.dice_score(row[0], row[1], row[2], self.smooth) for row in counts.tolist()]
         return float(np.mean(scores)), loss_sum / slices
 
     def _epoch(self, total, bar):
