@@ -6,9 +6,9 @@ import tensorflow as tf
 from conftest import TINY
 
 from data_prep import records
-from launch import settings
 from tfunc.learning import augmentation
 from tfunc.learning import slices as datasets
+from tfunc.learning.settings import SETTINGS
 
 LEVELS = ["light", "strong"]
 HEIGHT, WIDTH = 40, 56
@@ -113,10 +113,8 @@ def test_intensities_keep_their_order():
 
 
 def test_flag_offers_every_level():
-    if "augment" not in settings.FLAGS:
-        settings.define_training()
-    flag = settings.FLAGS["augment"]
-    assert flag.parser.enum_values == list(augmentation.LEVELS) and flag.default == TINY["augment"] == "none"
+    (row,) = (row for row in SETTINGS if row.name == "augment")
+    assert row.choices == tuple(augmentation.LEVELS) and row.default == TINY["augment"] == "none"
 
 
 def epoch(slices, **options):

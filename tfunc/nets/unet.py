@@ -160,7 +160,17 @@ class AuxiliaryHead(keras.Model):
 class UNet(keras.Model):
     """See `unet`. `layers` lists the layers in creation order; `structure` says how they are joined."""
 
-    def __init__(self, in_channels, start_filters, depth, dropout, center, sigma, seed, dtype):
+    def __init__(
+        self,
+        in_channels: int,
+        start_filters: int,
+        depth: int,
+        dropout: float,
+        center: bool,
+        sigma: bool,
+        seed: int | None,
+        dtype: str | None,
+    ):
         super().__init__()
         build = Builder(seed, dtype)
         structure = _structure(build, in_channels, start_filters, depth, dropout, center, sigma)
