@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import setuptools
 from conftest import ROOT
 
 from tfunc.methods import METHODS
@@ -33,7 +34,7 @@ def test_links_lead_somewhere():
 def test_import_is_cheap():
     """`import tfunc`, the tables and the study's plan touch neither TensorFlow nor Keras nor matplotlib."""
     code = (
-        "import sys, tfunc, tfunc.methods, tfunc.study\n"
+        "import sys, tfunc, tfunc.methods, tfunc.runs, tfunc.study.plan, tfunc.study.run, tfunc.reporting.publish\n"
         "print([name for name in ('tensorflow', 'keras', 'matplotlib') if name in sys.modules])"
     )
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -59,15 +60,24 @@ def test_launchers_are_found():
 
 
 def test_every_package_is_installed():
-    """setup.cfg names every folder of code, and every file of the packages that is not Python."""
+    """setuptools finds every folder of code, and setup.cfg names every file in them that is not Python.
+
+    tests/whole/test_wheel.py builds the wheel and looks into it; this says so at once.
+    """
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    packages = ["tfunc", "data_prep", "launch"]
-    assert packages == ["tfunc", "data_prep", "launch"]
-    data = {name: files.replace(",", " ").split() for name, files in config["options.package_data"].items()}
-    for package in packages:
-        other = [path.name for path in (ROOT / package).iterdir() if path.is_file() and path.suffix != ".py"]
-        assert sorted(other) == sorted(data.get(package, []))
+    patterns = config["options.packages.find"]["include"].replace(",", " ").split()
+    folders = {path.parent for name in ("tfunc", "data_prep", "launch") for path in (ROOT / name).rglob("*.py")}
+    packages = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert packages == set(setuptools.find_packages(str(ROOT), include=patterns))
+    listed = {
+        path
+        for package, files in config["options.package_data"].items()
+        for pattern in files.replace(",", " ").split()
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    found = {path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".py"}
+    assert {path for path in found if "__pycache__" not in path.parts} == listed
 
 
 def test_constraints_fit_the_requirements():
