@@ -51,7 +51,7 @@ lint: .venv/installed
 	@.venv/bin/lint-imports --no-cache
 
 clean:
-	rm -rf .venv .venv-addons demo build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
+	rm -rf .venv .venv-addons demo build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -------------------------------------------------------------------------------------------------------- environments

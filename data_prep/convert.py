@@ -56,7 +56,12 @@ def convert(
     for the user. Raises `UserError` for raw data, split files or folders that the user must mend.
     """
     options, data_dir = dict(options or {}), pathlib.Path(data_dir)
-    task = tasks.resolved(tasks.find(dataset), normalise=options.get("intensity"), frame=options.get("image_size"))
+    task = tasks.resolved(
+        tasks.find(dataset),
+        normalise=options.get("intensity"),
+        frame=options.get("image_size"),
+        label_map=options.get("label_map"),
+    )
     reader = task.load_reader()
     asked = _configuration(dataset, raw_dir, options, seed, split_files, split_fold, allow_missing)
     finished = (data_dir / records.MANIFEST).exists()

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from data_prep import tasks
+from data_prep import former, tasks
 from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, UserError, command
 from data_prep.tasks import Task
@@ -145,7 +145,7 @@ def read_manifest(data_dir: pathlib.Path | str) -> Manifest:
         raise UserError(path, expected=f"schema version {SCHEMA_VERSION}", found=repr(version), do=do)
     checksums = artefacts.sha256(path), _without_task(content)
     try:
-        manifest = _manifest(path, upgrade(content, path), checksums)
+        manifest = _manifest(path, upgrade(content), checksums)
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(path, "every entry of the manifest", f"none or a wrong one for {error}") from None
     for shard in manifest.shards:
@@ -156,13 +156,12 @@ def read_manifest(data_dir: pathlib.Path | str) -> Manifest:
     return manifest
 
 
-def upgrade(content: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
-    """A manifest of any earlier form as today's: those from before tasks get the task of their data set, as prepared."""
+def upgrade(content: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of any earlier form as today's: those from before tasks get the task that their version had."""
     if "task" in content:
         return content
-    task, size = tasks.find(content["dataset"]), (content["height"], content["width"])
-    if task.is_photograph:
-        task = tasks.resolved(task, normalise=content["intensity"], frame=size)
+    size = content["height"], content["width"]
+    task = former.task(content["dataset"], content["intensity"], size, content["label_map"])
     return {**content, "task": task.document()}
 
 

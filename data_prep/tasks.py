@@ -1,4 +1,4 @@
-"""What is segmented from what: a frozen `Task`, resolved once by `prepare` and written whole into every artefact.
+"""What is segmented from what: a frozen `Task`, resolved once by `prepare` and written whole into records and networks.
 
 `TASKS` is the one table of the data sets that are known by name. Everything after `prepare` reads the task from the
 records or from the run and never asks for a data set's name.
@@ -7,6 +7,7 @@ records or from the run and never asks for a data set's name.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, Literal
 
@@ -153,12 +154,26 @@ def find(name: str) -> Task:
         raise UserError(f"--dataset={name}", expected=f"one of {', '.join(TASKS)}") from None
 
 
-def resolved(task: Task, *, normalise: Normalise | None = None, frame: tuple[int, int] | None = None) -> Task:
-    """The task with what `prepare` was asked for in place of the table's: the rule of intensities, the slices' size."""
+def resolved(
+    task: Task,
+    *,
+    normalise: Normalise | None = None,
+    frame: Sequence[int] | None = None,
+    label_map: Mapping[Any, int] | None = None,
+) -> Task:
+    """The task with what `prepare` was asked for in place of the table's.
+
+    normalise: the rule of intensities. frame: the slices' (height, width). label_map: {raw label: index of its class}.
+    """
+    if label_map is not None:
+        targets = {0: 0, **{int(raw): target for raw, target in label_map.items()}}
+        labels = [tuple(raw for raw in sorted(targets) if targets[raw] == index) for index in range(len(task.classes))]
+        classes = tuple(Class(one.name, found) for one, found in zip(task.classes, labels, strict=True))
+        task = msgspec.structs.replace(task, classes=classes)
     if normalise is not None:
         channels = tuple(msgspec.structs.replace(channel, normalise=normalise) for channel in task.channels)
         task = msgspec.structs.replace(task, channels=channels)
-    return task if frame is None else msgspec.structs.replace(task, frame=tuple(frame))
+    return task if frame is None else msgspec.structs.replace(task, frame=(frame[0], frame[1]))
 
 
 def load_options(task: Task, label_map: dict[int, int] | None = None) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from tfunc.scoring import sources
 from tfunc.scoring.truth import FolderTruth
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("dataset", None, ["brats", "isic"], "Which dataset's run to evaluate.")
+flags.DEFINE_enum("dataset", None, list(tasks.TASKS), "Which dataset's run to evaluate.")
 flags.DEFINE_string("run_dir", None, "The run; by default runs/<dataset>.")
 flags.DEFINE_string("data_dir", None, "The prepared records; by default data/<dataset>.")
 flags.DEFINE_list("methods", ["all"], f"`all` that have predictions, or some of {', '.join(METHODS)}.")
@@ -84,7 +84,9 @@ def main() -> None:
 def _run():
     if not FLAGS.dataset:
         raise UserError(
-            "flags", expected="--dataset=brats|isic, or --predictions=DIR and --labels=DIR", found="neither"
+            "flags",
+            expected=f"--dataset={'|'.join(tasks.TASKS)}, or --predictions=DIR and --labels=DIR",
+            found="neither",
         )
     for name in ("labels", "masks", "kind", "sigma_range"):
         if getattr(FLAGS, name):

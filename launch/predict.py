@@ -49,8 +49,7 @@ def main() -> None:
         return
     method = methods.get(FLAGS.method)
     if FLAGS.input:
-        reader = tasks.find(FLAGS.dataset).load_reader()
-        one = reader, FLAGS.input, settings.run_dir(), FLAGS.out_dir
+        one = FLAGS.input, settings.run_dir(), FLAGS.out_dir
         subject, maps = predict.predict_input(method, FLAGS.dataset, *one, asked)
         if maps is None:
             print(f"{subject.name}: finished already; maps in {FLAGS.out_dir}")

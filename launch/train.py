@@ -17,6 +17,7 @@ from data_prep.base import processes
 from data_prep.base.errors import UserError, command
 from launch import program, settings
 from tfunc import methods, networks
+from tfunc.learning import settings as trainings
 from tfunc.networks import Network
 
 FLAGS = flags.FLAGS
@@ -28,6 +29,7 @@ flags.adopt_module_key_flags(settings)
 
 
 def main() -> None:
+    trainings.check(settings.training())
     chosen = _networks()
     processes.start_tensorflow()
     from tfunc.learning import fit

@@ -9,6 +9,8 @@ import pytest
 from conftest import ROOT
 from made_up import manifest
 
+from data_prep import former as former_tasks
+from data_prep import records, tasks
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti
@@ -156,3 +158,20 @@ def test_differences_are_named_by_their_place():
     expected = "a.b 1 (there) against 2 (asked for), d.1.e 2 (there) against 3 (asked for)"
     assert artefacts.difference(old, new) == expected
     assert artefacts.difference(old, json.loads(json.dumps(old))) == ""
+
+
+@pytest.mark.parametrize("dataset", ["brats", "isic"])
+def test_earlier_records_do_not_follow_the_table_of_tasks(dataset, monkeypatch):
+    """Nor do the networks trained on them: an edited row leaves task and identity of what was written before."""
+    folder, network = FIXTURES / "current" / dataset, FIXTURES / "current" / "run" / "networks" / "baseline"
+    before, config = records.read_manifest(folder), runs.read_config(network)
+    changed = {name: msgspec.structs.replace(task, frame=(7, 9), axis=1) for name, task in tasks.TASKS.items()}
+    monkeypatch.setattr(tasks, "TASKS", changed)
+    after = records.read_manifest(folder)
+    assert after.task == before.task and after.identity == before.identity
+    assert runs.read_config(network) == config
+
+
+def test_todays_tasks_are_those_of_earlier_files():
+    """Until a row of the table is changed on purpose, an old file and a new one mean the same."""
+    assert former_tasks.TASKS == tasks.TASKS

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from data_prep import tasks
+from data_prep import former
 
 SCHEMA = 2  # of config.json of a network, and of predictions.json
 
@@ -65,6 +65,7 @@ PREDICTIVES = {
     "aleatoric": "Aleatoric",
     "tta": "TestTimeAugmentation",
 }
+# copies of what `kinds` has today, for the same reason
 KINDS = {"confidence": "error"}
 MEASURES = {"probability": "predictive entropy", "error": "error probability", "sigma": "sigma"}
 
@@ -98,9 +99,7 @@ def config(document: Document) -> Document:
     rest = {**CAME_LATER, **document}
     name, dataset, size = rest.pop("network"), rest.pop("dataset"), rest.pop("input")
     rest.pop("channels")
-    task = tasks.find(dataset)
-    if size:
-        task = tasks.resolved(task, normalise=size["intensity"], frame=size["image_size"])
+    task = former.task(dataset, size.get("intensity"), size.get("image_size"))
     return {
         "schema": SCHEMA,
         "network": network(name, rest.pop("count")),

@@ -155,7 +155,7 @@ def claim(folder: Path, document: Document, what: str, compare: Callable[[], str
         artefacts.write_json(path, document)
         return False
     if different := compare():
-        do = f"ask for the same, choose another --run_dir, or remove {folder} to make it anew"
+        do = "ask for the same, or choose another --run_dir"
         raise UserError(path, expected=f"the same configuration of {what}", found=different, do=do)
     return True
 
@@ -178,21 +178,28 @@ def weights_checksum(run_dir: Path, network: str) -> str | None:
     return done["weights_sha256"] if done else None
 
 
-def require_network(run_dir: Path, network: str, train: Command) -> tuple[Config, Document]:
-    """Configuration and `finished.json` of a trained network.
+def require_finished(run_dir: Path, network: str, train: Command) -> tuple[Config, Document]:
+    """Configuration and `finished.json` of a trained network; its weights are not looked at.
 
-    train: the command that trains it, which `NotReady` names. Raises `UserError` for other weights than it wrote.
+    train: the command that trains it, which `NotReady` names.
     """
     folder = network_dir(run_dir, network)
     done = finished(folder)
     if done is None:
         found = "an unfinished one" if folder.is_dir() else "none"
         raise NotReady(folder, expected=f"the trained network {network}", found=found, do=train)
+    return read_config(folder), done
+
+
+def require_network(run_dir: Path, network: str, train: Command) -> tuple[Config, Document]:
+    """The same of a network that is about to be used: raises `UserError` for other weights than its training wrote."""
+    config, done = require_finished(run_dir, network, train)
+    folder = network_dir(run_dir, network)
     weights = folder / WEIGHTS
     if not weights.exists() or artefacts.sha256(weights) != done["weights_sha256"]:
         found = "another file" if weights.exists() else "no file"
         raise UserError(weights, expected="the weights that training wrote", found=found, do=f"remove {folder}; train")
-    return read_config(folder), done
+    return config, done
 
 
 def read_predictions(folder: Path) -> Document | None:

@@ -55,3 +55,10 @@ def test_flags_of_prepare_follow_from_the_form():
     for flags in (("30,40", None, None), (None, "unit", None)):
         with pytest.raises(UserError, match="expected another dataset, found --dataset=brats"):
             prepare.options(BRATS, *flags)
+
+
+def test_a_label_map_is_in_the_task():
+    """The classes' labels are those that the map says, also as JSON has its keys; without one, the table's."""
+    task = tasks.resolved(tasks.TASKS["brats"], label_map={"1": 1, "2": 0, "4": 1})
+    assert [one.labels for one in task.classes] == [(0, 2), (1, 4)]
+    assert tasks.resolved(tasks.TASKS["brats"]) == tasks.TASKS["brats"]

@@ -117,6 +117,13 @@ def test_records_must_be_there(launch, tmp_path, brats_data):
     refused(launch("train", *flags), 2, "train-00000", "0 bytes")
 
 
+@pytest.mark.parametrize("flag", ["--ensemble_size=0", "--folds=1", "--patience=0"])
+def test_numbers_that_no_training_can_have(launch, where, flag):
+    """Refused by name before anything is begun, also where the network itself would not read the flag."""
+    for method in ("ensemble", "baseline"):
+        refused(launch("train", f"--method={method}", flag, *where), 2, flag)
+
+
 def test_what_must_come_first(launch, where, brats_data, tmp_path):
     """No network: 3 and the training's command; no predictions: 3 and the prediction's."""
     folders = " ".join(where[1:])  # the command is the one for these folders

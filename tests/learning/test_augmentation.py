@@ -124,7 +124,7 @@ def epoch(slices, **options):
         for row in range(len(batch["subject"])):
             if batch["weight"][row] > 0:
                 key = int(batch["subject"][row]), int(batch["slice"][row])
-                found[key] = batch["image"][row], batch["label"][row], batch.get("mask", [None] * 99)[row]
+                found[key] = batch["image"][row], batch["label"][row], batch.get("segmentation", [None] * 99)[row]
     return found
 
 

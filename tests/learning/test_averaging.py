@@ -1,6 +1,6 @@
 """`--average_weights`: the exponential moving average of the weights is what is validated and kept; raw weights learn on.
 
-That a training killed anywhere ends with the same averages is shown in test_training.py.
+That a training killed anywhere ends with the same averages is shown in test_trainer.py.
 """
 
 import types

@@ -39,7 +39,7 @@ def loss_and_gradients(trainer, batch, step=5):
 
 def with_mask(batch):
     """Adds the second input of auxiliary segm., made of the label."""
-    return {**batch, "mask": np.roll(batch["label"], 3, axis=-1)}
+    return {**batch, "segmentation": np.roll(batch["label"], 3, axis=-1)}
 
 
 @pytest.mark.parametrize("network", ["center", "ensemble_01", "auxiliary_feat", "auxiliary_segm"])

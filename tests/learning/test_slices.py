@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from data_prep import records
 from data_prep.base.errors import UserError
@@ -58,6 +59,19 @@ def test_order_is_a_function_of_seed_and_epoch(brats_data):
     for other in (keys(data.training(8, 1, 1).as_numpy_iterator()), keys(data.training(8, 2, 0).as_numpy_iterator())):
         assert other != first and sorted(other) == sorted(first)
     assert first != sorted(first) and len({subject for subject, _ in first[:12]}) == 3
+
+
+@pytest.mark.parametrize("elsewhere", [None, 0, 7])
+def test_order_depends_on_nothing_global(brats_data, elsewhere):
+    """Whatever seed is set elsewhere, before the pipeline or after it, and that seed is left as it was."""
+    data = slices(brats_data)
+    tf.random.set_seed(20)
+    first = keys(data.training(8, 20, 0).as_numpy_iterator())
+    tf.random.set_seed(elsewhere)
+    pipeline = data.training(8, 20, 0)
+    assert context.global_seed() == elsewhere
+    tf.random.set_seed(99)
+    assert keys(pipeline.as_numpy_iterator()) == first
 
 
 def test_skip_takes_up_where_it_was(brats_data):

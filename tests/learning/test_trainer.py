@@ -19,6 +19,7 @@ from data_prep import records
 from data_prep.base.errors import NotReady, Stopped, UserError
 from tfunc import runs
 from tfunc.learning import checkpoint as state
+from tfunc.learning import fit
 from tfunc.learning.selection import dice_score
 
 FLAGS = {"start_filters": 2, "depth": 1, "batch_size": 8, "learning_rate": 1e-2}
@@ -420,3 +421,14 @@ def await_saving(folder):
 
 def modified(path):
     return path.stat().st_mtime_ns if path.exists() else None
+
+
+def test_determinism_ends_with_its_training():
+    """`--deterministic` holds while the training runs, whatever ends it, and not for what runs after it."""
+    from tensorflow.python.framework import config
+
+    for wanted in (True, False):
+        with pytest.raises(Stopped), fit.op_determinism(wanted):
+            assert config.is_op_determinism_enabled() == wanted
+            raise Stopped("by a signal")
+        assert not config.is_op_determinism_enabled()

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from data_prep import convert, records
+from data_prep import convert, records, tasks
 from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, UserError
 from data_prep.map_files import MAPS
@@ -101,11 +101,13 @@ def test_a_map_overlays_its_source_through_one_new_patient(tmp_path, monkeypatch
     """The same for `--input`: no records, no labels."""
     patient = write_patient(tmp_path, 5, labelled=False)
 
-    trained = types.SimpleNamespace(config=types.SimpleNamespace(input={}), name="baseline", checksum="0")
+    trained = types.SimpleNamespace(
+        config=types.SimpleNamespace(input={}, task=tasks.TASKS["brats"]), name="baseline", checksum="0"
+    )
     monkeypatch.setattr(prediction.predictor, "of_method", lambda *_: (copies(), [trained]))
     method = methods.get("baseline")
     options = prediction.Options()
-    prediction.predict_input(method, "brats", brats, patient, tmp_path, tmp_path / "maps", options)
+    prediction.predict_input(method, "brats", patient, tmp_path, tmp_path / "maps", options)
     check_overlay(tmp_path / "maps", patient)
 
 
@@ -306,7 +308,7 @@ def test_one_new_patient_gets_the_maps_of_the_split(brats_run, brats_raw, brats_
     name = test_names[0]
     (folder,) = brats_raw.glob(f"*/{name}")
     subject, maps = prediction.predict_input(
-        methods.get(method), "brats", brats, folder, brats_run, tmp_path, prediction.Options(**FEW)
+        methods.get(method), "brats", folder, brats_run, tmp_path, prediction.Options(**FEW)
     )
     assert subject.name == name and subject.label is None
     same_maps(maps, maps_of(predictor(brats_run, method), brats_data, [name])[name])
@@ -325,7 +327,7 @@ def test_one_new_photograph(isic_run, isic_data, tmp_path):
     Image.open(entry.source).resize((70, 50)).save(photograph)
     options = prediction.Options(full_size=True)
     subject, maps = prediction.predict_input(
-        methods.get("baseline"), "isic", isic, photograph, isic_run, tmp_path / "maps", options
+        methods.get("baseline"), "isic", photograph, isic_run, tmp_path / "maps", options
     )
     assert subject.source_size == (50, 70) and maps["probability"].shape == (1, 32, 48)
     for kind, values in maps.items():
@@ -345,4 +347,4 @@ def test_nothing_there(brats_run, tmp_path):
     """A path that does not exist is the error, before any network is read."""
     with pytest.raises(UserError, match="found nothing"):
         method, options = methods.get("baseline"), prediction.Options()
-        prediction.predict_input(method, "brats", brats, tmp_path / "no", brats_run, tmp_path, options)
+        prediction.predict_input(method, "brats", tmp_path / "no", brats_run, tmp_path, options)

@@ -1,4 +1,4 @@
-"""Warps of both stacks against SciPy and against each other, and views and their inverses: tfunc/stack.py, transforms.py."""
+"""Warps of both stacks against SciPy and against each other, and views and their inverses: tfunc/nets/stack.py, views.py."""
 
 import numpy as np
 import pytest

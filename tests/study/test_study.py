@@ -258,8 +258,21 @@ def test_another_training_is_not_done(tmp_path):
     assert other.done(other.jobs["train_baseline"])  # folds are the cross-validation's
 
 
+def test_recognising_looks_at_no_weights(tmp_path):
+    """A study asks several times a second; missing weights are told by the job that needs them."""
+    data, settings = manifest(), {"epochs": 2}
+    study = Study(plan(data, methods.parse(["auxiliary_feat"]), settings), tmp_path, job, {})
+    trained(tmp_path, data, settings)
+    inputs = trainings.inputs(networks.get("auxiliary_feat"), data, tmp_path, {**trainings.defaults(), **settings})
+    head = trainings.resolve(networks.get("auxiliary_feat"), data, {**trainings.defaults(), **settings}, inputs)
+    artefacts.write_json(runs.network_dir(tmp_path, "auxiliary_feat") / runs.CONFIG, head.document())
+    artefacts.write_json(runs.network_dir(tmp_path, "auxiliary_feat") / runs.FINISHED, {"weights_sha256": "b"})
+    assert not list(tmp_path.rglob("*.h5"))
+    assert study.done(study.jobs["train_auxiliary_feat"]) and any("done" in line for line in study.describe())
+
+
 def test_another_prediction_is_not_done(tmp_path):
-    """Maps by other weights, of some subjects, with other samples, or in another precision are asked for again."""
+    """Maps by other weights or records, of some subjects, or with other samples are asked for again."""
     data, settings = manifest(), {"epochs": 2}
     study = Study(plan(data, methods.parse(["baseline_mc"]), settings, samples=5), tmp_path, job, {})
     predict = study.jobs["predict_baseline_mc"]
@@ -276,7 +289,7 @@ def test_another_prediction_is_not_done(tmp_path):
         ({"complete": False}, False),
         ({"networks": {"baseline": "b"}}, False),
         ({"records": "others"}, False),
-        ({"precision": "bfloat16"}, False),
+        ({"precision": "bfloat16"}, True),  # they serve as well
         ({"predictive": "Softmax"}, False),
     ):
         artefacts.write_json(path, {**made, "complete": True, **change})

@@ -123,7 +123,7 @@ def inputs(network: Network, manifest: Manifest, run_dir: runs.Path, settings: S
     """What the network learns from, found in the run; raises `NotReady` naming the command that makes what is missing."""
     if network.base:
         train = networks.training_command(network.base, manifest.task.name)
-        base, done = runs.require_network(run_dir, network.base, train)
+        base, done = runs.require_finished(run_dir, network.base, train)  # `trained.load` looks at the weights
         return Inputs(base=base, checksums={network.base: done["weights_sha256"]})
     if network.second_input:
         names = networks.subjects(network, manifest, settings["reference_quirks"], settings["folds"])

@@ -45,7 +45,7 @@ class Slices:
         """split: what to call them in an error."""
         self.data_dir = pathlib.Path(data_dir)
         self.manifest = manifest
-        self.second: SecondInput | None = None  # of these subjects in this order; becomes `mask`
+        self.second: SecondInput | None = None  # of these subjects in this order; becomes `segmentation`
         self.names = list(subjects)
         self.entries = [manifest.subject(name) for name in self.names]
         where = f"{manifest.path}, split {split}"
@@ -109,7 +109,7 @@ class Slices:
             return self._batches(data, batch_size, replicas)
 
         def change(batch, zero):
-            names = [name for name in ("label", "mask") if name in batch]
+            names = [name for name in ("label", "segmentation") if name in batch]
             labels = tf.stack([batch[name] for name in names], axis=-1)
             slice_seed = augmentation.seed_of(seed, epoch, batch["subject"], batch["slice"])
             image, labels = augmentation.apply(augment, batch["image"], labels, zero, slice_seed)
@@ -141,7 +141,7 @@ class Slices:
             parsed = records.parse_slice(serialized, self.height, self.width, self.channels, labelled=True)
             batch = {"image": parsed["image"], "label": parsed["label"], "subject": subject, "slice": slice}
             if self.second is not None:
-                batch["mask"] = self.second.slice(subject, slice)
+                batch["segmentation"] = self.second.slice(subject, slice)
             return change(batch, parsed["zero"]) if change else batch
 
         data = data.map(plain(parse), num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)

@@ -42,4 +42,4 @@ class Options:
 def check_seed(seed: int, below: int = SUBJECT_SEEDS) -> None:
     """Raises `UserError` naming the flag for a seed outside [0, below)."""
     if not 0 <= seed < below:
-        raise UserError(f"--seed={seed}", expected=f"0 or more, below {below}")
+        raise UserError(f"--seed={seed}", expected=f"0 or more, below {'2^63' if below == IMAGE_SEEDS else below}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -157,7 +156,6 @@ def require_same_records(manifest: Manifest, loaded: Sequence[Trained]) -> None:
 def predict_input(
     method: Method,
     dataset: str,
-    reader: ModuleType,
     path: runs.Path,
     run_dir: runs.Path,
     out_dir: runs.Path,
@@ -166,13 +164,14 @@ def predict_input(
     """Predicts one new patient, who needs no records, labels or split. Returns (subject, maps).
 
     Where the same maps are there already, `maps` is None; raises `UserError` where other ones are.
-    reader: the data set's module of `data_prep.readers`, with `find_one` and `load`. The run says how its images were
-    prepared.
+    The run's task says which module reads the patient, and how its images were prepared.
     """
     if not pathlib.Path(path).exists():
         raise UserError(path, expected="a subject's folder or an image", found="nothing")
     made, loaded = predictor.of_method(method, run_dir, dataset, options)
-    subject = reader.load(reader.find_one(path), loaded[0].config.input)
+    config = loaded[0].config
+    reader = config.task.load_reader()
+    subject = reader.load(reader.find_one(path), config.input)
     source = str(pathlib.Path(subject.source).resolve())
     asked = _document(method, options, loaded, source=source)
     index = pathlib.Path(out_dir) / f"{subject.name}.json"  # written last: without it the maps are unfinished

@@ -10,7 +10,6 @@ import pathlib
 
 from numpy.typing import NDArray
 
-from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, UserError, command
 from data_prep.readers import nifti
 from tfunc import kinds, runs
@@ -94,7 +93,7 @@ def run_maps(
         raise NotReady(path, expected=expected, found=found, do=command("predict", **predict))
     maps = _indexed(folder, method)
     if truth is not None:
-        index = artefacts.read_json(path)
+        index = runs.read_predictions(folder) or {}
         _require_same_records(path, index, truth)
         whole = {entry.name for entry in truth.manifest.split(split)}
         if missing := whole - set(maps.subjects):
@@ -171,7 +170,7 @@ def _folder_maps(folder, kind):
 
 def _indexed(folder, method):
     path = folder / runs.PREDICTED
-    index = artefacts.read_json(path)
+    index = runs.read_predictions(folder) or {}
     try:
         kind, subjects = index["kind"], tuple(index["subjects"])
     except (KeyError, TypeError):

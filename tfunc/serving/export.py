@@ -132,7 +132,8 @@ def evaluated_range(
         raise NotReady(path, expected=expected, found="an evaluation without it", do=do)
     predicted = runs.predictions_dir(run_dir, method.name) / runs.PREDICTED
     checksums = {network.name: network.checksum for network in trained}
-    if predicted.exists() and artefacts.read_json(predicted)["networks"] != checksums:
+    made = runs.read_predictions(predicted.parent)
+    if made is not None and made["networks"] != checksums:
         raise NotReady(
             predicted,
             expected=f"the maps of the trained {method.name}",

@@ -12,6 +12,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import ClassVar
 
+import msgspec
+
 from data_prep.base import artefacts
 from data_prep.base.errors import NotReady
 from data_prep.records import Manifest
@@ -67,8 +69,11 @@ class TrainJob(Job):
             inputs = chosen.inputs(self.network, self.manifest, run_dir, self.settings)
         except NotReady:  # what it learnt from is gone
             return False
-        asked = chosen.resolve(self.network, self.manifest, self.settings, inputs)
-        return not runs.difference(runs.read_config(folder), asked, self.manifest.is_same)
+        asked, stored = chosen.resolve(self.network, self.manifest, self.settings, inputs), runs.read_config(folder)
+        asked = msgspec.structs.replace(
+            asked, patience=stored.patience
+        )  # a finished training is not asked to stop sooner
+        return not runs.difference(stored, asked, self.manifest.is_same)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +104,7 @@ class PredictJob(Job):
         known = {name: checksum for name, checksum in checksums.items() if checksum is not None}
         where = {"split": self.split, "records": self.manifest.identity}
         asked = artefact.document(self.method, dict(self.drawn), self.precision, known, **where)
+        del asked["precision"]  # maps that were made in another serve as well
         folder = runs.predictions_dir(run_dir, self.method.name, self.split)
         return artefact.is_done(folder, asked, self.manifest.is_same)
 
