@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from data_prep.base import processes as workers
+from data_prep.base import processes
 
 BATCH = 16
 
@@ -29,11 +29,11 @@ def main():
     options = parser.parse_args()
     size = tuple(map(int, options.size.split(",")))
 
-    workers.start_tensorflow()
+    processes.start_tensorflow()
     from data_prep import convert, records
     from data_prep.phantom import write as phantom
     from tfunc.learning import augmentation
-    from tfunc.learning import slices as datasets
+    from tfunc.learning.slices import Slices
     from tfunc.nets import stack
 
     with tempfile.TemporaryDirectory() as folder:
@@ -42,7 +42,7 @@ def main():
         convert.convert("isic", folder / "raw", folder / "data", {"image_size": size, "intensity": "unit"}, say=len)
         manifest = records.read_manifest(folder / "data")
         names = [entry.name for entry in manifest.subjects if entry.labelled]
-        slices = datasets.Slices(folder / "data", manifest, names)
+        slices = Slices(folder / "data", manifest, names)
         rates = {level: [] for level in augmentation.LEVELS}
         for turn in range(options.rounds + 1):
             for level, found in rates.items():

@@ -25,13 +25,14 @@ def measure(samples, shape, start_filters):
     from data_prep.subject import Subject
 
     start_tensorflow()
-    from tfunc.maps import predict as prediction
-    from tfunc.maps import predictives
+    from tfunc.maps.options import Options
+    from tfunc.maps.predictor import Predictor
+    from tfunc.maps.sampled import MonteCarlo
     from tfunc.nets.unet import unet
 
-    options = prediction.Options(samples=samples)
+    options = Options(samples=samples)
     model = unet(4, start_filters, seed=1)
-    predictor = prediction.Predictor(lambda: predictives.MonteCarlo([model], options), 4, 2**4, options)
+    predictor = Predictor(lambda: MonteCarlo([model], options), 4, 2**4, options)
     image = np.random.default_rng(0).integers(0, 1000, (*shape, 4), np.int16)
     subject = Subject("noise", image, np.full(4, 500, np.float32), np.full(4, 300, np.float32))
     start = time.perf_counter()

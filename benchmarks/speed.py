@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from data_prep.base import processes as workers
+from data_prep.base import processes
 
 ROUNDS, STEPS = 5, 3
 
@@ -24,14 +24,13 @@ def ours(batch, height, width, filters, precision):
     import tensorflow as tf
 
     from tfunc.learning import losses
-    from tfunc.nets import folded as inference
-    from tfunc.nets import sampling
+    from tfunc.nets import folded, sampling
     from tfunc.nets.unet import unet
 
     model = unet(3, filters, seed=1, dtype="mixed_bfloat16" if precision == "bfloat16" else None)
     train = _tensorflow_step(model, losses.cross_entropy_rows, sampling)
-    folded = inference.FoldedUNet(model, precision)
-    infer = tf.function(lambda x: tf.nn.softmax(folded(x)), jit_compile=False)
+    network = folded.FoldedUNet(model, precision)
+    infer = tf.function(lambda x: tf.nn.softmax(network(x)), jit_compile=False)
     return _tensorflow_pair(train, infer, batch, height, width)
 
 
@@ -164,7 +163,7 @@ def main():
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     flags = parser.parse_args()
     height, width = map(int, flags.size.split(","))
-    workers.start_tensorflow()  # with the settings of the launchers
+    processes.start_tensorflow()  # with the settings of the launchers
     candidates = {}
     for name, make in (("tfunc", ours), ("keras layers", keras_layers), ("torch", torch_unet)):
         try:
