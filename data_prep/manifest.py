@@ -95,10 +95,6 @@ class Manifest:
         """Whether a run's record of its records, of any version of this toolkit, means these."""
         return identity == self.identity or identity in self.checksums
 
-    def load_options(self) -> dict[str, Any]:
-        """What the reader's `load` is given so that a new subject is read as these records' were."""
-        return tasks.load_options(self.task)
-
     def split(self, name: str) -> list[SubjectEntry]:
         """The subjects of a split, in order: the shards' order."""
         return [subject for subject in self.subjects if name in subject.splits]

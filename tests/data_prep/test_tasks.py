@@ -40,8 +40,8 @@ def test_options_of_the_reader():
     assert tasks.load_options(BRATS, {4: 0}) == {"label_map": {4: 0}}
     assert tasks.load_options(ISIC) == {"image_size": [192, 256], "intensity": "unit"}
     small = tasks.resolved(ISIC, normalise="minmax", frame=(30, 40))
-    assert manifest("isic", task=small).load_options() == {"image_size": [30, 40], "intensity": "minmax"}
-    assert manifest("brats", label_map={"4": 0}).load_options() == {}
+    assert tasks.load_options(manifest("isic", task=small).task) == {"image_size": [30, 40], "intensity": "minmax"}
+    assert tasks.load_options(manifest("brats", label_map={"4": 0}).task) == {}
 
 
 def test_flags_of_prepare_follow_from_the_form():

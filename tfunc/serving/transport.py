@@ -7,6 +7,7 @@ Proxies that the environment names are not used: the server is in the house.
 
 from __future__ import annotations
 
+import abc
 import base64
 import http.client
 import json
@@ -49,7 +50,7 @@ def connect(server: str, model: str, version: int | None = None, timeout: float 
     return kind(address, address.port or PORTS[address.scheme], model, version, timeout)
 
 
-class Connection:
+class Connection(abc.ABC):
     """What both have in common: whom they talk to, and how failures are told."""
 
     def __init__(self, address: urllib.parse.SplitResult, port: int, model: str, version: int | None, timeout: float):
@@ -57,13 +58,13 @@ class Connection:
         self.model, self.version = model, version
         self.name = f"{address.scheme}://{self.host}:{port}{address.path.rstrip('/')}"
 
+    @abc.abstractmethod
     def describe(self) -> tuple[int, dict[str, set[str]]]:
         """(version, {signature: names of its inputs}) of the model; later questions go to that very version."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The outputs of a signature by name: arrays, or lists of bytes for names in `_bytes`."""
-        raise NotImplementedError
 
     def unreachable(self, found: str) -> UserError:
         """No server answers there."""

@@ -7,6 +7,7 @@ of another, the job's own command is started, which refuses and names the differ
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import pathlib
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ from tfunc.reporting import publish
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class Job(abc.ABC):
     """name: unique. needs: names of jobs before it. cost: in passes over a slice, to guess times.
 
     program: the launcher that it is a command of.
@@ -38,13 +39,13 @@ class Job:
     cost: float
     program: ClassVar[str] = ""
 
+    @abc.abstractmethod
     def flags(self, run_dir: pathlib.Path) -> list[str]:
         """Its command's own flags, beside those that all jobs of the program share."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def is_done(self, run_dir: pathlib.Path) -> bool:
         """Whether its artefact is in the run, as this study would make it."""
-        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +70,9 @@ class TrainJob(Job):
             inputs = chosen.inputs(self.network, self.manifest, run_dir, self.settings)
         except NotReady:  # what it learnt from is gone
             return False
-        asked, stored = chosen.resolve(self.network, self.manifest, self.settings, inputs), runs.read_config(folder)
-        asked = msgspec.structs.replace(
-            asked, patience=stored.patience
-        )  # a finished training is not asked to stop sooner
+        stored = runs.read_config(folder)
+        asked = chosen.resolve(self.network, self.manifest, self.settings, inputs)
+        asked = msgspec.structs.replace(asked, patience=stored.patience)  # what is finished is not asked to stop sooner
         return not runs.difference(stored, asked, self.manifest.is_same)
 
 
