@@ -169,7 +169,7 @@ def claim_network(folder: Path, config: Config, is_same: Callable[[str], bool]) 
 def finished(folder: Path) -> Document | None:
     """The content of `finished.json`, or None while the folder is unfinished."""
     path = pathlib.Path(folder) / FINISHED
-    return artefacts.read_json(path) if path.exists() else None
+    return artefacts.read_document(path, "weights_sha256") if path.exists() else None
 
 
 def weights_checksum(run_dir: Path, network: str) -> str | None:

@@ -102,6 +102,16 @@ def read_json(path: pathlib.Path | str) -> Any:
         raise UserError(path, expected="a JSON file", found=f"{error}", do="remove it or make it anew") from None
 
 
+def read_document(path: pathlib.Path | str, *entries: str) -> dict[str, Any]:
+    """Reads a JSON object that has these entries; raises `UserError` naming the file where it is another."""
+    value = read_json(path)
+    missing = [f"no {name}" for name in entries if name not in value] if isinstance(value, dict) else ["other JSON"]
+    if missing:
+        expected = f"a JSON object{' with ' + ', '.join(entries) if entries else ''}"
+        raise UserError(path, expected=expected, found=missing[0], do="remove it or make it anew")
+    return value
+
+
 def sha256(path: pathlib.Path | str) -> str:
     """Checksum of a file as 64 hexadecimal digits, read in pieces of 1 MiB."""
     digest = hashlib.sha256()

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from data_prep.base import locks, pool, processes
+from data_prep.base import artefacts, locks, pool, processes
 from data_prep.base.errors import NotReady, UserError, command
 
 
@@ -131,3 +131,15 @@ def test_a_users_error_comes_back_from_a_cluster(cluster):
         list(pool.results(executor, refuse, ["maps"]))
     assert str(raised.value) == "maps: expected a map, found none; run `python launch/predict.py --method=tta`"
     assert raised.value.message(lambda one: f"tfunc {one.program}").endswith("run `tfunc predict`")
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '"methods"', "{", '{"other": 1}'])
+def test_a_document_of_another_kind_is_one_line(tmp_path, text):
+    """JSON that is no object, or lacks what is read of it, is named; one that has it is given whole."""
+    path = tmp_path / "summary.json"
+    path.write_text(text)
+    with pytest.raises(UserError) as raised:
+        artefacts.read_document(path, "methods")
+    assert str(raised.value).startswith(f"{path}: expected a JSON")
+    path.write_text('{"methods": {}, "more": 1}')
+    assert artefacts.read_document(path, "methods") == {"methods": {}, "more": 1}

@@ -66,7 +66,7 @@ def predict_split(
         folder,
         asked,
         "these predictions",
-        lambda: artefact.difference(artefacts.read_json(folder / runs.CONFIG), asked, manifest.is_same),
+        lambda: artefact.difference(artefacts.read_document(folder / runs.CONFIG), asked, manifest.is_same),
     )
     waiting = [entry.name for entry in chosen if not is_written(folder, entry.name, options.full_size)]
     stored = runs.read_predictions(folder)
@@ -176,7 +176,7 @@ def predict_input(
     asked = _document(method, options, loaded, source=source)
     index = pathlib.Path(out_dir) / f"{subject.name}.json"  # written last: without it the maps are unfinished
     if index.exists():
-        if different := artefact.difference(artefacts.read_json(index), asked):
+        if different := artefact.difference(artefacts.read_document(index), asked):
             do = "choose another --out_dir"
             raise UserError(index, expected="maps of the same method and networks", found=different, do=do)
         if is_written(out_dir, subject.name, options.full_size):

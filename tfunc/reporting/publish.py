@@ -30,6 +30,7 @@ from tfunc.scoring.evaluate import Evaluated, evaluate
 from tfunc.scoring.sources import Maps
 from tfunc.scoring.truth import AnyTruth, FolderTruth, RecordsTruth
 
+NEEDED = ("methods", "settings", "inputs", "version", "pictures")  # of a summary.json that may be found finished
 MakePool = Callable[[int], contextlib.AbstractContextManager[Executor]]  # bytes of all maps -> where counting runs
 
 
@@ -130,7 +131,7 @@ def is_done(
     written = path.stat().st_mtime
     if not all(index.exists() and index.stat().st_mtime <= written for index in map(pathlib.Path, predictions)):
         return False
-    found = artefacts.read_json(path)
+    found = artefacts.read_document(path, "methods", "settings")
     return set(found["methods"]) >= set(methods) and found["settings"]["threshold_split"] == threshold_split
 
 
@@ -173,7 +174,7 @@ def _find_finished(request, names, inputs, truth):
     _require_folder(folder)
     if not (folder / runs.EVALUATED).exists():
         return None
-    stored = upgrade(artefacts.read_json(folder / runs.EVALUATED))
+    stored = upgrade(artefacts.read_document(folder / runs.EVALUATED, *NEEDED))
     do = f"use another --out_dir, or remove {folder}"
     if difference := artefacts.difference(stored["settings"], request.settings):
         raise UserError(folder, expected="an evaluation with the same settings", found=difference, do=do)

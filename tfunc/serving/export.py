@@ -127,7 +127,7 @@ def evaluated_range(
     expected = f"the sigma range of {method.name}"
     if not path.exists():
         raise NotReady(path, expected=expected, found="no evaluation", do=do)
-    found = artefacts.read_json(path)["methods"].get(method.name)
+    found = artefacts.read_document(path, "methods")["methods"].get(method.name)
     if found is None:
         raise NotReady(path, expected=expected, found="an evaluation without it", do=do)
     predicted = runs.predictions_dir(run_dir, method.name) / runs.PREDICTED

@@ -126,7 +126,7 @@ class EvaluateJob(Job):
     def flags(self, run_dir: pathlib.Path) -> list[str]:
         """See `Job`. A table is extended, never cut: methods that were evaluated before stay in it."""
         path = runs.evaluation_dir(run_dir) / runs.EVALUATED
-        before = artefacts.read_json(path)["methods"] if path.exists() else {}
+        before = artefacts.read_document(path, "methods")["methods"] if path.exists() else {}
         return [f"--methods={','.join(dict.fromkeys([*before, *self.methods]))}"]
 
     def is_done(self, run_dir: pathlib.Path) -> bool:
