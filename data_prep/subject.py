@@ -9,6 +9,7 @@ import dataclasses
 
 import numpy as np
 
+from data_prep import voxel_order
 from data_prep.base.errors import UserError
 from data_prep.tasks import Task
 
@@ -27,6 +28,7 @@ class Subject:
     header: the 348 bytes of the first modality's NIfTI-1 header, little-endian; None for a photograph.
     source: path of the first modality or of the photograph.
     source_size: (height, width) of the photograph before it was resized; None for a volume.
+    order: the voxel order of the arrays (see `voxel_order`), which may be another than the header's; None: the header's.
     """
 
     name: str
@@ -38,11 +40,26 @@ class Subject:
     header: bytes | None = None
     source: str = ""
     source_size: tuple[int, int] | None = None
+    order: str | None = None
 
     @property
     def is_photograph(self) -> bool:
         """Whether this is one photograph rather than a volume of slices."""
         return self.source_size is not None
+
+    def restored(self, array: np.ndarray) -> np.ndarray:
+        """An array [depth, height, width, …] of this subject's in the voxel order of its header, as its files have it."""
+        if self.header is None or self.order is None:
+            return array
+        return voxel_order.permuted(array, self.order, voxel_order.of_header(self.header))
+
+    def as_found(self) -> Subject:
+        """The subject with all its arrays in the voxel order of its files."""
+        if self.restored(self.image) is self.image:
+            return self
+        arrays = {name: getattr(self, name) for name in ("image", "label", "raw_label")}
+        back = {name: None if array is None else self.restored(array) for name, array in arrays.items()}
+        return dataclasses.replace(self, **back, order=None)
 
     def normalised(self) -> np.ndarray:
         """float32 [depth, height, width, channels]: `(image - mean) / std`."""

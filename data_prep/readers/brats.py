@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import subject, tasks
-from data_prep.base.errors import UserError, command
+from data_prep import subject, tasks, voxel_order
+from data_prep.base.errors import Faults, UserError, command
 from data_prep.readers import labels, nifti
 
 TASK = tasks.TASKS["brats"]
@@ -59,6 +59,11 @@ class Source:
         return self.files[0]
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file that is read."""
+        return (*self.files, *((self.seg,) if self.seg else ()))
+
+    @property
     def labelled(self) -> bool:
         """Whether there is a ground truth."""
         return self.seg is not None
@@ -67,28 +72,35 @@ class Source:
 def find(raw_dir: pathlib.Path | str) -> list[Source]:
     """All subjects below `raw_dir`, of any official layout or several, as `Source`s sorted by name.
 
-    Raises `UserError` for an empty folder, a subject with a modality missing or twice, a subject found twice, a folder
-    of NIfTI files with other names, and an unrecognised segmentation beside an otherwise unlabelled subject.
+    Raises `UserError` for an empty folder; `Faults`, with all that is wrong and the subjects that are right, where a
+    subject has a modality missing or twice or is found twice, a folder has NIfTI files with other names, or an
+    unrecognised segmentation lies beside an otherwise unlabelled subject.
     """
     raw_dir = pathlib.Path(raw_dir)
     folders = _walk(raw_dir)
     sources: dict[str, Source] = {}
+    faults: dict[str, UserError] = {}
     for folder, names in folders.items():
-        for source in _subjects(folder, names):
+        for source in _subjects(folder, names, faults=faults):
             if source.name in sources:
-                raise UserError(
+                faults[source.name] = UserError(
                     source.image,
                     expected="each subject once",
                     found=f"{source.name} also in {os.path.dirname(sources[source.name].image)}",
                     do="remove or rename one of them",
                 )
             sources[source.name] = dataclasses.replace(source, grade=_folder_grade(raw_dir, folder))
-    if not sources:
+    if not sources and not faults:
         _refuse_empty(raw_dir, folders)
     grades = _mapped_grades(folders)
-    return [
-        dataclasses.replace(source, grade=source.grade or grades.get(name)) for name, source in sorted(sources.items())
+    found = [
+        dataclasses.replace(source, grade=source.grade or grades.get(name))
+        for name, source in sorted(sources.items())
+        if name not in faults
     ]
+    if faults:
+        raise Faults(faults, found)
+    return found
 
 
 def find_one(path: pathlib.Path | str) -> Source:
@@ -108,7 +120,7 @@ def find_one(path: pathlib.Path | str) -> Source:
 def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Subject:
     """Reads and checks a subject.
 
-    options: {"label_map": {raw label: 0 or 1} or None}.
+    options: {"label_map": {raw label: 0 or 1} or None, "order": the voxel order to bring it to, or None for its own}.
     Returns a `Subject` with image [depth, height, width, 4] (int16 where every modality is made of integers that fit,
     else float32), the reference's z-score statistics, label (whole tumour) and raw_label uint8 [depth, height, width],
     or None for both without seg. Raises `UserError` naming the file at fault.
@@ -117,8 +129,10 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
     seg = None if source.seg is None else nifti.read_header(source.seg)
     for other in (*headers[1:], *((seg,) if seg else ())):
         nifti.require_same_space(headers[0], other)
-    nifti.warn_unless_axial(headers[0])
-    channels = [_intensities(header) for header in headers]
+    own, order = voxel_order.of_affine(headers[0].affine), (options or {}).get("order")
+    if order is None:
+        nifti.warn_unless_axial(headers[0])
+    channels = [voxel_order.permuted(_intensities(header), own, order) for header in headers]
     image = np.stack(channels, axis=-1)  # int16 and float32 stack to float32, which holds every int16
     del channels
     mean, std = subject.statistics(image, TASK.normalise, os.path.dirname(source.image))
@@ -126,6 +140,7 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
     if seg:
         raw_label = labels.read(seg)
         label = whole_tumour(raw_label, seg.path, (options or {}).get("label_map"))
+        raw_label, label = (voxel_order.permuted(each, own, order) for each in (raw_label, label))
     return subject.Subject(
         name=source.name,
         image=image,
@@ -135,6 +150,7 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
         raw_label=raw_label,
         header=headers[0].block,
         source=source.image,
+        order=order or own,
     )
 
 
@@ -170,8 +186,17 @@ def _walk(raw_dir):
     return folders
 
 
-def _subjects(folder, names, labelled=True):
-    """The subjects whose files lie directly in `folder`; none if it has no NIfTI files."""
+def _subjects(folder, names, labelled=True, faults=None):
+    """The subjects whose files lie directly in `folder`; none if it has no NIfTI files.
+
+    faults: {subject or folder: what is wrong with it}, filled here; None: the first one is raised.
+    """
+
+    def refuse(name, error):
+        if faults is None:
+            raise error
+        faults[name] = error
+
     images = [name for name in names if name.endswith((".nii", ".nii.gz"))]
     grouped, others = {}, []
     for file in images:
@@ -182,18 +207,19 @@ def _subjects(folder, names, labelled=True):
         found = grouped.setdefault(match["name"], {})
         modality = SUFFIXES[match["suffix"]]
         if modality in found and (labelled or modality != "seg"):
-            raise UserError(
-                folder, expected=f"one {modality} file", found=f"{found[modality]} and {file}", do="remove one"
-            )
+            twice = f"{found[modality]} and {file}"
+            refuse(match["name"], UserError(folder, expected=f"one {modality} file", found=twice, do="remove one"))
         found[modality] = file
     if others and not grouped:
-        raise UserError(
-            folder,
-            expected=f"files named {_NAMES}",
-            found=_some(others),
-            do="rename them if all four raw modalities are there, else move the folder away",
-        )
-    return [_source(folder, name, found, others, labelled) for name, found in grouped.items()]
+        do = "rename them if all four raw modalities are there, else move the folder away"
+        refuse(str(folder), UserError(folder, expected=f"files named {_NAMES}", found=_some(others), do=do))
+    sources = []
+    for name, found in grouped.items():
+        try:
+            sources.append(_source(folder, name, found, others, labelled))
+        except UserError as error:
+            refuse(name, error)
+    return sources
 
 
 def _source(folder, name, found, others, labelled):

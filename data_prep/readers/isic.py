@@ -52,6 +52,11 @@ class Source:
     split: str | None = None
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file that is read."""
+        return (self.image, *((self.mask,) if self.mask else ()))
+
+    @property
     def labelled(self) -> bool:
         """Whether there is a ground truth."""
         return self.mask is not None

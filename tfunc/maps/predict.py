@@ -30,6 +30,7 @@ def write_maps(folder: runs.Path, subject: Subject, maps: Arrays, full_size: boo
     full_size: of a photograph, also PNG maps at its own size: a segmentation by nearest neighbour, others bilinear.
     """
     own_size = {name: _resized(values[0], subject.source_size) for name, values in maps.items()} if full_size else None
+    maps = {name: subject.restored(values) for name, values in maps.items()}
     map_files.write(folder, subject.name, maps, subject.header, own_size)
 
 
