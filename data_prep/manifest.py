@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from data_prep import former, tasks
+from data_prep import former, tasks, voxel_order
 from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, UserError, command
 from data_prep.tasks import Task
@@ -197,18 +197,27 @@ def _manifest(path, content, checksums):
     folds = content["folds"] and tuple(
         {part: tuple(names) for part, names in fold.items()} for fold in content["folds"]
     )
+    subjects = tuple(map(subject, content["subjects"]))
     return Manifest(
         **{name: content[name] for name in names - {"channels", "members", "folds"}},
         channels=tuple(content["channels"]),
         members=content["members"] and tuple(map(tuple, content["members"])),
         folds=folds,
-        subjects=tuple(map(subject, content["subjects"])),
+        subjects=subjects,
         shards=tuple(ShardEntry(**entry) for entry in content["shards"]),
         path=path,
-        task=tasks.from_document(content["task"], path),
+        task=_with_order(tasks.from_document(content["task"], path), subjects),
         checksums=checksums,
         skipped=tuple(Skipped(**{**entry, "files": _tuple(entry["files"])}) for entry in content.get("skipped", ())),
     )
+
+
+def _with_order(task, subjects):
+    """The task with the voxel order that earlier records were made in: that of all their headers, None where they differ."""
+    if task.is_photograph or task.order is not None:
+        return task
+    orders = {voxel_order.of_header(header) for header in {entry.header for entry in subjects} if header}
+    return tasks.resolved(task, order=orders.pop()) if len(orders) == 1 else task
 
 
 def _tuple(value):

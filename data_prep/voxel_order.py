@@ -18,12 +18,18 @@ from numpy.typing import NDArray
 DISTRIBUTED = "LPS"  # of BraTS, and what is taken where as many subjects lie in it as in another
 
 
-def of_affine(affine: np.ndarray) -> str:
-    """The order of an affine [4, 4] from (x, y, z) to mm; oblique axes count as the nearest of the body's."""
-    return "".join(nibabel.aff2axcodes(affine))
+def of_affine(affine: np.ndarray) -> str | None:
+    """The order of an affine [4, 4] from (x, y, z) to mm; oblique axes count as the nearest of the body's.
+
+    None where an axis has no direction, which nothing is permuted for.
+    """
+    if not np.isfinite(affine).all():
+        return None
+    codes = nibabel.aff2axcodes(affine)
+    return None if None in codes else "".join(codes)
 
 
-def of_header(header: bytes) -> str:
+def of_header(header: bytes) -> str | None:
     """The order of a NIfTI-1 header of 348 bytes, little-endian, as `Subject.header` is one."""
     return of_affine(nibabel.Nifti1Header(header, "<", check=False).get_best_affine())
 

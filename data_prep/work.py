@@ -95,6 +95,7 @@ class Work:
         claimed = any(parts.glob("*.json"))
         if claimed:
             preparation.claim(self.data_dir, self.asked)
+        if claimed and todo:
             self.say(f"continuing in {self.data_dir}: {len(todo)} subjects are left to convert")
         for shard in planned:
             if not waiting[shard.name]:
@@ -105,6 +106,7 @@ class Work:
         part = functools.partial(shards.convert_subject, self.task.load_reader().load, request, str(parts))
         with Progress("converting", len(todo), " subjects") as progress:
             for name, error in pool.unordered(executor, part, todo, ahead=2 * workers):
+                progress.advance(note=name)
                 if error is not None:
                     bad[name] = error
                     continue
@@ -115,7 +117,6 @@ class Work:
                 waiting[shard.name].remove(name)
                 if not waiting[shard.name]:
                     shards.join(shard, self.data_dir)
-                progress.advance(note=name)
         return bad
 
     def _say_stale(self, stale):
@@ -167,7 +168,8 @@ def _ordered(task, sources):
     orders = {}
     for source in sources:
         with contextlib.suppress(UserError):  # said when it is converted
-            orders[source.name] = voxel_order.of_affine(nifti.read_header(source.image).affine)
+            if own := voxel_order.of_affine(nifti.read_header(source.image).affine):
+                orders[source.name] = own
     order = voxel_order.common(orders)
     return tasks.resolved(task, order=order), voxel_order.permuted_note(orders, order)
 

@@ -105,6 +105,14 @@ def find(raw_dir: pathlib.Path | str) -> list[Source]:
 
 def find_one(path: pathlib.Path | str) -> Source:
     """The `Source` of one new patient's folder. Labels beside the modalities are ignored."""
+    found = find_new(path)
+    if len(found) > 1:
+        raise UserError(path, expected="one subject", found=f"{len(found)}", do=f"give one folder, as {found[0].name}")
+    return found[0]
+
+
+def find_new(path: pathlib.Path | str) -> list[Source]:
+    """The `Source`s of the new patients below a folder, in order of name. Labels beside the modalities are ignored."""
     path = pathlib.Path(path)
     if path.is_file():
         raise UserError(path, expected="a subject's folder with four modalities", found="a file", do="give its folder")
@@ -112,9 +120,7 @@ def find_one(path: pathlib.Path | str) -> Source:
     found = [source for folder, names in folders.items() for source in _subjects(folder, names, labelled=False)]
     if not found:
         _refuse_empty(path, folders)
-    if len(found) > 1:
-        raise UserError(path, expected="one subject", found=f"{len(found)}", do=f"give one folder, as {found[0].name}")
-    return found[0]
+    return sorted(found, key=lambda source: source.name)
 
 
 def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Subject:

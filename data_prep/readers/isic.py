@@ -94,6 +94,19 @@ def find_one(path: pathlib.Path | str) -> Source:
     return Source(path.stem, str(path))
 
 
+def find_new(path: pathlib.Path | str) -> list[Source]:
+    """The `Source`s of new photographs, in order of name: of one file, or of those in a folder; masks are left out."""
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        return [find_one(path)]
+    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    files = [file for file in files if file.suffix.lower() in ENDINGS]
+    found = [file for file in files if not (_MASK.fullmatch(file.stem) or file.stem.endswith("_superpixels"))]
+    if not found:
+        raise UserError(path, expected=f"photographs ({', '.join(ENDINGS)})", found="none")
+    return [Source(file.stem, str(file)) for file in found]
+
+
 def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Subject:
     """Decodes, checks and resizes a photograph and its mask.
 

@@ -27,6 +27,7 @@ from data_prep.map_files import MAPS
 from data_prep.readers import brats, nifti, photographs
 from tfunc import kinds, networks, runs
 from tfunc.maps import predict as prediction
+from tfunc.maps import unprepared
 from tfunc.maps.options import Options
 from tfunc.methods import METHODS
 from tfunc.nets import trained as models
@@ -304,7 +305,7 @@ def test_maps_at_the_photographs_own_size(isic_study, tmp_path):
     Image.open(io.BytesIO(isic_study.raw(name))).resize((70, 50)).save(tmp_path / "other.png")
     options = Options(full_size=True)
     run_dir, method = isic_study.run_dir, METHODS["baseline"]
-    prediction.predict_input(method, "isic", tmp_path / "other.png", run_dir, tmp_path, options)
+    unprepared.predict_input(method, "isic", tmp_path / "other.png", run_dir, tmp_path, options)
     data = tf.constant([(tmp_path / "other.png").read_bytes()])
     found = isic_study.exported("baseline")[1]["encoded_full"](images=data)
     for part in MAPS:

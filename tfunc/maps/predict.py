@@ -6,10 +6,11 @@ import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import tensorflow as tf
 
-from data_prep import map_files, records
+from data_prep import map_files, records, splits
 from data_prep.base import artefacts, progress
 from data_prep.base.errors import UserError
 from data_prep.map_files import is_written
@@ -60,9 +61,9 @@ def predict_split(
     manifest = runs.read_records(data_dir, dataset)
     chosen = _chosen(manifest, split, names)
     made, loaded = predictor.of_method(method, run_dir, dataset, options, strategy)
-    require_same_records(manifest, loaded)
+    require_same_records(manifest, loaded, split)
     folder = runs.predictions_dir(run_dir, method.name, split)
-    asked = _document(method, options, loaded, split=split, records=manifest.identity)
+    asked = document(method, options, loaded, split=split, records=manifest.identity)
     runs.claim(
         folder,
         asked,
@@ -115,7 +116,8 @@ def _finish(folder: pathlib.Path, asked: runs.Document, manifest: Manifest, whol
     artefacts.write_json(folder / runs.PREDICTED, {**asked, "subjects": done, "complete": complete, **stack.versions()})
 
 
-def _document(method: Method, options: Options, loaded: Sequence[Trained], **more: object) -> runs.Document:
+def document(method: Method, options: Options, loaded: Sequence[Trained], **more: object) -> runs.Document:
+    """What maps of a method's trained networks depend on. more: where the subjects come from."""
     checksums = {network.name: network.checksum for network in loaded}
     return artefact.document(method, options.drawn(method), options.precision, checksums, **more)
 
@@ -142,10 +144,16 @@ def predict_held_out(
     return predict_split(method, dataset, data_dir, run_dir, runs.HELD_OUT, options, held_out, strategy, say)
 
 
-def require_same_records(manifest: Manifest, loaded: Sequence[Trained]) -> None:
-    """Raises `UserError` unless the networks were trained on these records: others may be split or scaled otherwise."""
+def require_same_records(manifest: Manifest, loaded: Sequence[Trained], split: str = "") -> None:
+    """Raises `UserError` unless the networks were trained on these records: others may be split or scaled otherwise.
+
+    Of others, subjects without labels may be predicted (split `predict`): nothing is scored on them. Their task must
+    then make the same images.
+    """
     for network in loaded:
-        if not manifest.is_same(network.config.records):
+        if split == splits.PREDICT and not manifest.is_same(network.config.records):
+            _require_same_images(manifest, network)
+        elif not manifest.is_same(network.config.records):
             raise UserError(
                 manifest.path,
                 expected=f"the records that {network.name} was trained on",
@@ -154,35 +162,17 @@ def require_same_records(manifest: Manifest, loaded: Sequence[Trained]) -> None:
             )
 
 
-def predict_input(
-    method: Method,
-    dataset: str,
-    path: runs.Path,
-    run_dir: runs.Path,
-    out_dir: runs.Path,
-    options: Options,
-) -> tuple[Subject, Arrays | None]:
-    """Predicts one new patient, who needs no records, labels or split. Returns (subject, maps).
+IMAGES = ("form", "channels", "frame", "axis", "spacing", "order")  # what of a task its images depend on
 
-    Where the same maps are there already, `maps` is None; raises `UserError` where other ones are.
-    The run's task says which module reads the patient, and how its images were prepared.
-    """
-    if not pathlib.Path(path).exists():
-        raise UserError(path, expected="a subject's folder or an image", found="nothing")
-    made, loaded = predictor.of_method(method, run_dir, dataset, options)
-    config = loaded[0].config
-    reader = config.task.load_reader()
-    subject = reader.load(reader.find_one(path), config.input)
-    source = str(pathlib.Path(subject.source).resolve())
-    asked = _document(method, options, loaded, source=source)
-    index = pathlib.Path(out_dir) / f"{subject.name}.json"  # written last: without it the maps are unfinished
-    if index.exists():
-        if different := artefact.difference(artefacts.read_document(index), asked):
-            do = "choose another --out_dir"
-            raise UserError(index, expected="maps of the same method and networks", found=different, do=do)
-        if is_written(out_dir, subject.name, options.full_size):
-            return subject, None
-    ((subject, maps),) = made.subjects([subject])
-    write_maps(out_dir, subject, maps, options.full_size)
-    artefacts.write_json(index, {**asked, **stack.versions()})
-    return subject, maps
+
+def _require_same_images(manifest, network):
+    made, asked = (
+        {name: msgspec.to_builtins(getattr(task, name)) for name in IMAGES}
+        for task in (network.config.task, manifest.task)
+    )
+    if made["order"] is None:  # trained by a version that did not keep it
+        made.pop("order"), asked.pop("order")
+    if different := artefacts.difference(made, asked):
+        expected = f"images as those that {network.name} was trained on"
+        do = "prepare them with the same options, or use --input"
+        raise UserError(manifest.path, expected=expected, found=different, do=do)

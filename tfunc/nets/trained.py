@@ -89,7 +89,8 @@ def load_all(run_dir: Path, names: tuple[str, ...], dataset: str) -> list[Traine
     loaded: list[Trained] = []
     for name in names:
         loaded += load_ensemble(run_dir, dataset) if name == networks.ENSEMBLE else [load(run_dir, name, dataset)]
-    shapes = {(one.config.channels, str(one.config.input)) for one in loaded}
-    if len(shapes) > 1:
+    orders = {one.config.task.order for one in loaded} - {None}  # an earlier version kept none
+    shapes = {(one.config.channels, str({**one.config.input, "order": None})) for one in loaded}
+    if len(shapes) > 1 or len(orders) > 1:
         raise NotReady(run_dir, expected="networks trained on the same kind of input", found=str(sorted(shapes)))
     return loaded
