@@ -28,6 +28,7 @@ from data_prep import records, shards, splits, tasks
 from data_prep.base import artefacts, locks, pool
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
+from data_prep.readers import labels
 
 PREPARE = "prepare.json"
 # what a disk or a folder says that the user can mend
@@ -79,6 +80,7 @@ def convert(
         _begin(data_dir, asked)
         part = functools.partial(shards.convert_subject, reader.load, task, options, str(data_dir / shards.PARTS))
         _make(planned, part, data_dir, executor or pool.Serial(), workers, say)
+        _say(shards.noticed(planned, data_dir), task, options, say)
         _finish(data_dir, _manifest(task, options, planned, assignment, data_dir, asked_and_found))
     return records.read_manifest(data_dir)
 
@@ -179,6 +181,13 @@ def _make(planned, part, data_dir, executor, workers, say):
             if not waiting[shard.name]:
                 shards.join(shard, data_dir)
             progress.advance(note=name)
+
+
+def _say(noticed, task, options, say):
+    """What readers noticed, and which numbers the labels hold."""
+    rule = labels.Rule(options.get("label_map"), dataset=task.name)
+    for line in (*noticed.lines(), *(line for what in noticed.found for line in labels.said(noticed, what, rule=rule))):
+        say(line)
 
 
 # The manifest

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from data_prep import records, splits
-from data_prep.base import artefacts
+from data_prep.base import artefacts, notices
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 
@@ -60,7 +60,9 @@ def convert_subject(
     """
     import tensorflow as tf
 
-    subject, folder = load(source, options), pathlib.Path(folder)
+    folder = pathlib.Path(folder)
+    with notices.gathered() as noticed:
+        subject = load(source, options)
     part = folder / f"{subject.name}.tfrecord"
     with artefacts.aside(part) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
         for example in records.subject_examples(subject, task):
@@ -75,7 +77,8 @@ def convert_subject(
         "source_size": subject.source_size,
         "header": None if subject.header is None else base64.b64encode(subject.header).decode(),
     }
-    artefacts.write_json(folder / f"{subject.name}.json", {"bytes": part.stat().st_size, "entry": information})
+    document = {"bytes": part.stat().st_size, "entry": information, "noticed": noticed.document()}
+    artefacts.write_json(folder / f"{subject.name}.json", document)
     return subject.name
 
 
@@ -128,6 +131,15 @@ def take_apart(shards: Sequence[Shard], data_dir: pathlib.Path) -> None:
         record.unlink()
 
 
+def noticed(shards: Sequence[Shard], data_dir: pathlib.Path) -> notices.Notices:
+    """What was noticed of all subjects of the finished shards, on whichever run they were converted."""
+    found = notices.Notices()
+    for shard in shards:
+        for subject in artefacts.read_json(data_dir / PARTS / f"{shard.name}.json")["subjects"]:
+            found.add(notices.from_document(subject.get("noticed")))
+    return found
+
+
 def _remove_parts(parts, names):
     for name in names:
         for ending in ("json", "tfrecord"):
@@ -141,5 +153,5 @@ def _write_parts(path, subjects, parts):
                 left = subject["bytes"]
                 while left:
                     left -= part.write(shard.read(min(left, PIECE)))
-            information = {name: subject[name] for name in ("bytes", "entry")}
+            information = {name: subject[name] for name in ("bytes", "entry", "noticed") if name in subject}
             artefacts.write_json(parts / f"{subject['name']}.json", information)
