@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from data_prep import records, splits
-from data_prep.base import artefacts, stamps
+from data_prep.base import artefacts, notices, stamps
 from data_prep.base.errors import UserError
 from data_prep.subject import Subject
 from data_prep.tasks import Task
@@ -94,14 +94,15 @@ def convert_subject(
     """
     read = stamps.taken(source.paths, request.raw_dir)
     try:
-        subject = load(source, request.options)
-        _write_part(subject, request, pathlib.Path(folder), read)
+        with notices.gathered() as noticed:
+            subject = load(source, request.options)
+        _write_part(subject, request, pathlib.Path(folder), read, noticed)
     except UserError as error:
         return source.name, error
     return source.name, None
 
 
-def _write_part(subject, request, folder, files):
+def _write_part(subject, request, folder, files, noticed):
     import tensorflow as tf
 
     part = folder / f"{subject.name}.tfrecord"
@@ -119,10 +120,13 @@ def _write_part(subject, request, folder, files):
         "header": None if subject.header is None else base64.b64encode(subject.header).decode(),
         "files": files,
     }
-    size = part.stat().st_size
-    artefacts.write_json(
-        folder / f"{subject.name}.json", {"bytes": size, "request": request.digest, "entry": information}
-    )
+    document = {
+        "bytes": part.stat().st_size,
+        "request": request.digest,
+        "entry": information,
+        "noticed": noticed.document(),
+    }
+    artefacts.write_json(folder / f"{subject.name}.json", document)
 
 
 def part_done(source: splits.Source, parts: pathlib.Path) -> bool:
@@ -190,6 +194,15 @@ def take_apart(shards: Sequence[Shard], data_dir: pathlib.Path, request: Request
     return stale
 
 
+def noticed(shards: Sequence[Shard], data_dir: pathlib.Path) -> notices.Notices:
+    """What was noticed of all subjects of the finished shards, on whichever run they were converted."""
+    found = notices.Notices()
+    for shard in shards:
+        for subject in artefacts.read_json(data_dir / PARTS / f"{shard.name}.json")["subjects"]:
+            found.add(notices.from_document(subject.get("noticed")))
+    return found
+
+
 def _remove_parts(parts, names):
     for name in names:
         for ending in ("json", "tfrecord"):
@@ -203,5 +216,5 @@ def _write_parts(path, subjects, parts):
                 left = subject["bytes"]
                 while left:
                     left -= part.write(shard.read(min(left, PIECE)))
-            information = {name: subject[name] for name in ("bytes", "request", "entry") if name in subject}
+            information = {name: subject[name] for name in ("bytes", "request", "entry", "noticed") if name in subject}
             artefacts.write_json(parts / f"{subject['name']}.json", information)

@@ -16,7 +16,7 @@ from data_prep import preparation, records, shards, splits, tasks, voxel_order
 from data_prep.base import artefacts, pool, stamps
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
-from data_prep.readers import nifti
+from data_prep.readers import labels, nifti
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +77,7 @@ class Work:
             sources = [source for source in sources if source.name not in bad]
             assignment, planned, patients = self.planner.plan(sources)
             self._make(planned, request, executor, workers)
+        self._say_noticed(shards.noticed(planned, self.data_dir))
         asked = {**self.asked, "subjects": preparation.fingerprint(planned, assignment)}
         content = _manifest(task, self.options, planned, assignment, patients, self.data_dir, asked)
         _finish(self.data_dir, {**content, "skipped": skipped} if skipped else content)
@@ -126,6 +127,13 @@ class Work:
         for why, names in by_reason.items():
             shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             self.say(f"{shown}: {why}; converted again")
+
+    def _say_noticed(self, noticed):
+        """What readers noticed, and which numbers the labels hold."""
+        rule = labels.Rule(self.options.get("label_map"), dataset=self.task.name)
+        said = (line for what in noticed.found for line in labels.said(noticed, what, rule=rule))
+        for line in (*noticed.lines(), *said):
+            self.say(line)
 
     def _sorted_out(self, sources, bad):
         """The manifest's entries of the subjects left out; without skip_bad, raises for them."""

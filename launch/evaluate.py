@@ -8,6 +8,9 @@ Anyone's NIfTI maps, one folder of them or a folder of method folders:
 
     python launch/evaluate.py --predictions=DIR --labels=DIR [--masks=DIR] --kind=probability --out_dir=DIR
 
+A label's voxels are 0 and one other number, or what the names of BraTS' files tell; else `--label_map=1:1,2:1,4:0` says
+which numbers are foreground. `--ignore_label=N` leaves voxels out of everything.
+
 `--kind` says what the maps are: `probability` of the foreground, in `<subject>_probability.nii.gz`; `error`, an error
 probability, or `sigma`, in `<subject>_uncertainty.nii.gz` with `<subject>_prediction.nii.gz` beside it.
 
@@ -26,6 +29,7 @@ from absl import flags
 from data_prep import tasks
 from data_prep.base import pool, processes
 from data_prep.base.errors import UserError, command
+from data_prep.readers import labels
 from launch import program, settings
 from tfunc import kinds, runs
 from tfunc.methods import METHODS, parse
@@ -45,8 +49,19 @@ flags.DEFINE_enum(
 )  # fmt: skip
 flags.DEFINE_list("figure_subjects", [], "Subjects for Figure 1, up to three; by default chosen by their calibration.")
 flags.DEFINE_string("predictions", None, "A folder of maps, or of method folders, to evaluate in place of a run.")
-flags.DEFINE_string("labels", None, "With --predictions: folder of <subject>.nii.gz or <subject>_{seg,label,mask}.")
+flags.DEFINE_string(
+    "labels",
+    None,
+    "With --predictions: folder of <subject>.nii.gz or <subject>-seg, _seg, _label, _mask, or of folders by subject.",
+)
 flags.DEFINE_string("masks", None, "With --predictions: folder of masks; calibration is measured inside. Named alike.")
+flags.DEFINE_string(
+    "label_map", None, "With --predictions: which numbers of the labels are foreground, as 1:1,2:1,4:0; by default those "
+    "that the files' names tell, or the one number beside 0."
+)  # fmt: skip
+flags.DEFINE_integer(
+    "ignore_label", None, "With --predictions: voxels of this number in the labels count nowhere.", lower_bound=1
+)
 flags.DEFINE_enum(
     "kind", None, list(kinds.NAMES), "With --predictions: what the maps are; confidence is error's old name."
 )
@@ -88,7 +103,7 @@ def _run():
             expected=f"--dataset={'|'.join(tasks.TASKS)}, or --predictions=DIR and --labels=DIR",
             found="neither",
         )
-    for name in ("labels", "masks", "kind", "sigma_range"):
+    for name in ("labels", "masks", "label_map", "ignore_label", "kind", "sigma_range"):
         if getattr(FLAGS, name):
             raise UserError(f"--{name}", expected="--predictions beside it", do="a run knows this itself")
     run_dir, data_dir = settings.run_dir(), settings.data_dir()
@@ -112,7 +127,9 @@ def _folders():
         if missing := set(FLAGS.methods) - {maps.method for maps in all_maps}:
             raise UserError(FLAGS.predictions, expected=f"a folder {min(missing)}", found="none")
     task = tasks.find(FLAGS.dataset) if FLAGS.dataset else None
-    truth = FolderTruth(FLAGS.labels, FLAGS.masks)
+    rule = labels.Rule(labels.parse_map(FLAGS.label_map, labels.MOST), FLAGS.ignore_label, FLAGS.dataset)
+    rule.check()
+    truth = FolderTruth(FLAGS.labels, FLAGS.masks, rule)
     return publish.evaluate_folders(_request(None), all_maps, truth, _pool, task)
 
 

@@ -22,7 +22,7 @@ from absl import flags
 from data_prep import convert, splits, tasks
 from data_prep.base import pool, processes
 from data_prep.base.errors import UserError, command
-from data_prep.readers import photographs
+from data_prep.readers import labels, photographs
 from launch import program
 
 FLAGS = flags.FLAGS
@@ -95,7 +95,7 @@ def options(
             found = f"--dataset={task.name}"
             raise UserError(f"--{name}", expected="another dataset", found=found, do="leave it out")
     if not task.is_photograph:
-        return {"label_map": parse_label_map(label_map)}
+        return {"label_map": labels.parse_map(label_map)}
     frame = None if image_size is None else parse_size(image_size)
     return tasks.load_options(tasks.resolved(task, normalise=intensity, frame=frame))
 
@@ -109,22 +109,6 @@ def parse_size(text: str) -> tuple[int, int]:
     if height * width > photographs.MAX_PIXELS:
         raise UserError(f"--image_size={text}", expected=f"at most {photographs.MAX_PIXELS} pixels")
     return height, width
-
-
-def parse_label_map(text: str | None) -> dict[int, int] | None:
-    """{raw label: 0 or 1} of `1:1,2:1,4:0`; None for None."""
-    if text is None:
-        return None
-    pairs = [pair.split(":") for pair in text.split(",")]
-    for pair in pairs:
-        if len(pair) != 2 or not pair[0].strip().isdecimal() or pair[1].strip() not in ("0", "1"):
-            raise UserError(f"--label_map={text}", expected="raw label and 0 or 1, as 1:1,2:1,4:0")
-    found = {int(raw): int(target) for raw, target in pairs}
-    if len(found) < len(pairs):
-        raise UserError(f"--label_map={text}", expected="each raw label once")
-    if max(found) > 255 or found.get(0):
-        raise UserError(f"--label_map={text}", expected="raw labels from 1 to 255, and 0 as background")
-    return found
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import numpy as np
 
 from data_prep import subject, tasks, voxel_order
 from data_prep.base.errors import Faults, UserError, command
-from data_prep.readers import labels, nifti
+from data_prep.readers import file_names, labels, nifti
 
 TASK = tasks.TASKS["brats"]
 CHANNELS = tuple(channel.name for channel in TASK.channels)
@@ -31,13 +31,8 @@ SUFFIXES = {
     **{f"_{name}": name for name in (*CHANNELS, "seg")},
     **{"-t2f": "flair", "-t1n": "t1", "-t2w": "t2", "-t1c": "t1ce", "-seg": "seg"},
 }
-_FILE = re.compile(rf"(?P<name>.+)(?P<suffix>{'|'.join(SUFFIXES)})\.nii(\.gz)?")
+_FILE = re.compile(rf"(?P<name>.+)(?P<suffix>{'|'.join(SUFFIXES)})\.nii(\.gz)?", re.IGNORECASE)
 _NAMES = "<id>_flair, _t1, _t2, _t1ce (to 2021) or <id>-t2f, -t1n, -t2w, -t1c (from 2023), each .nii or .nii.gz"
-
-# Whole tumour is any non-zero label of these sets. Up to 2021 enhancing tumour is 4; redistributed copies renumber it
-# 3, which is safe to accept, as 3 never meant anything else but tumour. From 2023 it is 3, and 4 is refused there:
-# since 2024 it is the resection cavity, in files named like those of 2023.
-LABELS = {"_seg": ({0, 1, 2, 4}, {0, 1, 2, 3}), "-seg": ({0, 1, 2, 3},)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +121,8 @@ def find_new(path: pathlib.Path | str) -> list[Source]:
 def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Subject:
     """Reads and checks a subject.
 
-    options: {"label_map": {raw label: 0 or 1} or None, "order": the voxel order to bring it to, or None for its own}.
+    options: {"label_map": {raw label: 0 or 1} or None, "order": the voxel order to bring it to, or None for its own};
+    without a map what `label_sets` knows is tumour is.
     Returns a `Subject` with image [depth, height, width, 4] (int16 where every modality is made of integers that fit,
     else float32), the reference's z-score statistics, label (whole tumour) and raw_label uint8 [depth, height, width],
     or None for both without seg. Raises `UserError` naming the file at fault.
@@ -145,7 +141,8 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
     raw_label = label = None
     if seg:
         raw_label = labels.read(seg)
-        label = whole_tumour(raw_label, seg.path, (options or {}).get("label_map"))
+        rule = labels.Rule((options or {}).get("label_map"), dataset=TASK.name)
+        label = labels.meaning(raw_label, seg.path, rule).foreground
         raw_label, label = (voxel_order.permuted(each, own, order) for each in (raw_label, label))
     return subject.Subject(
         name=source.name,
@@ -160,27 +157,6 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
     )
 
 
-def whole_tumour(raw_label: np.ndarray, path: object, label_map: Mapping | None = None) -> np.ndarray:
-    """uint8 {0, 1}, of the shape of `raw_label` (uint8): non-zero labels, or what `label_map` says.
-
-    Raises `UserError` naming `path` if the labels aren't one of the sets known for such a file name (`LABELS`), or if
-    `label_map` ({raw label: 0 or 1}, 0 implied) does not cover them.
-    """
-    if label_map is not None:
-        return labels.mapped(raw_label, label_map, path)
-    found = labels.present(raw_label)
-    allowed = LABELS["-seg" if re.search(r"-seg\.nii(\.gz)?$", str(path)) else "_seg"]
-    if not any(found <= known for known in allowed):
-        example = ",".join(f"{label}:1" for label in sorted(found - {0})[:12])
-        raise UserError(
-            path,
-            expected=f"labels of {' or '.join(map(labels.listed, allowed))}",
-            found=labels.listed(found),
-            do=f"say which are tumour, as --label_map={example} (from 2024 on, 4 is the resection cavity: 4:0)",
-        )
-    return (raw_label != 0).astype(np.uint8)
-
-
 def _walk(raw_dir):
     """{folder: sorted file names} below `raw_dir`, hidden files left out, links to folders followed."""
     if not raw_dir.is_dir():
@@ -192,7 +168,7 @@ def _walk(raw_dir):
     return folders
 
 
-def _subjects(folder, names, labelled=True, faults=None):
+def _subjects(folder, files, labelled=True, faults=None):
     """The subjects whose files lie directly in `folder`; none if it has no NIfTI files.
 
     faults: {subject or folder: what is wrong with it}, filled here; None: the first one is raised.
@@ -203,7 +179,7 @@ def _subjects(folder, names, labelled=True, faults=None):
             raise error
         faults[name] = error
 
-    images = [name for name in names if name.endswith((".nii", ".nii.gz"))]
+    images = [name for name in files if file_names.is_volume(name)]
     grouped, others = {}, []
     for file in images:
         match = _FILE.fullmatch(file)
@@ -211,7 +187,7 @@ def _subjects(folder, names, labelled=True, faults=None):
             others.append(file)
             continue
         found = grouped.setdefault(match["name"], {})
-        modality = SUFFIXES[match["suffix"]]
+        modality = SUFFIXES[match["suffix"].lower()]
         if modality in found and (labelled or modality != "seg"):
             twice = f"{found[modality]} and {file}"
             refuse(match["name"], UserError(folder, expected=f"one {modality} file", found=twice, do="remove one"))
@@ -237,9 +213,9 @@ def _source(folder, name, found, others, labelled):
         raise UserError(
             folder, expected=f"four modalities named {_NAMES}", found=files, do=f"{', '.join(missing)} missing: add it"
         )
-    stray = [file for file in others if "seg" in file.lower()]
+    stray = [file for file in others if file_names.seems_labels(file)]
     if labelled and "seg" not in found and stray:  # in 2020, BraTS20_Training_355 has W39_1998.09.19_Segm.nii
-        ending = ".nii.gz" if stray[0].endswith(".gz") else ".nii"
+        ending = ".nii.gz" if stray[0].lower().endswith(".gz") else ".nii"
         raise UserError(
             folder / stray[0],
             expected=f"labels of {name} under an official name",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from data_prep.base import notices
 from data_prep.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,19 +34,13 @@ def read_photograph(path: pathlib.Path | str) -> np.ndarray:
 
 
 def read_mask(path: pathlib.Path | str) -> np.ndarray:
-    """uint8 {0, 1} [height, width] of a mask that holds 0 and at most one other value, in any number of equal channels.
+    """uint8 {0, 1} [height, width] of a mask that holds 0 and at most one other value, wherever in the file it stands.
 
-    Raises `UserError` for any other mask: grey levels mean interpolation, JPEG noise or several classes.
+    That may be equal channels, the transparency of an image of one colour, or a palette's numbers. Raises `UserError` for
+    any other mask: grey levels mean interpolation, JPEG noise or several classes; channels that differ mean colours.
     """
-    image = _decode(path)
-    if image.mode not in ("1", "L", "I", "I;16"):
-        image = image.convert("RGB")
-    values = np.asarray(image)
-    if values.ndim == 3:
-        if (values != values[..., :1]).any():
-            raise UserError(path, expected="a binary mask", found="a non-binary mask in colours", do=BINARY)
-        values = values[..., 0]
-    found = np.unique(values)
+    values = _carrier(_decode(path), path)
+    found, counts = np.unique(values, return_counts=True)
     if len(found) > 2 or (len(found) == 2 and found[0] != 0):
         listed = ", ".join(str(int(value)) for value in found[:6]) + (", …" if len(found) > 6 else "")
         raise UserError(
@@ -54,7 +49,47 @@ def read_mask(path: pathlib.Path | str) -> np.ndarray:
             found=f"a non-binary mask of {len(found)} values: {listed}",
             do=BINARY,
         )
+    notices.values("masks", {int(value): int(count) for value, count in zip(found, counts, strict=True)})
     return (values != 0).astype(np.uint8)
+
+
+def _carrier(image, path):
+    """The values [height, width] that carry a mask: a plane of the image, its transparency, or its palette's numbers."""
+    if image.mode.startswith("I") or image.mode == "1" or (image.mode == "L" and not image.has_transparency_data):
+        return np.asarray(image)
+    if _is_deep_png(path):  # Pillow keeps the high byte only, which may be 0 where the mask is not
+        found = f"16 bits in each channel of {image.mode}"
+        raise UserError(path, expected="a mask of 8 bits a channel, or grey of 16", found=found, do=BINARY)
+    rgba = np.asarray(image.convert("RGBA"))
+    colours, alpha = rgba[..., :3], rgba[..., 3]
+    numbers = np.asarray(image) if image.mode == "P" else None
+    if (colours != colours[..., :1]).any():
+        return _of_colours(colours, numbers, path)
+    grey = colours[..., 0]
+    if not image.has_transparency_data or not _varies(alpha):
+        if numbers is not None and not _varies(grey) and _varies(numbers):
+            return numbers  # a palette that shows all in one colour
+        if image.has_transparency_data and grey.any() and not alpha.any():
+            raise UserError(path, expected="a mask", found="a wholly transparent image that is not black", do=BINARY)
+        return grey
+    if not _varies(grey):
+        return alpha
+    if ((grey != 0) & (alpha == 0)).any():
+        found = "one in its grey values and another in its transparency"
+        raise UserError(path, expected="one mask", found=found, do="keep the one that is meant")
+    return grey
+
+
+def _of_colours(colours, numbers, path):
+    """A palette of black and one colour is a mask, as drawing programs store it; other colours are none."""
+    black = ~colours.any(axis=-1)
+    if numbers is not None and black.any() and len(np.unique(colours.reshape(-1, 3), axis=0)) == 2:
+        return np.where(black, 0, np.maximum(numbers, 1))
+    raise UserError(path, expected="a binary mask", found="a non-binary mask in colours", do=BINARY)
+
+
+def _varies(values):
+    return values.min() != values.max()
 
 
 def resize(image: np.ndarray | tf.Tensor, height: int, width: int) -> tf.Tensor:

@@ -11,6 +11,7 @@ import pytest
 
 from data_prep.base.errors import UserError
 from data_prep.readers import brats
+from data_prep.readers import labels as labelling
 
 SHAPE = (6, 5, 4)  # x, y, z
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -153,6 +154,59 @@ def test_known_label_sets(tmp_path, suffixes, seg, accepted):
     with pytest.raises(UserError, match=r"S1.seg\.nii\.gz: expected labels of \{0, 1, .*--label_map=") as caught:
         load_one(tmp_path)
     assert f"found {{{', '.join(map(str, seg))}}}" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "seg", "foreground"),
+    [
+        ("BraTS-PED-00001-000", (0, 1, 2, 3, 4), 4),  # 4 is oedema there (F06)
+        ("BraTS-GLI-00001-000", (0, 1, 2, 3), 3),
+        ("BraTS-MEN-00001-000", (0, 1, 2, 3), 3),
+        ("BraTS-MET-00001-000", (0, 1, 2, 3), 3),
+        ("BraTS-SSA-00001-000", (0, 1, 2, 3), 3),
+    ],
+)
+def test_labels_by_sub_challenge(tmp_path, name, seg, foreground):
+    """The subject's name says which labels are tumour."""
+    make(tmp_path / name, NEW, seg=seg)
+    assert load_one(tmp_path).label.sum() == foreground
+
+
+def test_the_advised_map_is_that_of_the_sub_challenge(tmp_path):
+    """In BraTS-GLI 4 is the resection cavity: the advice leaves it out, and works as it is typed."""
+    make(tmp_path / "BraTS-GLI-00001-100", NEW, seg=(0, 1, 2, 4))
+    with pytest.raises(UserError, match=r"--label_map=(\S+) \(from 2024 on, 4 is the resection cavity") as caught:
+        load_one(tmp_path)
+    typed = str(caught.value).partition("--label_map=")[2].split()[0]
+    assert load_one(tmp_path, label_map=labelling.parse_map(typed)).label.sum() == 2
+
+
+@pytest.mark.parametrize("written", ["S1_seg.NII.GZ", "S1_SEG.nii.gz", "S1-Seg.nii.gz"])
+def test_labels_in_any_case(tmp_path, written):
+    """Other cases of an official name are that name, for labels and modalities (F17)."""
+    folder = make(tmp_path / "S1", seg=(0, 1, 2))
+    (folder / "S1_seg.nii.gz").rename(folder / written)
+    (folder / "S1_t1.nii.gz").rename(folder / "S1_T1.NII.gz")
+    assert load_one(tmp_path).label.sum() == 2
+
+
+@pytest.mark.parametrize(
+    "written", ["S1_mask.nii.gz", "S1_label.nii", "S1_Segm.nii.gz", "S1-Label.NII.GZ", "roi_Mask.nii"]
+)
+def test_labels_under_other_names_are_named(tmp_path, written):
+    """They would make the subject unlabelled without a word; beside official labels, or of the brain, they do not matter."""
+    folder = make(tmp_path / "S1", seg=None)
+    write(folder / "a.nii.gz", labels(0, 1))
+    (folder / "a.nii.gz").rename(folder / written)
+    with pytest.raises(
+        UserError, match=rf"S1.{written}: expected labels of S1 under an official name.*rename it to S1_seg"
+    ):
+        brats.find(tmp_path)
+    write(folder / "S1_seg.nii.gz", labels(0, 1))
+    assert brats.find(tmp_path)[0].labelled
+    (folder / "S1_seg.nii.gz").unlink()
+    (folder / written).rename(folder / "S1_brain_mask.nii.gz")
+    assert not brats.find(tmp_path)[0].labelled
 
 
 def test_label_map(tmp_path):

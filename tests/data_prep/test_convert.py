@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from data_prep import convert, records, shards, splits, subject, tasks, work
-from data_prep.base import artefacts
+from data_prep.base import artefacts, notices
 from data_prep.base import processes as workers
 from data_prep.base.errors import UserError
 
@@ -56,6 +56,9 @@ def load(source, options):
         log.write(source.name + "\n")
     if source.name == options.get("killed_at"):
         os.kill(os.getpid(), signal.SIGKILL)
+    if options.get("remarked"):
+        notices.once("remark", f"{source.image}: a remark")
+        notices.values("labels", {0: 10, 4: 2})
     if source.name in (options.get("broken") or ()):
         raise UserError(source.image, expected="a whole file", found="half of one")
     generator = np.random.default_rng(artefacts.read_json(source.image)["seed"])
@@ -102,6 +105,18 @@ def contents(folder):
 
 
 # The plan
+
+
+def test_what_readers_notice_is_said_once(raw_dir, tmp_path):
+    """One line for all files, and the labels' numbers, at the end; also of subjects that a stopped run converted."""
+    with pytest.raises(UserError, match="half of one"):
+        run(raw_dir, tmp_path / "data", {"remarked": True, "broken": "s3"})
+    (raw_dir / "s3.json").unlink()
+    _, lines = run(raw_dir, tmp_path / "data", {"remarked": True, "broken": "s3"})
+    assert sum("a remark" in line for line in lines) == 1
+    assert any(line.endswith("a remark (and 5 more)") for line in lines)
+    said = "labels of 6 files, numbers and their voxels: 0 in 60, 4 in 12; foreground: 4"
+    assert lines.count(said) == 1
 
 
 def test_plan_keeps_subjects_whole_and_splits_apart():

@@ -267,6 +267,16 @@ def png(width, height, depth=8, colour=2, data=b""):
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
+def test_deep_masks_in_colours_are_refused(tmp_path):
+    """16 bits a channel: Pillow keeps the high byte, so that ones would read as an empty mask."""
+    for colour, channels in ((2, 3), (6, 4)):
+        rows = b"".join(b"\0" + bytes([0, 1] * channels * 4) for _ in range(4))
+        path = tmp_path / "m.png"
+        path.write_bytes(png(4, 4, depth=16, colour=colour, data=zlib.compress(rows)))
+        with pytest.raises(UserError, match="16 bits in each channel"):
+            photographs.read_mask(path)
+
+
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("side", [9_300, 100_000])
 def test_headers_that_ask_for_gigabytes(tmp_path, side):

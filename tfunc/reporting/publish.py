@@ -110,6 +110,7 @@ def evaluate_folders(
     inputs = _inputs(all_maps)
     inputs["truth"] = truth.state(all_maps[0].subjects)
     inputs["unpredicted"] = truth.unpredicted(all_maps[0].subjects)
+    inputs |= truth.rule.document()
     if (found := _find_finished(request, [maps.method for maps in all_maps], inputs, truth)) is not None:
         return found
     with make_pool(_size(all_maps)) as pool:

@@ -111,7 +111,7 @@ def pack(evaluated: Evaluated, truth: AnyTruth, name: str, why: str = "") -> Pac
 
     arrays, outside = {"truth": cropped(target).astype(np.uint8)}, []
     for index, (maps, code) in enumerate(zip(evaluated.maps, codes, strict=True)):
-        whole = _histogram(code, target)
+        whole = _histogram(found.only(code), found.only(target))  # `outside` takes away what does not count inside, too
         _require_same(maps, name, whole, evaluated.counts[maps.method][name])
         arrays[f"map-{index}"] = cropped(code)
         outside.append((whole - _histogram(code[box], target[box])).tolist())
@@ -140,6 +140,7 @@ def unpack(text: str) -> NDArray[np.uint8]:
 
 def _codes(maps, name, truth):
     score, prediction = maps.read(name, truth)
+    score = truth.evened(score)
     kind = KINDS[maps.kind]
     level = counts.levels(kind.uncertainty_map(score, kind.limits(score, maps.sigma_range)))
     return level.astype(np.uint8) + np.uint8(FOREGROUND) * (prediction != 0)

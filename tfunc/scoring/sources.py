@@ -54,7 +54,7 @@ class Maps:
         prediction_path = self._prediction_path(subject)
         if prediction_path is None:
             return score, score > 0.5
-        prediction, space = volumes.read_labels(prediction_path)
+        prediction, space = volumes.read_segmentation(prediction_path, truth.rule, self.method)
         nifti.require_same_space(truth.space, space)
         return score, prediction
 

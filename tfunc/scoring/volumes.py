@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.base import notices
 from data_prep.base.errors import UserError
-from data_prep.readers import nifti
+from data_prep.readers import labels, nifti
+from data_prep.readers.file_names import ENDINGS
 from data_prep.readers.nifti import Space
 
-ENDINGS = (".nii.gz", ".nii")
 COPY = "copy it again"  # what helps where a file is damaged that we did not make
 
 
@@ -25,13 +26,26 @@ def read(path: pathlib.Path, do: str | None = None) -> tuple[NDArray, Space]:
 
 
 def read_labels(path: pathlib.Path, do: str | None = None) -> tuple[NDArray, Space]:
-    """`read` for a file of labels, which must be whole numbers from 0 on; else `UserError`."""
+    """`read` for a file of labels, uint8 or uint16, which must be whole numbers from 0 on; else `UserError`."""
     array, space = read(path, do)
-    lowest = array.min()
-    whole = array.dtype.kind in "bui" or bool((array == np.floor(array)).all())
-    if not (whole and lowest >= 0):
-        found = f"{lowest:g}" if whole else "fractions"
-        raise UserError(path, expected="whole numbers, 0 for background", found=found)
+    return labels.whole(array, path), space
+
+
+def read_segmentation(path: pathlib.Path, rule: labels.Rule, method: str) -> tuple[NDArray, Space]:
+    """A method's segmentation, uint8 {0, 1}, and where it lies.
+
+    0 and 1 are as they stand; other numbers mean what `rule` says of the labels, as several classes do. Raises
+    `UserError` for what is no segmentation, or none whose meaning is known.
+    """
+    array, space = read_labels(path)
+    what, highest = f"segmentations of {method}", array.max()
+    if highest > 1:
+        return labels.meaning(array, path, dataclasses.replace(rule, ignore=None), what).foreground, space
+    if highest and rule.label_map is None:
+        notices.choice(what, 1, path)
+    elif highest and rule.label_map is not None and not rule.label_map.get(1, 1):
+        do = "write the foreground's segmentation with another number, or all classes by their own"
+        raise UserError(path, expected="a segmentation by the numbers of --label_map", found="0 and 1, with 1:0", do=do)
     return array, space
 
 
