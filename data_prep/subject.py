@@ -53,13 +53,15 @@ class Subject:
             return array
         return voxel_order.permuted(array, self.order, voxel_order.of_header(self.header))
 
-    def as_found(self) -> Subject:
-        """The subject with all its arrays in the voxel order of its files."""
-        if self.restored(self.image) is self.image:
+    def in_order(self, order: str | None) -> Subject:
+        """The subject with all its arrays in another voxel order; None: that of its files."""
+        own = None if self.header is None else voxel_order.of_header(self.header)
+        start, end = self.order or own, order or own
+        if start is None or end is None or start == end:
             return self
         arrays = {name: getattr(self, name) for name in ("image", "label", "raw_label")}
-        back = {name: None if array is None else self.restored(array) for name, array in arrays.items()}
-        return dataclasses.replace(self, **back, order=None)
+        moved = {n: None if array is None else voxel_order.permuted(array, start, end) for n, array in arrays.items()}
+        return dataclasses.replace(self, **moved, order=end)
 
     def normalised(self) -> np.ndarray:
         """float32 [depth, height, width, channels]: `(image - mean) / std`."""

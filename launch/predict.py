@@ -28,6 +28,7 @@ flags.adopt_module_key_flags(settings)
 flags.DEFINE_string("split", "test", "which subjects: test, valid, train, or predict (those without labels)")
 flags.DEFINE_list("subjects", None, "only these subjects, by name")
 flags.DEFINE_string("input", None, "new patients: a folder with the four modalities, or of such folders; an image")
+flags.DEFINE_list("modalities", None, "with --input of one patient: its files, as flair=a.nii.gz,t1=b.nii.gz, …")
 flags.DEFINE_string("out_dir", None, "where the maps of --input go")
 flags.DEFINE_integer("samples", 20, "passes of a sampled method")
 flags.DEFINE_integer("seed", 20, "of the samples' dropout masks")
@@ -50,7 +51,8 @@ def main() -> None:
     method = methods.get(FLAGS.method)
     if FLAGS.input:
         places = FLAGS.input, settings.run_dir(), FLAGS.out_dir
-        for subject, maps in unprepared.predict_inputs(method, FLAGS.dataset, *places, asked, settings.data_dir()):
+        more = settings.data_dir(), _modalities()
+        for subject, maps in unprepared.predict_inputs(method, FLAGS.dataset, *places, asked, *more):
             if maps is None:
                 print(f"{subject.name}: finished already; maps in {FLAGS.out_dir}")
                 continue
@@ -64,6 +66,15 @@ def main() -> None:
         print(f"next: {program.typed(command('evaluate', dataset=FLAGS.dataset))}")
 
 
+def _modalities() -> dict[str, str] | None:
+    """{channel: file} of --modalities; raises `UserError` for another form."""
+    pairs = [pair.partition("=") for pair in FLAGS.modalities or ()]
+    if any(not (name and file) for name, _, file in pairs) or len({name for name, _, _ in pairs}) < len(pairs):
+        expected = "each channel once with its file, as flair=a.nii.gz,t1=b.nii.gz"
+        raise UserError("--modalities", expected=expected, found=",".join(FLAGS.modalities))
+    return {name: file for name, _, file in pairs} or None
+
+
 def _checked() -> options.Options:
     """What is asked for; raises `UserError` for flags that do not go together, before TensorFlow is imported."""
     if FLAGS.network:
@@ -73,6 +84,8 @@ def _checked() -> options.Options:
         raise UserError("--method", expected=f"one of {', '.join(methods.METHODS)}", found="none")
     if bool(FLAGS.input) != bool(FLAGS.out_dir):
         raise UserError("--input and --out_dir", expected="both or neither")
+    if FLAGS.modalities and not FLAGS.input:
+        raise UserError("--modalities", expected="--input beside it")
     if FLAGS.full_size and not tasks.find(FLAGS.dataset).is_photograph:
         photographs = [f"--dataset={task.name}" for task in tasks.TASKS.values() if task.is_photograph]
         raise UserError("--full_size", expected=" or ".join(photographs), found=FLAGS.dataset)

@@ -22,7 +22,7 @@ import numpy as np
 
 from data_prep import subject, tasks, voxel_order
 from data_prep.base.errors import Faults, UserError, command
-from data_prep.readers import file_names, labels, nifti
+from data_prep.readers import file_names, labels, nifti, patient_folder
 
 TASK = tasks.TASKS["brats"]
 CHANNELS = tuple(channel.name for channel in TASK.channels)
@@ -98,24 +98,39 @@ def find(raw_dir: pathlib.Path | str) -> list[Source]:
     return found
 
 
-def find_one(path: pathlib.Path | str) -> Source:
-    """The `Source` of one new patient's folder. Labels beside the modalities are ignored."""
-    found = find_new(path)
+def find_one(path: pathlib.Path | str, modalities: Mapping[str, str] | None = None) -> Source:
+    """The `Source` of one new patient's folder; arguments as `find_new`. Raises `UserError` for several."""
+    found = find_new(path, modalities)
     if len(found) > 1:
         raise UserError(path, expected="one subject", found=f"{len(found)}", do=f"give one folder, as {found[0].name}")
     return found[0]
 
 
-def find_new(path: pathlib.Path | str) -> list[Source]:
-    """The `Source`s of the new patients below a folder, in order of name. Labels beside the modalities are ignored."""
+def find_new(path: pathlib.Path | str, modalities: Mapping[str, str] | None = None) -> list[Source]:
+    """The `Source`s of the new patients below a folder, in order of name. Labels beside the modalities are ignored.
+
+    modalities: {channel: file} of the one patient, where names don't tell. Raises `UserError` where no patient has all
+    modalities, `Faults`, with those who have, where some have not.
+    """
     path = pathlib.Path(path)
     if path.is_file():
         raise UserError(path, expected="a subject's folder with four modalities", found="a file", do="give its folder")
     folders = _walk(path)
-    found = [source for folder, names in folders.items() for source in _subjects(folder, names, labelled=False)]
+    if modalities:
+        return _sources({path.resolve().name: patient_folder.named(path, modalities, CHANNELS)})
+    try:
+        found = patient_folder.found(folders, SUFFIXES, CHANNELS)
+    except Faults as error:
+        raise Faults(error.faults, _sources(error.found)) from None
     if not found:
+        for folder, names in folders.items():  # says what is wrong with the first that there is
+            _subjects(folder, names, labelled=False)
         _refuse_empty(path, folders)
-    return sorted(found, key=lambda source: source.name)
+    return _sources(found)
+
+
+def _sources(found):
+    return [Source(name, tuple(str(files[channel]) for channel in CHANNELS)) for name, files in sorted(found.items())]
 
 
 def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Subject:
@@ -179,7 +194,7 @@ def _subjects(folder, files, labelled=True, faults=None):
             raise error
         faults[name] = error
 
-    images = [name for name in files if file_names.is_volume(name)]
+    images = [name for name in files if file_names.is_volume(name) and not patient_folder.is_map(name)]
     grouped, others = {}, []
     for file in images:
         match = _FILE.fullmatch(file)

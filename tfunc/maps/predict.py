@@ -76,7 +76,9 @@ def predict_split(
         say(f"{folder}: finished already ({len(stored['subjects'])} subjects)")
         return folder
     (folder / runs.PREDICTED).unlink(missing_ok=True)
-    subjects = records.read_subjects(data_dir, manifest, waiting)
+    order = loaded[0].config.task.order  # other records may lie in another; None: of a version that did not keep it
+    read = records.read_subjects(data_dir, manifest, waiting)
+    subjects = (subject.in_order(order) if order else subject for subject in read)
     _write_all(folder, method, made, subjects, options, len(chosen), len(waiting))
     _finish(folder, asked, manifest, manifest.split(split) or chosen)
     return folder
@@ -162,7 +164,7 @@ def require_same_records(manifest: Manifest, loaded: Sequence[Trained], split: s
             )
 
 
-IMAGES = ("form", "channels", "frame", "axis", "spacing", "order")  # what of a task its images depend on
+IMAGES = ("form", "channels", "frame", "axis", "spacing")  # what of a task its images depend on
 
 
 def _require_same_images(manifest, network):
@@ -170,8 +172,6 @@ def _require_same_images(manifest, network):
         {name: msgspec.to_builtins(getattr(task, name)) for name in IMAGES}
         for task in (network.config.task, manifest.task)
     )
-    if made["order"] is None:  # trained by a version that did not keep it
-        made.pop("order"), asked.pop("order")
     if different := artefacts.difference(made, asked):
         expected = f"images as those that {network.name} was trained on"
         do = "prepare them with the same options, or use --input"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from data_prep import records, voxel_order
@@ -35,12 +35,14 @@ def predict_inputs(
     out_dir: runs.Path,
     options: Options,
     data_dir: runs.Path | None = None,
+    modalities: Mapping[str, str] | None = None,
     say: Callable[[str], Any] = print,
 ) -> Iterator[tuple[Subject, Arrays | None]]:
     """Predicts the new patients or photographs that lie at `path`, one or a cohort, who need no labels or splits.
 
     Yields (subject, maps) as each is written; `maps` is None where the same maps of the same files were there already.
     data_dir: where the run's records may lie, for a run of an older version that does not say its voxel order itself.
+    modalities: {channel: file} of one patient whose files' names don't tell.
     say: called with each line for the user. Raises `UserError` where nothing is found or other maps are there; of a
     cohort all are tried, and `Faults` raised at the end for those that can't be predicted.
     """
@@ -49,9 +51,8 @@ def predict_inputs(
     made, loaded = predictor.of_method(method, run_dir, dataset, options)
     config = loaded[0].config
     reader = config.task.load_reader()
-    sources = reader.find_new(path)
+    sources, faults = _found(reader, path, modalities, say)
     load_options = _with_order(config, data_dir, say)
-    faults: dict[str, UserError] = {}
     permuted = False
     for source in sources:
         try:
@@ -67,7 +68,7 @@ def predict_inputs(
                 continue
             ((subject, maps),) = made.subjects([subject])
         except UserError as error:
-            if len(sources) == 1:
+            if len(sources) == 1 and not faults:
                 raise
             say(f"{source.name}: {error}")
             faults[source.name] = error
@@ -77,6 +78,18 @@ def predict_inputs(
         yield subject, maps
     if faults:
         raise Faults(faults)
+
+
+def _found(reader, path, modalities, say):
+    """(sources, {name: what is wrong} of others); raises where there is nothing to predict."""
+    try:
+        return reader.find_new(path, modalities), {}
+    except Faults as error:
+        if not error.found:
+            raise
+        for name, fault in error.faults.items():
+            say(f"{name}: {fault}")
+        return error.found, dict(error.faults)
 
 
 def predict_input(

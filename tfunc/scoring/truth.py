@@ -85,7 +85,7 @@ class RecordsTruth:
 
     def subject(self, name: str) -> Subject:
         """A subject with its image, in the voxel order of its files, where its maps lie; raises `UserError`."""
-        return records.read_subject(self.data_dir, self.manifest, name).as_found()
+        return records.read_subject(self.data_dir, self.manifest, name).in_order(None)
 
     def _unlabelled(self, name):
         where = f"{self.data_dir}, subject {name}"
