@@ -9,7 +9,7 @@ import pytest
 
 from data_prep import convert, records
 from data_prep.base import artefacts
-from data_prep.base.errors import Faults, UserError
+from data_prep.base.errors import Faults
 from data_prep.map_files import MAPS
 from tfunc import methods, runs
 from tfunc.maps import predict, unprepared
