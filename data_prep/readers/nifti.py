@@ -22,7 +22,7 @@ from typing import Any
 import nibabel
 import numpy as np
 
-from data_prep.base import artefacts
+from data_prep.base import artefacts, notices
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti_header
 from data_prep.readers.nifti_header import SLACK
@@ -78,6 +78,12 @@ def read_header(path: pathlib.Path | str, dimensions: tuple[int, ...] = (3,), do
     slope, inter = nifti_header.scaling(path, float(raw["scl_slope"]), float(raw["scl_inter"]), do)
     affine = nifti_header.affine(path, raw, shape)
     return Header(str(path), shape[::-1], dtype, offset, slope, inter, affine, nifti_header.nifti1_block(raw, shape))
+
+
+def block_affine(block: bytes, path: object) -> np.ndarray:
+    """The affine, float64 [4, 4], of a stored header (348 bytes, `Header.block`); `UserError` naming `path` as `read_header`."""
+    raw = nibabel.Nifti1Header(block, "<", check=False)
+    return nifti_header.affine(path, raw, tuple(int(size) for size in raw["dim"][1 : 1 + raw["dim"][0]]))
 
 
 def read_array(header: Header, do: str = AGAIN) -> np.ndarray:
@@ -191,11 +197,31 @@ def _open(path, do):
         with open(path, "rb") as plain, contextlib.ExitStack() as stack:
             magic = plain.read(2)
             plain.seek(0)
-            yield stack.enter_context(gzip.GzipFile(fileobj=plain)) if magic == b"\x1f\x8b" else plain
+            yield stack.enter_context(_Inflated(path, plain)) if magic == b"\x1f\x8b" else plain
     except _UNREADABLE as error:
         raise UserError(path, expected="a whole NIfTI file", found=str(error).rstrip("."), do=do) from None
     except OSError as error:
         raise UserError(path, expected="a file that can be read", found=error.strerror or str(error)) from None
+
+
+class _Inflated(gzip.GzipFile):
+    """A gzip file's content, all members of it; bytes after the last that are none are left aside, as gzip does, and said."""
+
+    def __init__(self, path, plain):
+        super().__init__(fileobj=plain, mode="rb")
+        self._path, self._over = path, False
+
+    def read(self, size=-1):
+        """The next bytes; none after the end of the last member."""
+        try:
+            return b"" if self._over else super().read(size)
+        except gzip.BadGzipFile as error:
+            if not str(error).startswith("Not a gzipped file"):  # that is of a member's start, which the first one has
+                raise
+            self._over = True
+            line = f"{self._path}: bytes after the end of its gzip data are not read, as a newline or a page may leave"
+            notices.once("bytes after gzip", line)
+            return b""
 
 
 def _sizeof_hdr(start):
@@ -221,7 +247,7 @@ def _fill(file, array):
 
 def _require_room(path, needed, do):
     with _open(path, do) as file:
-        most = os.path.getsize(path) * (DEFLATE_RATIO if isinstance(file, gzip.GzipFile) else 1)
+        most = os.path.getsize(path) * (DEFLATE_RATIO if isinstance(file, _Inflated) else 1)
     if most < needed:
         size = os.path.getsize(path)
         raise UserError(

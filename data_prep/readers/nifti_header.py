@@ -13,11 +13,13 @@ import nibabel
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
+from data_prep.base import notices
 from data_prep.base.errors import UserError
 
 MAX_VOXELS = 512**3  # 15 times a BraTS volume
 SLACK = 16 << 20  # bytes allowed to header extensions, and to what follows the voxels
 FORMS_TOLERANCE = 0.5  # mm by which sform and qform may disagree: far above rounding, below a voxel
+QUATERNION_TOLERANCE = 1e-2  # by which its length may be over 1: rounding, not another quantity
 READABLE = {np.dtype(name) for name in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")}
 
 
@@ -81,24 +83,26 @@ def scaling(path: object, slope: float, inter: float, do: str) -> tuple[float, f
 
 
 def affine(path: object, raw: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """float64 [4, 4], voxel x, y, z to mm: the sform where its code is set, else the qform, as the standard says.
+    """float64 [4, 4], voxel x, y, z to mm: the sform where its code is set and it can be used, else the qform.
 
-    Contradictions between the two are refused.
+    That is the standard's order, which nibabel and ITK keep. Contradictions between two usable forms of one code are
+    refused, as is a header with none; a form that cannot be used beside one that can is said once.
     """
-    try:
-        sform, qform = raw.get_sform(coded=True)[0], raw.get_qform(coded=True)[0]
-    except HeaderDataError as error:
-        raise UserError(path, expected="a valid qform", found=str(error), do="restore the header's geometry") from None
-    if sform is None and qform is None:
+    (sform, no_sform), (qform, no_qform) = _sform(raw), _qform(raw, len(shape))
+    found = qform if sform is None else sform
+    if found is None:
+        reasons = " and ".join(filter(None, (no_sform, no_qform)))
         raise UserError(
             path,
-            expected="the image's place in the patient",
-            found="neither sform nor qform (both codes are 0)",
+            expected="the image's place in the patient, an invertible affine",
+            found=reasons or "neither sform nor qform (both codes are 0)",
             do="restore the header, or set an sform with its code if you know the orientation",
         )
-    found = np.asarray(qform if sform is None else sform, np.float64)
-    if not np.isfinite(found).all() or abs(np.linalg.det(found[:3, :3])) < 1e-9:
-        raise UserError(path, expected="an invertible affine", found=f"{found[:3].tolist()}", do="restore the header")
+    if reason := no_sform or no_qform:
+        other = "qform" if sform is None else "sform"
+        notices.once(
+            "form of a header", f"{path}: {reason}, which is left aside: the image's place is that of its {other}"
+        )
     if sform is not None and qform is not None and raw["sform_code"] == raw["qform_code"]:
         gap = _displacement(sform, qform, shape)
         if not gap <= FORMS_TOLERANCE:
@@ -109,6 +113,42 @@ def affine(path: object, raw: Any, shape: tuple[int, ...]) -> np.ndarray:
                 do="restore the header, or set the code of the wrong one to 0",
             )
     return found
+
+
+def _sform(raw):
+    """(the sform, "") where its code is set and it is an invertible affine, else (None, why not, empty for no code)."""
+    if raw["sform_code"] <= 0:
+        return None, ""
+    return _usable(np.asarray(raw.get_sform(), np.float64), "an sform that is no invertible affine")
+
+
+def _qform(raw, dimensions):
+    """The same of the qform, read as the standard and nibabel do where it is a little off.
+
+    pixdim[0], a sign, is 1 where it is 0; a size below 0 is meant without its sign; and a quaternion that rounding made
+    longer than 1 is one of length 1.
+    """
+    if raw["qform_code"] <= 0:
+        return None, ""
+    raw = raw.copy()
+    sizes, quaternion = raw["pixdim"], np.array([raw[f"quatern_{part}"] for part in "bcd"], np.float64)
+    sizes[0] = -1 if sizes[0] < 0 else 1
+    sizes[1:4] = np.abs(sizes[1:4])
+    if dimensions < 3 and sizes[3] == 0:
+        sizes[3] = 1
+    length = np.linalg.norm(quaternion)
+    if not length <= 1 + QUATERNION_TOLERANCE:  # also for NaN
+        return None, f"a qform whose quaternion has the length {length:.6g}"
+    if length > 1:
+        for part, value in zip("bcd", quaternion / length * (1 - 1e-7), strict=True):
+            raw[f"quatern_{part}"] = value
+    return _usable(np.asarray(raw.get_qform(), np.float64), f"a qform with voxel sizes {sizes[1:4].tolist()}")
+
+
+def _usable(found, why):
+    if not np.isfinite(found).all() or abs(np.linalg.det(found[:3, :3])) < 1e-9:
+        return None, why
+    return found, ""
 
 
 def _displacement(first, second, shape):

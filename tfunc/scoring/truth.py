@@ -10,7 +10,6 @@ import functools
 import pathlib
 from collections.abc import Sequence
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
@@ -77,10 +76,9 @@ class RecordsTruth:
         subject = self.subject(name)
         if subject.label is None:
             raise self._unlabelled(name)
-        affine = None
-        if subject.header is not None:
-            affine = nibabel.Nifti1Header(subject.header, "<", check=False).get_best_affine()
-        space = Space(f"{self.data_dir}, subject {name}", subject.label.shape, affine)
+        where = f"{self.data_dir}, subject {name}"
+        affine = None if subject.header is None else nifti.block_affine(subject.header, where)
+        space = Space(where, subject.label.shape, affine)
         return Truth(subject.label, subject.inside(self.task), space)
 
     def subject(self, name: str) -> Subject:
