@@ -16,6 +16,7 @@ table1.{csv,md,tex}, summary.json, figure1, thresholds and calibration (PNG and 
 shows all of it and the voxels of some subjects in a browser.
 """
 
+import os
 import pathlib
 import sys
 
@@ -128,6 +129,7 @@ def _request(out_dir):
 
 def _pool(size):
     """Where the counting runs; asked for only where there is something to count."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing here needs a GPU, whose memory each worker would take whole
     if not FLAGS.predictions:
         processes.start_tensorflow()  # reads records; folders of maps need none
     count = FLAGS.workers or (1 if size <= SMALL else pool.cpus())

@@ -6,7 +6,9 @@ differ by line and marker. matplotlib is imported where a figure is drawn, witho
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data_prep.base import artefacts
+from data_prep.base.errors import UserError
 from data_prep.tasks import Task
 from tfunc.reporting.table1 import title
 from tfunc.scoring import metrics, statistics
@@ -80,11 +83,9 @@ def save(
     endings: Sequence[str] = ("png", "pdf"),
 ) -> tuple[pathlib.Path, ...]:
     """Draws with our settings and writes each form atomically, without dates, so that equal data gives equal files."""
-    import matplotlib
-
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # absl shows INFO, which is each glyph of each PDF
     paths = []
-    with matplotlib.rc_context(SETTINGS):
+    with _own_settings():
         figure = draw(*arguments)
         for ending in endings:
             path = pathlib.Path(folder) / f"{name}.{ending}"
@@ -93,6 +94,25 @@ def save(
                 figure.savefig(temporary, dpi=200, bbox_inches="tight", facecolor="white", metadata=metadata)
             paths.append(path)
     return tuple(paths)
+
+
+@contextlib.contextmanager
+def _own_settings():
+    """Inside the block matplotlib has its defaults and ours, whatever a matplotlibrc or the process set; then theirs again.
+
+    Raises `UserError` where matplotlib can't be imported with the settings it finds.
+    """
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    try:
+        import matplotlib
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: F401 - draws in memory, without a display
+    except (ValueError, UnicodeDecodeError) as error:
+        do = "mend MPLBACKEND or the matplotlibrc"
+        raise UserError("matplotlib", expected="settings that it can read", found=f"{error}", do=do) from None
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SETTINGS)
+        yield
 
 
 def styles(methods: Iterable[str]) -> dict[str, dict[str, str]]:
