@@ -18,6 +18,7 @@ from data_prep.base.errors import NotReady, UserError
 from tfunc import methods, networks, runs
 from tfunc.learning import settings as trainings
 from tfunc.maps import artefact
+from tfunc.study import run
 from tfunc.study.jobs import Job
 from tfunc.study.plan import plan
 from tfunc.study.run import Study
@@ -150,6 +151,26 @@ def test_several_jobs_at_a_time(made_up, monkeypatch):
     one = made_up({"a": ((), 0.5, 0), "b": ((), 0.5, 0), "c": (("a", "b"), 0, 0)})
     one.run(slots=2)
     assert set(one.starts()[:2]) == {"a", "b"} and one.starts()[2] == "c"
+
+
+def test_the_time_left_is_of_what_is_left(monkeypatch):
+    """A training that an earlier process brought to nine tenths counts one tenth: what is left takes as long as it took."""
+    now = [0.0]
+    monkeypatch.setattr(run.time, "monotonic", lambda: now[0])
+    clock = run._Clock({"resumed": 100 * (1 - 0.9), "whole": 100.0})
+    now[0] = 60.0
+    assert clock.left("resumed") == "10:00"
+
+
+def test_how_far_a_training_is(tmp_path):
+    """Its epochs of those that it is to have, of a folder that was begun; nothing of one that was not."""
+    job = jobs_by_name(manifest(), methods.parse(["baseline"]))["train_baseline"]
+    assert job.part_done(tmp_path) == 0.0
+    folder = runs.network_dir(tmp_path, "baseline")
+    config = trainings.resolve(job.network, job.manifest, job.settings)
+    runs.claim_network(folder, config, lambda identity: True)
+    artefacts.write_json(folder / "resume.json", {"epoch": config.epochs // 2})
+    assert job.part_done(tmp_path) == 0.5
 
 
 SAYS_ITS_GPU = """

@@ -78,8 +78,8 @@ class Trainer:
         total = selection.total_steps(self.config, steps)
         used = ", ".join(devices.record(self.checkpoint.folder, self.steps.strategy, self.counters.step))
         self.say(f"{self.name}: {self.steps.model.count_params():,} parameters, {steps} steps an epoch, on {used}")
-        with _on_sigterm(self._request_stop), self.monitor, progress.Progress(self.name, total, " steps") as bar:
-            bar.advance(self.counters.step)
+        bar = progress.Progress(self.name, total, " steps", done=self.counters.step)
+        with _on_sigterm(self._request_stop), self.monitor, bar:
             while not self._over(total):
                 self._epoch(total, bar)
                 with self.steps.averaged():

@@ -116,7 +116,7 @@ class Study:
             self.say(f"{self.run_dir}: all {len(self.jobs)} jobs are done; nothing to do")
             return
         shares = [{}] if slots == 1 else self._shares(slots)
-        clock = _Clock(sum(job.cost for job in waiting))
+        clock = _Clock({job.name: job.cost * (1 - job.part_done(self.run_dir)) for job in waiting})
         running: dict[int, Running] = {}  # by slot
         with commands.terminating(lambda: [entry.process for entry in running.values()]):
             while waiting or running:
@@ -152,7 +152,7 @@ class Study:
             del running[slot]
             entry.lock.close()
             self._check(entry.job, entry.process)
-            left = clock.left(entry.job.cost)
+            left = clock.left(entry.job.name)
             count = len(self.jobs) - len(self.waiting())
             took = progress.duration(time.monotonic() - entry.begun)
             last = commands.last_line(self.log(entry.job))
@@ -172,12 +172,12 @@ class Study:
 
 
 class _Clock:
-    """Guesses the time left from the cost of what was done so far."""
+    """Guesses the time left from the cost of what this process has done so far. costs: of what is left, by job."""
 
-    def __init__(self, total):
-        self.total, self.spent, self.start = total, 0.0, time.monotonic()
+    def __init__(self, costs):
+        self.costs, self.total, self.spent, self.start = costs, sum(costs.values()), 0.0, time.monotonic()
 
-    def left(self, cost):
-        self.spent += cost
+    def left(self, name):
+        self.spent += self.costs.get(name, 0.0)
         seconds = time.monotonic() - self.start
-        return progress.duration(seconds * (self.total - self.spent) / self.spent)
+        return progress.duration(seconds * (self.total - self.spent) / self.spent) if self.spent else "?"
