@@ -81,9 +81,9 @@ def _sync(path):
 
 
 def write_text(path: pathlib.Path | str, text: str) -> None:
-    """Writes `text` as UTF-8, atomically."""
+    """Writes `text` as UTF-8, atomically, whatever the locale; of a file's name that is no text, `\\udc..` stands for a byte."""
     with aside(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: pathlib.Path | str, value: Any) -> None:
