@@ -71,13 +71,13 @@ def main() -> None:
         raise UserError("--methods", expected="`all`, or names of methods", found="none")
     finished = _folders() if FLAGS.predictions else _run()
     if not FLAGS.predictions and finished.fresh:
-        print(f"TensorBoard: tensorboard --logdir={tensorboard.write(finished)}")
+        print(f"TensorBoard: tensorboard --logdir={program.quoted(tensorboard.write(finished))}")
     if not finished.fresh:
         print(f"{finished.folder} already holds this evaluation; nothing to do.")
     print(f"\n{finished.markdown}")
     print("Pictures:", *(f"  {path}" for path in finished.pictures if path.suffix == ".png"), sep="\n")
     print(f"Tables and counts: {finished.folder}")
-    print(f"Report: open {finished.report}")
+    print(f"Report: open {program.quoted(finished.report)}")
     if not FLAGS.predictions and (rest := [name for name in METHODS if name not in finished.summary["methods"]]):
         print(f"next: {program.typed(command('train', method=rest[0], dataset=FLAGS.dataset))}")
 

@@ -40,10 +40,11 @@ def typed(command: Command) -> str:
         if name not in own and name in flags.FLAGS and flags.FLAGS[name].present
     }
     start = f"tfunc {command.program}" if started_as == "tfunc" else f"python launch/{command.program}.py"
-    return " ".join([start, *(f"--{name}={_quoted(value)}" for name, value in {**own, **given}.items())])
+    return " ".join([start, *(f"--{name}={quoted(value)}" for name, value in {**own, **given}.items())])
 
 
-def _quoted(value):
+def quoted(value: object) -> str:
+    """A path or value as it must be typed behind a command that is printed."""
     return str(value) if value == "…" else shlex.quote(str(value))  # the dots stand for what only the user knows
 
 

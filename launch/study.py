@@ -55,7 +55,7 @@ def main() -> None:
     folder = runs.evaluation_dir(settings.run_dir())
     print(f"\n{(folder / 'table1.md').read_text(encoding='utf-8')}\nPictures:")
     print(*(f"  {path}" for path in sorted(folder.glob("*.png"))), sep="\n")
-    print(f"Tables and counts: {folder}\nReport: open {folder / 'report.html'}")
+    print(f"Tables and counts: {folder}\nReport: open {program.quoted(folder / 'report.html')}")
 
 
 def _shared() -> dict[str, list[str]]:

@@ -57,7 +57,7 @@ def abandon(number: int) -> None:
 
 
 def _text(number, mode):
-    return open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - open as long as the program runs
+    return open(number, mode, encoding="utf-8", closefd=False)
 
 
 def _open_null(number):

@@ -1,6 +1,7 @@
 """What every program stands on: bounded calls, locks, errors that name commands."""
 
 import concurrent.futures
+import errno
 import io
 import os
 import pickle
@@ -11,6 +12,8 @@ import pytest
 
 from data_prep.base import artefacts, locks, pool, processes, progress
 from data_prep.base.errors import NotReady, UserError, command
+
+LOCKING = {"HDF5_USE_FILE_LOCKING": "TRUE"}  # what a user may have set for other work
 
 
 def test_few_calls_are_under_way_at_a_time():
@@ -82,6 +85,31 @@ def test_a_lock_is_held_while_its_file_is_open(tmp_path):
         assert file is not None and locks.taken(path) is None
         assert subprocess.run([sys.executable, "-c", ask]).returncode == 1
     assert subprocess.run([sys.executable, "-c", ask]).returncode == 0
+
+
+@pytest.mark.parametrize("reason", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, caplog, reason):
+    """Work goes on there, and a warning says once what that means; any other refusal is an error."""
+
+    def refuse(*_):
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    for name in ("one.lock", "two.lock"):
+        with locks.taken(tmp_path / name) as file:
+            assert file is not None
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [str(tmp_path)]
+    reason = errno.EIO
+    with pytest.raises(OSError, match="Input/output"):
+        locks.taken(tmp_path / "one.lock")
+
+
+def test_weights_need_no_lock_of_their_file_system():
+    """HDF5 takes locks of its own, which fail where there are none; programs and their workers do without."""
+    ask = "import os; from data_prep.base import processes; processes.start_tensorflow(); import h5py; "
+    ask += "print(os.environ['HDF5_USE_FILE_LOCKING'])"
+    found = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, env={**os.environ, **LOCKING})
+    assert found.stdout.split() == ["FALSE"]
 
 
 def test_errors_name_commands_as_they_are_typed():

@@ -121,6 +121,16 @@ def test_the_users_matplotlib_changes_nothing(tmp_path):
         assert found == expected
 
 
+def test_names_are_no_formulas(tmp_path):
+    """Dollars, carets and backslashes of a method's or subject's name are drawn, and a first underscore hides no method."""
+    evaluated = study(1, ("a$b^{", "_mine", "R^2_$\\frac$"))
+    counts = {method: {"s$^0": of["s0"]} for method, of in evaluated.counts.items()}
+    evaluated = Evaluated(evaluated.maps, evaluated.scores, counts)
+    figures.write_all(tmp_path, evaluated, {"S1": "s$^0"}, by_rule=False, task=None)
+    figure = figures.figure1(evaluated.scores, counts, {"S1": "s$^0"})
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [r"a\$b^{", " _mine", "R^2_\\$\\frac\\$"]
+
+
 def test_nothing_to_show():
     """Empty targets and predictions, where overlaps are undefined, still draw."""
     found = study(2, empty=True)
