@@ -4,7 +4,7 @@ A run's predictions, all methods that have any:
 
     python launch/evaluate.py --dataset=brats
 
-Anyone's NIfTI maps, one folder of them or a folder of method folders:
+Anyone's NIfTI maps, one folder of them, a folder of method folders, or a folder for each subject:
 
     python launch/evaluate.py --predictions=DIR --labels=DIR [--masks=DIR] --kind=probability --out_dir=DIR
 
@@ -31,7 +31,7 @@ from launch import program, settings
 from tfunc import kinds, runs
 from tfunc.methods import METHODS, parse
 from tfunc.reporting import publish, tensorboard
-from tfunc.scoring import sources
+from tfunc.scoring import layouts, sources
 from tfunc.scoring.truth import FolderTruth
 
 FLAGS = flags.FLAGS
@@ -51,6 +51,10 @@ flags.DEFINE_string("masks", None, "With --predictions: folder of masks; calibra
 flags.DEFINE_enum(
     "kind", None, list(kinds.NAMES), "With --predictions: what the maps are; confidence is error's old name."
 )
+flags.DEFINE_enum(
+    "layout", "auto", layouts.LAYOUTS,
+    "With --predictions: what the folders in it are, methods or subjects (as MONAI's separate_folder); auto looks inside.",
+)  # fmt: skip
 flags.DEFINE_list("sigma_range", None, "With --kind=sigma: MIN,MAX that become 0 and 1; by default the set's own.")
 flags.DEFINE_string(
     "out_dir", None, "Where the files go; by default <run_dir>/evaluation; required with --predictions."
@@ -89,8 +93,8 @@ def _run():
             expected=f"--dataset={'|'.join(tasks.TASKS)}, or --predictions=DIR and --labels=DIR",
             found="neither",
         )
-    for name in ("labels", "masks", "kind", "sigma_range"):
-        if getattr(FLAGS, name):
+    for name in ("labels", "masks", "kind", "sigma_range", "layout"):
+        if getattr(FLAGS, name) not in (None, "", "auto"):
             raise UserError(f"--{name}", expected="--predictions beside it", do="a run knows this itself")
     run_dir, data_dir = settings.run_dir(), settings.data_dir()
     names = FLAGS.methods
@@ -107,7 +111,8 @@ def _folders():
             raise UserError("--predictions", expected=f"--{name}=DIR beside it", found="none")
     if FLAGS.threshold_split != "test":
         raise UserError("--threshold_split", expected="a run (--dataset)", found="--predictions, which has one set")
-    all_maps = sources.folder_maps(FLAGS.predictions, FLAGS.kind)
+    all_maps = sources.folder_maps(FLAGS.predictions, FLAGS.kind, FLAGS.layout)
+    print(sources.understood(FLAGS.predictions, all_maps))
     if FLAGS.methods != ["all"]:
         all_maps = [maps for maps in all_maps if maps.method in FLAGS.methods]
         if missing := set(FLAGS.methods) - {maps.method for maps in all_maps}:
