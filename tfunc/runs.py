@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from data_prep import records, tasks
-from data_prep.base import artefacts
+from data_prep.base import artefacts, leftovers
 from data_prep.base.errors import Command, NotReady, UserError
 from data_prep.records import Manifest
 from data_prep.tasks import Task
@@ -22,6 +22,7 @@ from tfunc.networks import Network
 
 CONFIG = "config.json"
 FINISHED = "finished.json"
+RESUME = "resume.json"  # of an unfinished training: where it stands
 WEIGHTS = "best.weights.h5"
 PREDICTED = "predictions.json"  # of a folder of predictions, written last
 EVALUATED = "summary.json"  # of an evaluation, written last
@@ -151,6 +152,7 @@ def claim(folder: Path, document: Document, what: str, compare: Callable[[], str
     Raises `UserError` naming the differences.
     """
     path = pathlib.Path(folder) / CONFIG
+    leftovers.sweep_once(folder)
     if not path.exists():
         artefacts.write_json(path, document)
         return False

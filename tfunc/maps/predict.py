@@ -104,8 +104,7 @@ def _write_all(
     count: int,
     waiting: int,
 ) -> None:
-    with progress.Progress(f"predict {method.name}", count, " subjects") as bar:
-        bar.advance(count - waiting)
+    with progress.Progress(f"predict {method.name}", count, " subjects", done=count - waiting) as bar:
         for subject, maps in made.subjects(subjects):
             write_maps(folder, subject, maps, options.full_size)
             bar.advance()

@@ -9,6 +9,7 @@ import keras
 from data_prep.base.errors import NotReady, UserError
 from tfunc import networks, runs
 from tfunc.nets import unet
+from tfunc.nets.own_settings import own_settings
 from tfunc.networks import Network
 from tfunc.runs import Config, Path
 
@@ -28,24 +29,25 @@ def build(
 ) -> keras.Model:
     """The Keras model that `network` trains. channels: of the images; a second input is one more.
 
-    seed: of the initial weights. dtype: a Keras policy. Raises `UserError` for a number of classes that there is no
-    network of.
+    seed: of the initial weights. dtype: a Keras policy; None is float32. Raises `UserError` for a number of classes that
+    there is no network of.
     """
     if network.classes != unet.CLASSES:
         where = f"network {network.name}"
         raise UserError(where, expected=f"{unet.CLASSES} classes", found=str(network.classes))
-    if network.model == "auxiliary_head":
-        return unet.AuxiliaryHead(start_filters, seed=seed, dtype=dtype)
-    return unet.unet(
-        channels + bool(network.second_input),
-        start_filters=start_filters,
-        depth=depth,
-        dropout=network.dropout,
-        center=network.center,
-        sigma=network.sigma,
-        seed=seed,
-        dtype=dtype,
-    )
+    with own_settings():
+        if network.model == "auxiliary_head":
+            return unet.AuxiliaryHead(start_filters, seed=seed, dtype=dtype)
+        return unet.unet(
+            channels + bool(network.second_input),
+            start_filters=start_filters,
+            depth=depth,
+            dropout=network.dropout,
+            center=network.center,
+            sigma=network.sigma,
+            seed=seed,
+            dtype=dtype,
+        )
 
 
 def untrained(config: Config) -> keras.Model:
@@ -55,7 +57,7 @@ def untrained(config: Config) -> keras.Model:
 
 
 def _like(config: Config) -> keras.Model:
-    """The model of a stored configuration, in Keras' own precision, to be given its weights."""
+    """The model of a stored configuration, in float32, to be given its weights."""
     return build(config.network, config.channels, config.start_filters, config.depth)
 
 

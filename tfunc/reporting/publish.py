@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.base import artefacts
+from data_prep.base import artefacts, leftovers
 from data_prep.base.errors import UserError
 from data_prep.tasks import Task
 from tfunc import __version__, paper, runs
@@ -173,6 +173,7 @@ def _find_finished(request, names, inputs, truth):
     """
     folder = request.out_dir
     _require_folder(folder)
+    leftovers.sweep_once(folder)
     if not (folder / runs.EVALUATED).exists():
         return None
     stored = upgrade(artefacts.read_document(folder / runs.EVALUATED, *NEEDED))

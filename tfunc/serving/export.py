@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from data_prep import records
-from data_prep.base import artefacts
+from data_prep.base import artefacts, leftovers
 from data_prep.base.errors import NotReady, UserError, command
 from tfunc import __version__, kinds, runs
 from tfunc.maps import predict as prediction
@@ -23,6 +23,7 @@ from tfunc.nets import stack
 from tfunc.nets import trained as models
 from tfunc.serving import warmup
 from tfunc.serving.description import Description
+from tfunc.serving.plain_path import plain_path
 from tfunc.serving.signatures import Served
 
 DESCRIPTION = "assets.extra/export.json"  # in the version's folder, last
@@ -81,6 +82,7 @@ def export(
         **description.document(),
     }
     export_dir = pathlib.Path(export_dir)
+    leftovers.sweep_once(export_dir)
     version = version or max(_versions(export_dir), default=1)
     folder = export_dir / str(version)
     if folder.exists():
@@ -178,8 +180,9 @@ def write(
     served = Served(predictive, description)
     signatures = served.signatures()
     requests = warmup.requests(signatures, description)
-    tf.saved_model.save(served, str(folder), signatures=signatures)
-    read_back = tf.saved_model.load(str(folder)).signatures
+    with plain_path(folder) as path:
+        tf.saved_model.save(served, str(path), signatures=signatures)
+        read_back = tf.saved_model.load(str(path)).signatures
     for name, inputs in requests.items():
         try:
             read_back[name](**{key: tf.constant(values) for key, values in inputs.items()})
