@@ -116,7 +116,8 @@ def _finish(folder: pathlib.Path, asked: runs.Document, manifest: Manifest, whol
 
 def _document(method: Method, options: Options, loaded: Sequence[Trained], **more: object) -> runs.Document:
     checksums = {network.name: network.checksum for network in loaded}
-    return artefact.document(method, options.drawn(method), options.precision, checksums, **more)
+    drawn = options.of(loaded[0].config).drawn(method)
+    return artefact.document(method, drawn, options.precision, checksums, **more)
 
 
 def predict_held_out(
