@@ -36,7 +36,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What a training depends on: a network's `config.json`, schema 2. Another one may not share its folder.
 
     records: the identity of the records.  learns_from: checksums of the networks that its targets or inputs come from.
-    keeps: which epoch's weights.  seed: the network's own, added.  The rest are the user's settings.
+    keeps: which epoch's weights.  seed: the network's own, added.  streams: version of the random streams, which a
+    folder keeps.  The rest are the user's settings.
     """
 
     schema: Literal[2] = 2
@@ -59,6 +60,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     precision: Literal["float32", "bfloat16"]
     augment: str
     deterministic: bool
+    streams: Literal[1, 2] = 1
 
     @property
     def channels(self) -> int:
@@ -143,6 +145,13 @@ def difference(stored: Config, asked: Config, is_same: Callable[[str], bool]) ->
         for entry in ("records", "task"):
             old.pop(entry), new.pop(entry)
     return artefacts.difference(old, new)
+
+
+def as_begun(folder: Path, asked: Config) -> Config:
+    """What is asked for with what a folder keeps whatever today's default is: the version of its random streams."""
+    if not (pathlib.Path(folder) / CONFIG).exists():
+        return asked
+    return msgspec.structs.replace(asked, streams=read_config(folder).streams)
 
 
 def claim(folder: Path, document: Document, what: str, compare: Callable[[], str]) -> bool:

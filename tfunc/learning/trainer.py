@@ -149,7 +149,8 @@ class Trainer:
         """The rest of the epoch that is due."""
         counters, config = self.counters, self.config
         place = config.batch_size, config.seed, counters.epoch, counters.step_in_epoch
-        return self.steps.distribute(lambda _: self.train.training(*place, self.steps.replicas, config.augment))
+        how = self.steps.replicas, config.augment, config.streams
+        return self.steps.distribute(lambda _: self.train.training(*place, *how))
 
     @functools.cached_property
     def _validation_data(self):

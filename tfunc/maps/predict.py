@@ -120,7 +120,8 @@ def _finish(folder: pathlib.Path, asked: runs.Document, manifest: Manifest, whol
 def document(method: Method, options: Options, loaded: Sequence[Trained], **more: object) -> runs.Document:
     """What maps of a method's trained networks depend on. more: where the subjects come from."""
     checksums = {network.name: network.checksum for network in loaded}
-    return artefact.document(method, options.drawn(method), options.precision, checksums, **more)
+    drawn = options.of(loaded[0].config).drawn(method)
+    return artefact.document(method, drawn, options.precision, checksums, **more)
 
 
 def predict_held_out(

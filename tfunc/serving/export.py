@@ -72,6 +72,7 @@ def export(
     the version is there with another configuration, and for a model that can't answer its warm-up requests.
     """
     trained = models.load_all(run_dir, method.networks, dataset)
+    options = options.of(trained[0].config)
     if data_dir:
         prediction.require_same_records(records.read_manifest(data_dir), trained)
     description = describe(method, dataset, run_dir, trained, options, sigma_range)
@@ -80,6 +81,7 @@ def export(
         "networks": {network.name: network.checksum for network in trained},
         "samples": options.samples if method.sampled else None,
         **description.document(),
+        "streams": options.streams if method.sampled else None,
     }
     export_dir = pathlib.Path(export_dir)
     leftovers.sweep_once(export_dir)
@@ -162,7 +164,8 @@ def _require_same(folder, config):
 
 def upgrade(document: dict[str, Any]) -> dict[str, Any]:
     """An export.json of any earlier form as today's."""
-    return {**document, "kind": kinds.FORMER.get(document.get("kind", ""), document.get("kind"))}
+    streams = 1 if document.get("sampled") else None
+    return {"streams": streams, **document, "kind": kinds.FORMER.get(document.get("kind", ""), document.get("kind"))}
 
 
 def write(

@@ -83,7 +83,7 @@ class TrainJob(Job):
         except NotReady:  # what it learnt from is gone
             return False
         stored = runs.read_config(folder)
-        asked = chosen.resolve(self.network, self.manifest, self.settings, inputs)
+        asked = runs.as_begun(folder, chosen.resolve(self.network, self.manifest, self.settings, inputs))
         asked = msgspec.structs.replace(asked, patience=stored.patience)  # what is finished is not asked to stop sooner
         return not runs.difference(stored, asked, self.manifest.is_same)
 
