@@ -63,6 +63,12 @@ class Subject:
         moved = {n: None if array is None else voxel_order.permuted(array, start, end) for n, array in arrays.items()}
         return dataclasses.replace(self, **moved, order=end)
 
+    @property
+    def permuted_note(self) -> str:
+        """The line for the user where the arrays lie in another voxel order than the files; else empty."""
+        own = self.header and voxel_order.of_header(self.header)
+        return voxel_order.permuted_note({self.name: own}, self.order) if own and self.order else ""
+
     def normalised(self) -> np.ndarray:
         """float32 [depth, height, width, channels]: `(image - mean) / std`."""
         image = self.image.astype(np.float32)

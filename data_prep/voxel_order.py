@@ -15,7 +15,23 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.base.errors import UserError
+
 DISTRIBUTED = "LPS"  # of BraTS, and what is taken where as many subjects lie in it as in another
+
+
+def parse(text: str, where: str) -> str:
+    """The order that a user wrote, in capitals; raises `UserError` naming `where`, the flag."""
+    order = text.upper()
+    if sorted(next((pair for pair in ("LR", "PA", "IS") if letter in pair), "") for letter in order) != [
+        "IS",
+        "LR",
+        "PA",
+    ]:
+        raise UserError(
+            f"{where}={text}", expected="a letter of L or R, of P or A, and of I or S for x, y and z, as LPS"
+        )
+    return order
 
 
 def of_affine(affine: np.ndarray) -> str | None:

@@ -58,8 +58,8 @@ def predict_inputs(
         try:
             files = stamps.taken(source.paths)  # before they are read
             subject = reader.load(source, load_options)
-            if not permuted and (note := _permuted_note(subject)):
-                say(note)
+            if subject.permuted_note and not permuted:
+                say(subject.permuted_note)
                 permuted = True
             location = str(pathlib.Path(subject.source).resolve())
             asked = predict.document(method, options, loaded, source=location)
@@ -124,11 +124,6 @@ def _is_done(out_dir, subject, source, asked, options, say):
     if why:
         say(f"{subject.name}: {why}; predicted again")
     return not why
-
-
-def _permuted_note(subject):
-    own = subject.header and voxel_order.of_header(subject.header)
-    return voxel_order.permuted_note({subject.name: own}, subject.order) if own else ""
 
 
 def _with_order(config: Config, data_dir: runs.Path | None, say: Callable[[str], Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from data_prep import records
+from data_prep import records, voxel_order
 from data_prep.base import artefacts, leftovers
 from data_prep.base.errors import NotReady, UserError, command
 from tfunc import __version__, kinds, runs
@@ -95,6 +95,9 @@ def export(
     with artefacts.folder_aside(folder) as aside:
         write(aside, model, predictive, description, config)
     _write_examples(export_dir, model)
+    order = description.task.order
+    if order not in (None, voxel_order.DISTRIBUTED):
+        say(f"its volumes must come in the voxel order {order}: request needs --voxel_order={order}")
     return folder
 
 
