@@ -131,16 +131,32 @@ def assign(
         return _from_files(sources, split_files, split_fold, allow_missing)
     if split_fold is not None:
         raise UserError("--split_fold", expected="a cross-validation file given with --split_file", found="none")
-    notes: Sequence[str] = ()
+    notes: tuple[str, ...] = ("--allow_missing changes nothing without --split_file",) if allow_missing else ()
     if not labelled:
         parts: dict[str, list[str]] = {part: [] for part in PARTS}
     elif all(source.split for source in labelled):
-        parts, notes = _official(labelled, ratio, seed)
+        parts, more = _official(labelled, ratio, seed)
+        notes += more
     else:
+        notes += _unused(labelled)
         names = [source.name for source in labelled]
         grades = {source.name: source.grade for source in labelled} if all(s.grade for s in labelled) else None
         parts = dict(zip(PARTS, by_seed(names, ratio, seed, grades), strict=True))
     return Assignment(_tuples({**parts, PREDICT: unlabelled}), notes=(*notes, *_unlabelled_note(unlabelled)))
+
+
+def _unused(labelled):
+    """Notes on what only some subjects have, so that a split by seed cannot use it."""
+    graded, placed = sum(bool(one.grade) for one in labelled), sum(bool(one.split) for one in labelled)
+    notes = []
+    if 0 < graded < len(labelled):
+        notes.append(
+            f"{len(labelled) - graded} of {len(labelled)} labelled subjects have no grade: grades do not divide them"
+        )
+    if placed > 0:
+        without = len(labelled) - placed
+        notes.append(f"the layout's own sets are not kept: {without} of {len(labelled)} labelled subjects are in none")
+    return tuple(notes)
 
 
 def _official(labelled, ratio, seed):

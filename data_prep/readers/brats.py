@@ -10,7 +10,6 @@ A subject without seg is unlabelled: it can be predicted, not trained on.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 import pathlib
@@ -22,7 +21,7 @@ import numpy as np
 
 from data_prep import subject, tasks
 from data_prep.base.errors import UserError, command
-from data_prep.readers import file_names, labels, nifti
+from data_prep.readers import file_names, intensities, labels, name_mapping, nifti
 
 TASK = tasks.TASKS["brats"]
 CHANNELS = tuple(channel.name for channel in TASK.channels)
@@ -80,7 +79,7 @@ def find(raw_dir: pathlib.Path | str) -> list[Source]:
             sources[source.name] = dataclasses.replace(source, grade=_folder_grade(raw_dir, folder))
     if not sources:
         _refuse_empty(raw_dir, folders)
-    grades = _mapped_grades(folders)
+    grades = name_mapping.grades([folder / name for folder, names in folders.items() for name in names], sources)
     return [
         dataclasses.replace(source, grade=source.grade or grades.get(name)) for name, source in sorted(sources.items())
     ]
@@ -104,6 +103,7 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
     """Reads and checks a subject.
 
     options: {"label_map": {raw label: 0 or 1} or None}; without a map what `label_sets` knows is tumour is.
+    "allow_negative": whether volumes that look normalised are taken as they are.
     Returns a `Subject` with image [depth, height, width, 4] (int16 where every modality is made of integers that fit,
     else float32), the reference's z-score statistics, label (whole tumour) and raw_label uint8 [depth, height, width],
     or None for both without seg. Raises `UserError` naming the file at fault.
@@ -113,14 +113,15 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
     for other in (*headers[1:], *((seg,) if seg else ())):
         nifti.require_same_space(headers[0], other)
     nifti.warn_unless_axial(headers[0])
-    channels = [_intensities(header) for header in headers]
+    options = options or {}
+    channels = [_intensities(header, bool(options.get("allow_negative"))) for header in headers]
     image = np.stack(channels, axis=-1)  # int16 and float32 stack to float32, which holds every int16
     del channels
     mean, std = subject.statistics(image, TASK.normalise, os.path.dirname(source.image))
     raw_label = label = None
     if seg:
         raw_label = labels.read(seg)
-        rule = labels.Rule((options or {}).get("label_map"), dataset=TASK.name)
+        rule = labels.Rule(options.get("label_map"), dataset=TASK.name)
         label = labels.meaning(raw_label, seg.path, rule).foreground
     return subject.Subject(
         name=source.name,
@@ -208,41 +209,16 @@ def _folder_grade(raw_dir, folder):
     return next((part for part in reversed(parts) if part in ("HGG", "LGG")), None)
 
 
-def _mapped_grades(folders):
-    """{subject: grade} from name_mapping*.csv, whose columns are Grade and one BraTS_<year>_subject_ID a year."""
-    grades = {}
-    for folder, names in folders.items():
-        for name in names:
-            if not (name.startswith("name_mapping") and name.endswith(".csv")):
-                continue
-            try:
-                with open(folder / name, encoding="utf-8-sig", newline="") as file:
-                    rows = list(csv.DictReader(file))
-            except (OSError, UnicodeDecodeError, csv.Error) as error:
-                raise UserError(folder / name, expected="a CSV table", found=str(error)) from None
-            for row in rows:
-                if row.get("Grade") in ("HGG", "LGG"):
-                    ids = [value for key, value in row.items() if key and key.startswith("BraTS") and value]
-                    grades.update(dict.fromkeys(set(ids) - {"NA"}, row["Grade"]))
-    return grades
-
-
-def _intensities(header):
+def _intensities(header, allow_negative):
     """A modality as int16 if it holds integers that fit, else float32; refuses what cannot be a raw BraTS image."""
     array = nifti.read_array(header)
     lowest, highest = array.min(), array.max()
     if not (np.isfinite(lowest) and np.isfinite(highest)):
         bad = np.count_nonzero(~np.isfinite(array))
         raise UserError(header.path, expected="finite voxels", found=f"{bad} that are NaN or infinite", do="repair it")
-    if array.dtype.kind == "f" and lowest < 0:
-        raise UserError(
-            header.path,
-            expected="raw intensities of 0 and more",
-            found=f"floating-point voxels down to {lowest:g}: the image is already normalised",
-            do="use the image before normalisation, as the brain is where t2 is above 0",
-        )
     if lowest == highest:
         raise UserError(header.path, expected="voxels that vary", found=f"{lowest:g} everywhere", do=nifti.AGAIN)
+    intensities.require_raw(array, header.path, allow_negative)
     if array.dtype.kind in "iu" and lowest >= -(2**15) and highest < 2**15:
         return array.astype(np.int16, copy=False)
     if highest > np.finfo(np.float32).max:

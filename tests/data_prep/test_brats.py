@@ -270,13 +270,21 @@ def test_misnamed_segmentation(tmp_path):
 
 
 def test_normalised_images_are_refused(tmp_path):
-    """Negative floating-point voxels: neither the brain mask nor the z-score would be right."""
+    """Neither the brain mask nor the z-score would be right; --allow_negative takes the image as it is."""
+    folder = make(tmp_path / "S1", dtype=np.float32)
+    write(folder / "S1_t1.nii.gz", (voxels(dtype=np.float32) - 450) / 260)
+    with pytest.raises(UserError, match=r"S1_t1\.nii\.gz: .*already normalised; .*--allow_negative"):
+        load_one(tmp_path)
+    assert load_one(tmp_path, allow_negative=True).image.min() < 0
+
+
+def test_one_negative_voxel_is_no_normalisation(tmp_path):
+    """Resampling leaves a few; they stay as they are (F13)."""
     folder = make(tmp_path / "S1", dtype=np.float32)
     negative = voxels(dtype=np.float32)
-    negative[0, 0, 0] = -3.5
+    negative[0, 0, 0] = -0.02
     write(folder / "S1_t1.nii.gz", negative)
-    with pytest.raises(UserError, match=r"S1_t1\.nii\.gz: .*down to -3\.5: the image is already normalised"):
-        load_one(tmp_path)
+    np.testing.assert_array_equal(load_one(tmp_path).image[..., 1], negative.T)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

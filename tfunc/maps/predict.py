@@ -160,18 +160,21 @@ def predict_input(
     run_dir: runs.Path,
     out_dir: runs.Path,
     options: Options,
+    allow_negative: bool = False,
 ) -> tuple[Subject, Arrays | None]:
     """Predicts one new patient, who needs no records, labels or split. Returns (subject, maps).
 
     Where the same maps are there already, `maps` is None; raises `UserError` where other ones are.
-    The run's task says which module reads the patient, and how its images were prepared.
+    The run's task says which module reads the patient, and how its images were prepared. allow_negative: volumes that look
+    normalised are taken as they are.
     """
     if not pathlib.Path(path).exists():
         raise UserError(path, expected="a subject's folder or an image", found="nothing")
     made, loaded = predictor.of_method(method, run_dir, dataset, options)
     config = loaded[0].config
     reader = config.task.load_reader()
-    subject = reader.load(reader.find_one(path), config.input)
+    more = {"allow_negative": True} if allow_negative else {}  # only where the user gave it: not every reader has it
+    subject = reader.load(reader.find_one(path), {**config.input, **more})
     source = str(pathlib.Path(subject.source).resolve())
     asked = _document(method, options, loaded, source=source)
     index = pathlib.Path(out_dir) / f"{subject.name}.json"  # written last: without it the maps are unfinished
