@@ -21,7 +21,7 @@ import numpy as np
 
 from data_prep import subject, tasks
 from data_prep.base.errors import UserError, command
-from data_prep.readers import file_names, intensities, labels, name_mapping, nifti
+from data_prep.readers import file_names, folders, intensities, labels, name_mapping, nifti
 
 TASK = tasks.TASKS["brats"]
 CHANNELS = tuple(channel.name for channel in TASK.channels)
@@ -65,10 +65,14 @@ def find(raw_dir: pathlib.Path | str) -> list[Source]:
     of NIfTI files with other names, and an unrecognised segmentation beside an otherwise unlabelled subject.
     """
     raw_dir = pathlib.Path(raw_dir)
-    folders = _walk(raw_dir)
+    below = _walk(raw_dir)
     sources: dict[str, Source] = {}
-    for folder, names in folders.items():
+    for folder, names in below.items():
         for source in _subjects(folder, names):
+            grade = _folder_grade(raw_dir, folder)
+            if (other := sources.get(source.name)) and _same(source, other):  # reached by a link, which may lie in HGG
+                sources[source.name] = dataclasses.replace(other, grade=other.grade or grade)
+                continue
             if source.name in sources:
                 raise UserError(
                     source.image,
@@ -76,10 +80,10 @@ def find(raw_dir: pathlib.Path | str) -> list[Source]:
                     found=f"{source.name} also in {os.path.dirname(sources[source.name].image)}",
                     do="remove or rename one of them",
                 )
-            sources[source.name] = dataclasses.replace(source, grade=_folder_grade(raw_dir, folder))
+            sources[source.name] = dataclasses.replace(source, grade=grade)
     if not sources:
-        _refuse_empty(raw_dir, folders)
-    grades = name_mapping.grades([folder / name for folder, names in folders.items() for name in names], sources)
+        _refuse_empty(raw_dir, below)
+    grades = name_mapping.grades([folder / name for folder, names in below.items() for name in names], sources)
     return [
         dataclasses.replace(source, grade=source.grade or grades.get(name)) for name, source in sorted(sources.items())
     ]
@@ -90,10 +94,13 @@ def find_one(path: pathlib.Path | str) -> Source:
     path = pathlib.Path(path)
     if path.is_file():
         raise UserError(path, expected="a subject's folder with four modalities", found="a file", do="give its folder")
-    folders = _walk(path)
-    found = [source for folder, names in folders.items() for source in _subjects(folder, names, labelled=False)]
+    below = _walk(path)
+    found: list[Source] = []
+    for folder, names in below.items():
+        here = _subjects(folder, names, labelled=False)
+        found += [source for source in here if not any(_same(source, other) for other in found)]
     if not found:
-        _refuse_empty(path, folders)
+        _refuse_empty(path, below)
     if len(found) > 1:
         raise UserError(path, expected="one subject", found=f"{len(found)}", do=f"give one folder, as {found[0].name}")
     return found[0]
@@ -139,11 +146,7 @@ def _walk(raw_dir):
     """{folder: sorted file names} below `raw_dir`, hidden files left out, links to folders followed."""
     if not raw_dir.is_dir():
         raise UserError(raw_dir, expected="a folder of raw BraTS data", found="no such folder")
-    folders = {}
-    for folder, below, names in os.walk(raw_dir, followlinks=True):
-        below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
-        folders[pathlib.Path(folder)] = sorted(name for name in names if not name.startswith("."))
-    return folders
+    return dict(folders.walk(raw_dir))
 
 
 def _subjects(folder, files, labelled=True):
@@ -155,8 +158,10 @@ def _subjects(folder, files, labelled=True):
         if match is None:
             others.append(file)
             continue
-        found = grouped.setdefault(match["name"], {})
+        found = grouped.setdefault(file_names.composed(match["name"]), {})
         modality = SUFFIXES[match["suffix"].lower()]
+        if modality in found and folders.same_file(folder / file, folder / found[modality]):
+            continue
         if modality in found and (labelled or modality != "seg"):
             raise UserError(
                 folder, expected=f"one {modality} file", found=f"{found[modality]} and {file}", do="remove one"
@@ -170,6 +175,14 @@ def _subjects(folder, files, labelled=True):
             do="rename them if all four raw modalities are there, else move the folder away",
         )
     return [_source(folder, name, found, others, labelled) for name, found in grouped.items()]
+
+
+def _same(source, other):
+    """Whether two subjects are one: of the same name and of the same files, whatever links lead there."""
+    if source.name != other.name or source.labelled != other.labelled:
+        return False
+    pairs = zip((*source.files, source.seg or ""), (*other.files, other.seg or ""), strict=True)
+    return all(one == two or folders.same_file(one, two) for one, two in pairs)
 
 
 def _source(folder, name, found, others, labelled):
@@ -194,8 +207,8 @@ def _source(folder, name, found, others, labelled):
     return Source(name, tuple(str(folder / found[channel]) for channel in CHANNELS), seg)
 
 
-def _refuse_empty(raw_dir, folders):
-    files = [name for names in folders.values() for name in names]
+def _refuse_empty(raw_dir, below):
+    files = [name for names in below.values() for name in names]
     raise UserError(
         raw_dir,
         expected=f"BraTS subjects, a folder for each, with {_NAMES}",

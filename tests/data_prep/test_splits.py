@@ -156,6 +156,13 @@ def test_flat_file(write):
     assert made.members is None and made.folds is None and made.notes == ()
 
 
+def test_names_are_compared_composed(write):
+    """A split file may have a name in the decomposed form that a Mac writes."""
+    content = {"train": ["mu\u0308ller"], "valid": ["b"], "test": ["c"]}
+    made = splits.assign([Source("m\u00fcller"), Source("b"), Source("c")], BRATS, split_files=[write(content)])
+    assert made.parts["train"] == ("m\u00fcller",)
+
+
 def test_ensemble_file_alone(write):
     """train is the union of the members in order of first appearance."""
     made = splits.assign(subjects(10), BRATS, split_files=[write(ENSEMBLE)])
