@@ -150,26 +150,42 @@ def assign(
     if split_files:
         found = _from_files(sources, split_files, split_fold, allow_missing)
     else:
-        found = _made(sources, ratio, seed, split_fold, patients)
+        found = _made(sources, ratio, seed, split_fold, allow_missing, patients)
     return dataclasses.replace(found, notes=(*found.notes, *_divided_notes(found, patients), *_shared_notes(found)))
 
 
-def _made(sources, ratio, seed, split_fold, patients):
+def _made(sources, ratio, seed, split_fold, allow_missing, patients):
     """The layout's own split, or one by seed."""
     unlabelled = tuple(source.name for source in sources if not source.labelled)
     labelled = [source for source in sources if source.labelled]
     if split_fold is not None:
         raise UserError("--split_fold", expected="a cross-validation file given with --split_file", found="none")
-    notes: Sequence[str] = ()
+    notes: tuple[str, ...] = ("--allow_missing changes nothing without --split_file",) if allow_missing else ()
     if not labelled:
         parts: dict[str, list[str]] = {part: [] for part in PARTS}
     elif all(source.split for source in labelled):
-        parts, notes = _official(labelled, ratio, seed, patients)
+        parts, more = _official(labelled, ratio, seed, patients)
+        notes += more
     else:
+        notes += _unused(labelled)
         names = [source.name for source in labelled]
         grades = {source.name: source.grade for source in labelled} if all(s.grade for s in labelled) else None
         parts = dict(zip(PARTS, by_seed(names, ratio, seed, grades, patients), strict=True))
     return Assignment(_tuples({**parts, PREDICT: unlabelled}), notes=(*notes, *_unlabelled_note(unlabelled)))
+
+
+def _unused(labelled):
+    """Notes on what only some subjects have, so that a split by seed cannot use it."""
+    graded, placed = sum(bool(one.grade) for one in labelled), sum(bool(one.split) for one in labelled)
+    notes = []
+    if 0 < graded < len(labelled):
+        notes.append(
+            f"{len(labelled) - graded} of {len(labelled)} labelled subjects have no grade: grades do not divide them"
+        )
+    if placed > 0:
+        without = len(labelled) - placed
+        notes.append(f"the layout's own sets are not kept: {without} of {len(labelled)} labelled subjects are in none")
+    return tuple(notes)
 
 
 def _official(labelled, ratio, seed, patients):

@@ -146,7 +146,10 @@ TASKS = {
 }
 
 
-OPTIONS = {"photograph": ("image_size", "intensity"), "volume": ("label_map",)}  # what a form of task may be asked for
+OPTIONS = {
+    "photograph": ("image_size", "intensity"),
+    "volume": ("label_map", "allow_negative"),
+}  # what a form of task may be asked for
 
 
 def find(name: str) -> Task:

@@ -34,6 +34,7 @@ flags.DEFINE_integer("samples", 20, "passes of a sampled method")
 flags.DEFINE_integer("seed", 20, "of the samples' dropout masks")
 flags.DEFINE_integer("batch_size", 16, "slices a batch; the maps do not depend on it")
 flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "of the convolutions")
+flags.DEFINE_bool("allow_negative", False, "with --input: take volumes that look normalised as they are")
 flags.DEFINE_bool("full_size", False, "photographs: also write PNG maps at the photograph's own size")
 
 
@@ -51,7 +52,7 @@ def main() -> None:
     method = methods.get(FLAGS.method)
     if FLAGS.input:
         places = FLAGS.input, settings.run_dir(), FLAGS.out_dir
-        more = settings.data_dir(), _modalities()
+        more = settings.data_dir(), _modalities(), FLAGS.allow_negative
         for subject, maps in unprepared.predict_inputs(method, FLAGS.dataset, *places, asked, *more):
             if maps is None:
                 print(f"{subject.name}: finished already; maps in {FLAGS.out_dir}")
@@ -89,6 +90,8 @@ def _checked() -> options.Options:
     if FLAGS.full_size and not tasks.find(FLAGS.dataset).is_photograph:
         photographs = [f"--dataset={task.name}" for task in tasks.TASKS.values() if task.is_photograph]
         raise UserError("--full_size", expected=" or ".join(photographs), found=FLAGS.dataset)
+    if FLAGS.allow_negative and not (FLAGS.input and "allow_negative" in tasks.OPTIONS[tasks.find(FLAGS.dataset).form]):
+        raise UserError("--allow_negative", expected="--input with a patient's volumes beside it", do="leave it out")
     options.check_seed(FLAGS.seed)
     return options.Options(FLAGS.samples, FLAGS.seed, FLAGS.batch_size, FLAGS.precision, FLAGS.full_size)
 

@@ -46,6 +46,9 @@ flags.DEFINE_enum(
     "intensity", None, ["unit", "minmax"], "isic: divide by 255 (unit, the default) or stretch each image (minmax)."
 )
 flags.DEFINE_string("label_map", None, "brats: what is tumour, as 1:1,2:1,4:1; default any known label but 0.")
+flags.DEFINE_boolean(
+    "allow_negative", None, "brats: take volumes that look normalised, with negative voxels, as they are."
+)
 flags.DEFINE_integer("workers", min(8, os.cpu_count() or 1), "Subjects converted at the same time.", lower_bound=1)
 flags.DEFINE_integer("seed", 100, "Seed of the split, where neither a file nor the layout says it.")
 
@@ -63,7 +66,9 @@ def main() -> None:
             FLAGS.dataset,
             FLAGS.raw_dir,
             data_dir,
-            options(tasks.find(FLAGS.dataset), FLAGS.image_size, FLAGS.intensity, FLAGS.label_map),
+            options(
+                tasks.find(FLAGS.dataset), FLAGS.image_size, FLAGS.intensity, FLAGS.label_map, FLAGS.allow_negative
+            ),
             seed=FLAGS.seed,
             split_files=FLAGS.split_file,
             split_fold=FLAGS.split_fold,
@@ -84,18 +89,24 @@ def main() -> None:
 
 
 def options(
-    task: tasks.Task, image_size: str | None, intensity: tasks.Normalise | None, label_map: str | None
+    task: tasks.Task,
+    image_size: str | None,
+    intensity: tasks.Normalise | None,
+    label_map: str | None,
+    allow_negative: bool | None = None,
 ) -> dict[str, Any]:
-    """What the task's reader is given, from flag texts (None where not given).
+    """What the task's reader is given, from flags (None where not given).
 
     Which flags a task takes follows from its form; raises `UserError` for one of the other's.
     """
-    for name, value in (("image_size", image_size), ("intensity", intensity), ("label_map", label_map)):
+    given = {"image_size": image_size, "intensity": intensity, "label_map": label_map, "allow_negative": allow_negative}
+    for name, value in given.items():
         if value is not None and name not in tasks.OPTIONS[task.form]:
             found = f"--dataset={task.name}"
             raise UserError(f"--{name}", expected="another dataset", found=found, do="leave it out")
     if not task.is_photograph:
-        return {"label_map": labels.parse_map(label_map)}
+        more = {"allow_negative": True} if allow_negative else {}  # folders from before the flag have no such entry
+        return {"label_map": labels.parse_map(label_map), **more}
     frame = None if image_size is None else parse_size(image_size)
     return tasks.load_options(tasks.resolved(task, normalise=intensity, frame=frame))
 

@@ -10,7 +10,6 @@ A subject without seg is unlabelled: it can be predicted, not trained on.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 import pathlib
@@ -22,7 +21,7 @@ import numpy as np
 
 from data_prep import subject, tasks, voxel_order
 from data_prep.base.errors import Faults, UserError, command
-from data_prep.readers import file_names, labels, nifti, patient_folder
+from data_prep.readers import file_names, folders, intensities, labels, name_mapping, nifti, patient_folder
 
 TASK = tasks.TASKS["brats"]
 CHANNELS = tuple(channel.name for channel in TASK.channels)
@@ -72,11 +71,15 @@ def find(raw_dir: pathlib.Path | str) -> list[Source]:
     unrecognised segmentation lies beside an otherwise unlabelled subject.
     """
     raw_dir = pathlib.Path(raw_dir)
-    folders = _walk(raw_dir)
+    below = _walk(raw_dir)
     sources: dict[str, Source] = {}
     faults: dict[str, UserError] = {}
-    for folder, names in folders.items():
+    for folder, names in below.items():
         for source in _subjects(folder, names, faults=faults):
+            grade = _folder_grade(raw_dir, folder)
+            if (other := sources.get(source.name)) and _same(source, other):  # reached by a link, which may lie in HGG
+                sources[source.name] = dataclasses.replace(other, grade=other.grade or grade)
+                continue
             if source.name in sources:
                 faults[source.name] = UserError(
                     source.image,
@@ -84,10 +87,10 @@ def find(raw_dir: pathlib.Path | str) -> list[Source]:
                     found=f"{source.name} also in {os.path.dirname(sources[source.name].image)}",
                     do="remove or rename one of them",
                 )
-            sources[source.name] = dataclasses.replace(source, grade=_folder_grade(raw_dir, folder))
+            sources[source.name] = dataclasses.replace(source, grade=grade)
     if not sources and not faults:
-        _refuse_empty(raw_dir, folders)
-    grades = _mapped_grades(folders)
+        _refuse_empty(raw_dir, below)
+    grades = name_mapping.grades([folder / name for folder, names in below.items() for name in names], sources)
     found = [
         dataclasses.replace(source, grade=source.grade or grades.get(name))
         for name, source in sorted(sources.items())
@@ -137,7 +140,8 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
     """Reads and checks a subject.
 
     options: {"label_map": {raw label: 0 or 1} or None, "order": the voxel order to bring it to, or None for its own};
-    without a map what `label_sets` knows is tumour is.
+    without a map what `label_sets` knows is tumour is. "allow_negative": whether volumes that look normalised are taken as
+    they are.
     Returns a `Subject` with image [depth, height, width, 4] (int16 where every modality is made of integers that fit,
     else float32), the reference's z-score statistics, label (whole tumour) and raw_label uint8 [depth, height, width],
     or None for both without seg. Raises `UserError` naming the file at fault.
@@ -146,17 +150,19 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
     seg = None if source.seg is None else nifti.read_header(source.seg)
     for other in (*headers[1:], *((seg,) if seg else ())):
         nifti.require_same_space(headers[0], other)
-    own, order = voxel_order.of_affine(headers[0].affine), (options or {}).get("order")
+    options = options or {}
+    own, order = voxel_order.of_affine(headers[0].affine), options.get("order")
     if order is None:
         nifti.warn_unless_axial(headers[0])
-    channels = [voxel_order.permuted(_intensities(header), own, order) for header in headers]
+    negative = bool(options.get("allow_negative"))
+    channels = [voxel_order.permuted(_intensities(header, negative), own, order) for header in headers]
     image = np.stack(channels, axis=-1)  # int16 and float32 stack to float32, which holds every int16
     del channels
     mean, std = subject.statistics(image, TASK.normalise, os.path.dirname(source.image))
     raw_label = label = None
     if seg:
         raw_label = labels.read(seg)
-        rule = labels.Rule((options or {}).get("label_map"), dataset=TASK.name)
+        rule = labels.Rule(options.get("label_map"), dataset=TASK.name)
         label = labels.meaning(raw_label, seg.path, rule).foreground
         raw_label, label = (voxel_order.permuted(each, own, order) for each in (raw_label, label))
     return subject.Subject(
@@ -176,11 +182,7 @@ def _walk(raw_dir):
     """{folder: sorted file names} below `raw_dir`, hidden files left out, links to folders followed."""
     if not raw_dir.is_dir():
         raise UserError(raw_dir, expected="a folder of raw BraTS data", found="no such folder")
-    folders = {}
-    for folder, below, names in os.walk(raw_dir, followlinks=True):
-        below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
-        folders[pathlib.Path(folder)] = sorted(name for name in names if not name.startswith("."))
-    return folders
+    return dict(folders.walk(raw_dir))
 
 
 def _subjects(folder, files, labelled=True, faults=None):
@@ -201,8 +203,10 @@ def _subjects(folder, files, labelled=True, faults=None):
         if match is None:
             others.append(file)
             continue
-        found = grouped.setdefault(match["name"], {})
+        found = grouped.setdefault(file_names.composed(match["name"]), {})
         modality = SUFFIXES[match["suffix"].lower()]
+        if modality in found and folders.same_file(folder / file, folder / found[modality]):
+            continue
         if modality in found and (labelled or modality != "seg"):
             twice = f"{found[modality]} and {file}"
             refuse(match["name"], UserError(folder, expected=f"one {modality} file", found=twice, do="remove one"))
@@ -217,6 +221,14 @@ def _subjects(folder, files, labelled=True, faults=None):
         except UserError as error:
             refuse(name, error)
     return sources
+
+
+def _same(source, other):
+    """Whether two subjects are one: of the same name and of the same files, whatever links lead there."""
+    if source.name != other.name or source.labelled != other.labelled:
+        return False
+    pairs = zip((*source.files, source.seg or ""), (*other.files, other.seg or ""), strict=True)
+    return all(one == two or folders.same_file(one, two) for one, two in pairs)
 
 
 def _source(folder, name, found, others, labelled):
@@ -241,8 +253,8 @@ def _source(folder, name, found, others, labelled):
     return Source(name, tuple(str(folder / found[channel]) for channel in CHANNELS), seg)
 
 
-def _refuse_empty(raw_dir, folders):
-    files = [name for names in folders.values() for name in names]
+def _refuse_empty(raw_dir, below):
+    files = [name for names in below.values() for name in names]
     raise UserError(
         raw_dir,
         expected=f"BraTS subjects, a folder for each, with {_NAMES}",
@@ -256,41 +268,16 @@ def _folder_grade(raw_dir, folder):
     return next((part for part in reversed(parts) if part in ("HGG", "LGG")), None)
 
 
-def _mapped_grades(folders):
-    """{subject: grade} from name_mapping*.csv, whose columns are Grade and one BraTS_<year>_subject_ID a year."""
-    grades = {}
-    for folder, names in folders.items():
-        for name in names:
-            if not (name.startswith("name_mapping") and name.endswith(".csv")):
-                continue
-            try:
-                with open(folder / name, encoding="utf-8-sig", newline="") as file:
-                    rows = list(csv.DictReader(file))
-            except (OSError, UnicodeDecodeError, csv.Error) as error:
-                raise UserError(folder / name, expected="a CSV table", found=str(error)) from None
-            for row in rows:
-                if row.get("Grade") in ("HGG", "LGG"):
-                    ids = [value for key, value in row.items() if key and key.startswith("BraTS") and value]
-                    grades.update(dict.fromkeys(set(ids) - {"NA"}, row["Grade"]))
-    return grades
-
-
-def _intensities(header):
+def _intensities(header, allow_negative):
     """A modality as int16 if it holds integers that fit, else float32; refuses what cannot be a raw BraTS image."""
     array = nifti.read_array(header)
     lowest, highest = array.min(), array.max()
     if not (np.isfinite(lowest) and np.isfinite(highest)):
         bad = np.count_nonzero(~np.isfinite(array))
         raise UserError(header.path, expected="finite voxels", found=f"{bad} that are NaN or infinite", do="repair it")
-    if array.dtype.kind == "f" and lowest < 0:
-        raise UserError(
-            header.path,
-            expected="raw intensities of 0 and more",
-            found=f"floating-point voxels down to {lowest:g}: the image is already normalised",
-            do="use the image before normalisation, as the brain is where t2 is above 0",
-        )
     if lowest == highest:
         raise UserError(header.path, expected="voxels that vary", found=f"{lowest:g} everywhere", do=nifti.AGAIN)
+    intensities.require_raw(array, header.path, allow_negative)
     if array.dtype.kind in "iu" and lowest >= -(2**15) and highest < 2**15:
         return array.astype(np.int16, copy=False)
     if highest > np.finfo(np.float32).max:

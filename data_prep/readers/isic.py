@@ -4,7 +4,7 @@ Official layouts, anywhere below the raw folder (<set> is Training, Validation, 
     2016         ISBI2016_ISIC_Part1_<set>_Data, ISBI2016_ISIC_Part1_<set>_GroundTruth/<id>_Segmentation.png
     2017         ISIC-2017_<set>_Data, ISIC-2017_<set>_Part1_GroundTruth/<id>_segmentation.png
     2018 Task 1  ISIC2018_Task1-2_<set>_Input, ISIC2018_Task1_<set>_GroundTruth/<id>_segmentation.png
-    PH2          <id>/<id>_Dermoscopic_Image/<id>.bmp, <id>/<id>_lesion/<id>_lesion.bmp
+    PH2          <id>/<id>_Dermoscopic_Image/<id>.bmp, <id>/<id>_lesion/<id>_lesion.bmp; copies in other formats beside them
 A set without its ground truth folder is unlabelled: it can be predicted, not trained on.
 """
 
@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 
 from data_prep import subject, tasks
+from data_prep.base import notices
 from data_prep.base.errors import UserError, command
-from data_prep.readers import photographs
+from data_prep.readers import folders, photographs
+from data_prep.readers.file_names import composed
 from data_prep.readers.photographs import ENDINGS
 
 TASK = tasks.TASKS["isic"]
@@ -38,7 +40,8 @@ _FOLDERS = (  # release, role, folder name
     ("PH2", "image", r".+_Dermoscopic_Image(?P<set>)"),
     ("PH2", "mask", r".+_lesion(?P<set>)"),
 )
-_MASK = re.compile(r"(?P<name>.+)_([Ss]egmentation|lesion)")
+# official are _segmentation, _Segmentation and _lesion; the rest are other tools' names, which no photograph has
+_MASK = re.compile(r"(?P<name>.+)[_-](segmentation|lesion|seg|segm|masks?|labels?)", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +80,11 @@ def find(raw_dir: pathlib.Path | str) -> list[Source]:
         if masks is not None:
             _require_pairs(images, masks, release)
         for name, path in images.items():
-            if name in sources:
+            source = Source(name, path, (masks or {}).get(name), None, SPLITS.get(part))
+            if name not in sources:
+                sources[name] = source
+            elif not _same(source, sources[name]):
                 _refuse_twice(path, sources[name].image)
-            sources[name] = Source(name, path, (masks or {}).get(name), None, SPLITS.get(part))
     return [sources[name] for name in sorted(sources)]
 
 
@@ -95,7 +100,7 @@ def find_one(path: pathlib.Path | str, modalities: Mapping[str, str] | None = No
         raise UserError(path, expected=f"one photograph ({', '.join(ENDINGS)})", found=found)
     if _MASK.fullmatch(path.stem) or path.stem.endswith("_superpixels"):
         raise UserError(path, expected="a photograph", found="a mask by its name", do="give the photograph itself")
-    return Source(path.stem, str(path))
+    return Source(composed(path.stem), str(path))
 
 
 def find_new(path: pathlib.Path | str, modalities: Mapping[str, str] | None = None) -> list[Source]:
@@ -124,8 +129,12 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
     photograph = photographs.read_photograph(source.image)
     size = photograph.shape[:2]
     label = None
-    if source.mask is not None:
+    if source.mask is None:
+        photographs.say_if_turned(source.image)
+    else:
         mask = photographs.read_mask(source.mask)
+        photograph = photographs.aligned(photograph, mask.shape, source.image, source.mask)
+        size = photograph.shape[:2]
         if mask.shape != size:
             raise UserError(
                 source.mask,
@@ -146,12 +155,10 @@ def _collect(raw_dir):
     if not raw_dir.is_dir():
         raise UserError(raw_dir, expected="a folder of raw ISIC data", found="no such folder")
     sets, others = {}, []
-    for folder, below, names in os.walk(raw_dir, followlinks=True):
-        below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
-        folder = pathlib.Path(folder)
+    for folder, names in folders.walk(raw_dir):
         key, role = _role((raw_dir.resolve().name, *folder.relative_to(raw_dir).parts))
         found = sets.setdefault(key, {}).setdefault(role, {}) if role else None
-        for file in sorted(name for name in names if not name.startswith(".")):
+        for file in names:
             stem, ending = os.path.splitext(file)
             match = _MASK.fullmatch(stem)
             if ending.lower() not in ENDINGS or stem.endswith("_superpixels") or (role == "mask" and not match):
@@ -162,11 +169,29 @@ def _collect(raw_dir):
             elif role is None:
                 others.append(file)
             else:
-                name = match["name"] if match else stem
-                if name in found:
-                    _refuse_twice(folder / file, found[name])
-                found[name] = str(folder / file)
+                name = composed(match["name"] if match else stem)
+                found[name] = _one(key[0], found[name], str(folder / file)) if name in found else str(folder / file)
     return sets, others
+
+
+def _one(release, first, second):
+    """Which of two files of a name in one set is read: either of a file and its link, or PH2's official .bmp."""
+    if folders.same_file(first, second):
+        return first
+    official = [path for path in (first, second) if path.lower().endswith(".bmp")]
+    if release != "PH2" or len(official) != 1:
+        _refuse_twice(second, first)
+    copy = second if official == [first] else first
+    notices.once("PH2 copies", f"{copy}: a copy beside PH2's official .bmp, which is read in its place")
+    return official[0]
+
+
+def _same(source, other):
+    """Whether two photographs are one: the same image with the same mask, whatever links lead there."""
+    masks = source.mask is None and other.mask is None
+    if source.mask is not None and other.mask is not None:
+        masks = folders.same_file(source.mask, other.mask)
+    return masks and folders.same_file(source.image, other.image)
 
 
 def _role(parts):

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from data_prep.base import notices
 from data_prep.base.errors import Faults, UserError
 from data_prep.readers import file_names
+from data_prep.readers import folders as below
 
 MAPS = ("_prediction", "_probability", "_uncertainty")  # what this toolkit writes
 
@@ -46,11 +47,13 @@ def found(folders: Mapping[pathlib.Path, Sequence[str]], suffixes: Mapping[str, 
                 if not whole and len(files) > 1:
                     faults[name] = _incomplete(folder, files, channels)
                 unused += [path for paths in files.values() for path in paths]
+            elif name in patients and _same(patients[name], files):
+                continue  # reached by a link
             elif name in patients:
                 other = patients[name][channels[0]].parent
                 do = "give one of the folders"
                 faults[name] = UserError(folder, expected="each patient once", found=f"{name} also in {other}", do=do)
-            elif twice := next((paths for paths in files.values() if len(paths) > 1), None):
+            elif twice := next((paths for paths in files.values() if not _one(paths)), None):
                 seen = " and ".join(path.name for path in twice)
                 faults[name] = UserError(folder, expected="one file a modality", found=seen, do=_flag(channels))
             else:
@@ -63,6 +66,15 @@ def found(folders: Mapping[pathlib.Path, Sequence[str]], suffixes: Mapping[str, 
     if faults:
         raise Faults(faults, {name: files for name, files in patients.items() if name not in faults})
     return patients
+
+
+def _one(paths):
+    """Whether paths are all links to one file."""
+    return all(below.same_file(paths[0], path) for path in paths[1:])
+
+
+def _same(patient, files):
+    return all(_one([patient[channel], *paths]) for channel, paths in files.items())
 
 
 def _incomplete(folder, files, channels):

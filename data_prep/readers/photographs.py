@@ -1,6 +1,7 @@
 """Photographs and their masks: decoded with suspicion, resized as the reference does.
 
-EXIF orientation is ignored, as the reference does: masks are drawn on the pixels as stored.
+Pixels are taken as they are stored, as the reference does. A photograph with an EXIF orientation is turned where its mask has
+the turned size; where the mask's size does not tell, it is refused.
 """
 
 from __future__ import annotations
@@ -92,6 +93,57 @@ def _varies(values):
     return values.min() != values.max()
 
 
+def aligned(photograph: np.ndarray, mask: tuple[int, ...], path: object, mask_path: object) -> np.ndarray:
+    """A photograph [height, width, 3] on its mask, of the shape `mask`: as stored, or turned as its EXIF orientation says.
+
+    The mask's size decides. Raises `UserError` naming `path` where both ways have it, and naming `mask_path` for a mask that
+    has an orientation of its own; a size that is neither's is left to the caller.
+    """
+    orientation, of_mask = _orientation(path), _orientation(mask_path)
+    if orientation == of_mask:  # also where neither has one: both are taken as stored
+        return photograph
+    if of_mask != 1:
+        found = f"EXIF orientation {of_mask}, and {orientation} of its photograph"
+        do = "turn the mask's pixels and remove the entry"
+        raise UserError(mask_path, expected="the mask on its photograph's pixels", found=found, do=do)
+    turned = _TURNS[orientation](photograph)
+    if turned.shape == photograph.shape and mask == photograph.shape[:2]:
+        found = f"EXIF orientation {orientation}, and a mask whose size fits the pixels as stored and as turned"
+        do = "turn its pixels if the mask was drawn on the upright photograph, and remove the entry in any case"
+        raise UserError(path, expected="a photograph that its mask lies on", found=found, do=do)
+    if mask != turned.shape[:2]:
+        say_if_turned(path)
+        return photograph
+    line = f"{path}: turned as its EXIF orientation {orientation} says, since its mask has that size"
+    notices.once("photographs that are turned", line)
+    return turned
+
+
+def say_if_turned(path: object) -> None:
+    """Says once that a photograph has an EXIF orientation and is read as it is stored."""
+    if (orientation := _orientation(path)) != 1:
+        line = f"{path}: its EXIF orientation {orientation} is left aside: pixels are read as they are stored"
+        notices.once("photographs as stored", line)
+
+
+_TURNS = {  # by EXIF orientation: what brings the stored pixels upright
+    1: lambda pixels: pixels,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: np.rot90(pixels),
+}
+
+
+def _orientation(path):
+    """The EXIF orientation of an image file, 1 to 8; 1 where it has none or another number."""
+    found = _decode(path, pixels=False).getexif().get(0x0112, 1)
+    return found if found in _TURNS else 1
+
+
 def resize(image: np.ndarray | tf.Tensor, height: int, width: int) -> tf.Tensor:
     """Antialiased bilinear (triangle filter) resize, uint8 or float [..., rows, columns, channels] to uint8 tensor.
 
@@ -108,13 +160,16 @@ def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
 
 
-def _decode(path):
-    """A loaded Pillow image, sizes checked before anything is decoded."""
+def _decode(path, pixels=True):
+    """A Pillow image, loaded if its `pixels` are wanted, sizes checked before anything is decoded."""
     try:
         with Image.open(path, formats=("JPEG", "PNG", "BMP")) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(path, expected=f"at most {MAX_PIXELS} pixels", found=f"{image.width}x{image.height}")
-            image.load()
+            if pixels:
+                image.load()
+            else:
+                image.getexif()  # while the file is open
             return image
     except Image.DecompressionBombError:
         raise UserError(path, expected=f"at most {MAX_PIXELS} pixels", found="a header that asks for more") from None

@@ -244,6 +244,32 @@ def test_subject_twice(tmp_path):
         brats.find(tmp_path)
 
 
+def test_links_to_one_subject_are_one(tmp_path):
+    """A subject reached through links is one, with the grade that any of its places tells; loops of links end."""
+    make(tmp_path / "sorted" / "HGG" / "S1")
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "S1").symlink_to(tmp_path / "sorted" / "HGG" / "S1")
+    for name in ("loop", "another"):
+        (tmp_path / "sorted" / name).symlink_to(tmp_path)
+    (source,) = brats.find(tmp_path)
+    assert (source.name, source.grade) == ("S1", "HGG")
+    assert brats.find_one(tmp_path).name == "S1"
+    folder = tmp_path / "sorted" / "HGG" / "S1"
+    (folder / "S1_t1.nii").hardlink_to(folder / "S1_t1.nii.gz")
+    assert len(brats.find(tmp_path)) == 1
+    make(tmp_path / "LGG" / "S1")
+    with pytest.raises(UserError, match="each subject once"):
+        brats.find(tmp_path)
+
+
+def test_names_are_compared_composed(tmp_path):
+    """Modalities of a name that a Mac decomposed, and of the same name composed, are of one subject."""
+    folder = make(tmp_path / "S", name="m\u00fcller")
+    (folder / "m\u00fcller_t1.nii.gz").rename(folder / "mu\u0308ller_t1.nii.gz")
+    (source,) = brats.find(tmp_path)
+    assert source.name == "m\u00fcller" and brats.load(source).label is not None
+
+
 def test_empty_and_foreign_folders(tmp_path):
     """No folder, nothing in it, no NIfTI in it, or NIfTI files of other names."""
     (tmp_path / "empty").mkdir()
@@ -270,13 +296,21 @@ def test_misnamed_segmentation(tmp_path):
 
 
 def test_normalised_images_are_refused(tmp_path):
-    """Negative floating-point voxels: neither the brain mask nor the z-score would be right."""
+    """Neither the brain mask nor the z-score would be right; --allow_negative takes the image as it is."""
+    folder = make(tmp_path / "S1", dtype=np.float32)
+    write(folder / "S1_t1.nii.gz", (voxels(dtype=np.float32) - 450) / 260)
+    with pytest.raises(UserError, match=r"S1_t1\.nii\.gz: .*already normalised; .*--allow_negative"):
+        load_one(tmp_path)
+    assert load_one(tmp_path, allow_negative=True).image.min() < 0
+
+
+def test_one_negative_voxel_is_no_normalisation(tmp_path):
+    """Resampling leaves a few; they stay as they are (F13)."""
     folder = make(tmp_path / "S1", dtype=np.float32)
     negative = voxels(dtype=np.float32)
-    negative[0, 0, 0] = -3.5
+    negative[0, 0, 0] = -0.02
     write(folder / "S1_t1.nii.gz", negative)
-    with pytest.raises(UserError, match=r"S1_t1\.nii\.gz: .*down to -3\.5: the image is already normalised"):
-        load_one(tmp_path)
+    np.testing.assert_array_equal(load_one(tmp_path).image[..., 1], negative.T)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

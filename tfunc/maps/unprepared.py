@@ -36,33 +36,34 @@ def predict_inputs(
     options: Options,
     data_dir: runs.Path | None = None,
     modalities: Mapping[str, str] | None = None,
+    allow_negative: bool = False,
     say: Callable[[str], Any] = print,
 ) -> Iterator[tuple[Subject, Arrays | None]]:
     """Predicts the new patients or photographs that lie at `path`, one or a cohort, who need no labels or splits.
 
     Yields (subject, maps) as each is written; `maps` is None where the same maps of the same files were there already.
     data_dir: where the run's records may lie, for a run of an older version that does not say its voxel order itself.
-    modalities: {channel: file} of one patient whose files' names don't tell.
+    modalities: {channel: file} of one patient whose files' names don't tell. allow_negative: volumes that look normalised
+    are taken as they are.
     say: called with each line for the user. Raises `UserError` where nothing is found or other maps are there; of a
     cohort all are tried, and `Faults` raised at the end for those that can't be predicted.
     """
     if not pathlib.Path(path).exists():
         raise UserError(path, expected="a subject's folder or an image", found="nothing")
     made, loaded = predictor.of_method(method, run_dir, dataset, options)
-    config = loaded[0].config
-    reader = config.task.load_reader()
+    reader = loaded[0].config.task.load_reader()
     sources, faults = _found(reader, path, modalities, say)
-    load_options = _with_order(config, data_dir, say)
-    permuted = False
+    load_options = _with_order(loaded[0].config, data_dir, say)
+    load_options |= {"allow_negative": True} if allow_negative else {}  # not every reader has it
+    said: set[str] = set()
     for source in sources:
         try:
             files = stamps.taken(source.paths)  # before they are read
             subject = reader.load(source, load_options)
-            if subject.permuted_note and not permuted:
+            if subject.permuted_note and not said:
+                said.add(subject.permuted_note)
                 say(subject.permuted_note)
-                permuted = True
-            location = str(pathlib.Path(subject.source).resolve())
-            asked = predict.document(method, options, loaded, source=location)
+            asked = predict.document(method, options, loaded, source=str(pathlib.Path(subject.source).resolve()))
             if _is_done(pathlib.Path(out_dir), subject, source, asked, options, say):
                 yield subject, None
                 continue
