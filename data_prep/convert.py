@@ -227,7 +227,8 @@ def _finish(data_dir, content):
 
 def _tidy(data_dir):
     shutil.rmtree(data_dir / shards.PARTS, ignore_errors=True)
-    (data_dir / PREPARE).unlink(missing_ok=True)
+    if (data_dir / PREPARE).exists():  # a disk that can't be written refuses even to remove what isn't there
+        (data_dir / PREPARE).unlink()
 
 
 def summary(manifest: records.Manifest) -> list[str]:

@@ -113,6 +113,7 @@ def _folders():
         raise UserError("--threshold_split", expected="a run (--dataset)", found="--predictions, which has one set")
     all_maps = sources.folder_maps(FLAGS.predictions, FLAGS.kind, FLAGS.layout)
     print(sources.understood(FLAGS.predictions, all_maps))
+    print(*(f"{line}\n" for line in sources.softmaxes(all_maps)), sep="", end="")
     if FLAGS.methods != ["all"]:
         all_maps = [maps for maps in all_maps if maps.method in FLAGS.methods]
         if missing := set(FLAGS.methods) - {maps.method for maps in all_maps}:

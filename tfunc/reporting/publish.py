@@ -188,7 +188,8 @@ def _find_finished(request, names, inputs, truth):
         path.exists() for path in (folder / "table1.md", folder / "subjects.csv", folder / report.NAME, *pictures)
     ):
         return None
-    os.utime(folder / runs.EVALUATED)  # it holds for the predictions as they are now, and a study compares the times
+    with contextlib.suppress(OSError):  # a folder that others may only read
+        os.utime(folder / runs.EVALUATED)  # it holds for the predictions as they are now, and a study compares the times
     return Finished(folder, (folder / "table1.md").read_text(encoding="utf-8"), pictures, stored, fresh=False)
 
 
