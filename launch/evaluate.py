@@ -78,6 +78,8 @@ def main() -> None:
         print(f"TensorBoard: tensorboard --logdir={program.quoted(tensorboard.write(finished))}")
     if not finished.fresh:
         print(f"{finished.folder} already holds this evaluation; nothing to do.")
+    if finished.doubt:
+        print(f"But it can't be written here, and {finished.doubt}: --out_dir=DIR evaluates what is there now.")
     print(f"\n{finished.markdown}")
     print("Pictures:", *(f"  {path}" for path in finished.pictures if path.suffix == ".png"), sep="\n")
     print(f"Tables and counts: {finished.folder}")
