@@ -79,7 +79,8 @@ def claim(data_dir: pathlib.Path, configuration: Mapping[str, Any]) -> None:
 
 def release(data_dir: pathlib.Path) -> None:
     """Takes the claim back: another command may come, and uses of what is converted what fits it."""
-    (data_dir / PREPARE).unlink(missing_ok=True)
+    if (data_dir / PREPARE).exists():  # a disk that can't be written refuses even to remove what isn't there
+        (data_dir / PREPARE).unlink()
 
 
 # A finished folder

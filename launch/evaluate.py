@@ -93,6 +93,8 @@ def main() -> None:
         print(f"TensorBoard: tensorboard --logdir={program.quoted(tensorboard.write(finished))}")
     if not finished.fresh:
         print(f"{finished.folder} already holds this evaluation; nothing to do.")
+    if finished.doubt:
+        print(f"But it can't be written here, and {finished.doubt}: --out_dir=DIR evaluates what is there now.")
     print(f"\n{finished.markdown}")
     print("Pictures:", *(f"  {path}" for path in finished.pictures if path.suffix == ".png"), sep="\n")
     print(f"Tables and counts: {finished.folder}")
@@ -128,6 +130,7 @@ def _folders():
         raise UserError("--threshold_split", expected="a run (--dataset)", found="--predictions, which has one set")
     all_maps = sources.folder_maps(FLAGS.predictions, FLAGS.kind, FLAGS.layout)
     print(sources.understood(FLAGS.predictions, all_maps))
+    print(*(f"{line}\n" for line in sources.softmaxes(all_maps)), sep="", end="")
     if FLAGS.methods != ["all"]:
         all_maps = [maps for maps in all_maps if maps.method in FLAGS.methods]
         if missing := set(FLAGS.methods) - {maps.method for maps in all_maps}:

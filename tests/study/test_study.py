@@ -243,6 +243,23 @@ def test_a_claimed_job_is_left_alone(made_up):
     assert one.starts() == ["a"]
 
 
+def test_a_run_that_can_only_be_read(made_up, monkeypatch):
+    """What is done needs no lock; what is not is named with the folder, in one line."""
+    one = made_up({"a": ((), 0, 0)})
+    one.run()
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(run.locks, "taken", refuse)
+    one.run()
+    one.run_one("a")
+    with pytest.raises(
+        UserError, match="run: expected a run folder that can be written, as b is not done, found Permission"
+    ):
+        made_up({"a": ((), 0, 0), "b": ((), 0, 0)}).run()
+
+
 def test_the_lock_lives_as_long_as_the_command(made_up, tmp_path):
     """A study killed with its job still running does not free the job; the job's own end does."""
     one = made_up({"a": ((), 1.0, 0)})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 from data_prep.base.errors import UserError
 from tfunc import runs
@@ -81,7 +82,7 @@ def _holds_subjects(folder):
     return not subjects(folder) and _are_subjects(with_maps(folder))
 
 
-def _by_subject(folders) -> Places:
+def _by_subject(folders: Sequence[pathlib.Path]) -> Places:
     """{subject: its folder}; raises `UserError` where two have maps of one subject."""
     places: Places = {}
     for path in folders:
@@ -97,7 +98,7 @@ def _by_subject(folders) -> Places:
 
 def subjects(folder: pathlib.Path, *entries: str) -> tuple[str, ...]:
     """Names for which the folder has a map, in order."""
-    names = set()
+    names: set[str] = set()
     for entry in entries or {kind.entry for kind in KINDS.values()}:
         for ending in ENDINGS:
             suffix = f"_{entry}{ending}"

@@ -52,11 +52,11 @@ class Maps:
 
     def score(self, subject: str) -> NDArray:
         """The raw map [depth, height, width] in the file's dtype."""
-        return volumes.read(self.path(subject))[0]
+        return volumes.read(self.path(subject), softmax=KINDS[self.kind].segments)[0]
 
     def read(self, subject: str, truth: Truth) -> tuple[NDArray, NDArray]:
         """(score, prediction) [depth, height, width], checked against the truth's shape and affine (`UserError`)."""
-        score, space = volumes.read(self.path(subject))
+        score, space = volumes.read(self.path(subject), softmax=KINDS[self.kind].segments)
         nifti.require_same_space(truth.space, space)
         prediction_path = self._prediction_path(subject)
         if prediction_path is None:
@@ -159,6 +159,20 @@ def understood(folder: pathlib.Path | str, all_maps: Sequence[Maps]) -> str:
         f"; the maps in its folder {unread[0]} are left out: --layout=methods or subjects reads them" if unread else ""
     )
     return f"{folder}: one method, {first.method}, of {count}{inside}{ignored}"
+
+
+def softmaxes(all_maps: Sequence[Maps]) -> list[str]:
+    """A line for each method some of whose maps are a softmax of two channels; raises `UserError` for a missing map."""
+    lines = []
+    for maps in all_maps:
+        if KINDS[maps.kind].segments:
+            count = sum(volumes.is_softmax(maps.path(name)) for name in maps.subjects)
+            if count:
+                files = f"{count} of {len(maps.subjects)} maps are"
+                lines.append(
+                    f"{maps.method}: {files} a softmax of two channels; the second is read as the foreground's"
+                )
+    return lines
 
 
 def _folder_maps(found, kind):

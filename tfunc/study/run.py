@@ -84,7 +84,11 @@ class Study:
 
     def claim(self, job: Job) -> IO[str] | None:
         """An open file that holds the job's lock, or None where another study runs it."""
-        return locks.taken(self.folder / "locks" / f"{job.name}.lock")
+        try:
+            return locks.taken(self.folder / "locks" / f"{job.name}.lock")
+        except OSError as error:
+            expected = f"a run folder that can be written, as {job.name} is not done"
+            raise UserError(self.run_dir, expected=expected, found=error.strerror or str(error)) from None
 
     def start(self, job: Job, lock: IO[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen:
         """Starts the job's command, which takes the lock over. environment: what it finds beside this process's own."""
