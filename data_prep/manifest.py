@@ -112,7 +112,7 @@ class Manifest:
     @functools.cached_property
     def patients(self) -> dict[str, str]:
         """{subject: patient} of those that are not a patient of their own."""
-        return {entry.name: entry.patient for entry in self.subjects if entry.patient not in (None, entry.name)}  # type: ignore[misc]
+        return {entry.name: entry.patient for entry in self.subjects if entry.patient not in (None, entry.name)}
 
     def split(self, name: str) -> list[SubjectEntry]:
         """The subjects of a split, in order: the shards' order."""

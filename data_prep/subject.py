@@ -59,9 +59,12 @@ class Subject:
         start, end = self.order or own, order or own
         if start is None or end is None or start == end:
             return self
-        arrays = {name: getattr(self, name) for name in ("image", "label", "raw_label")}
-        moved = {n: None if array is None else voxel_order.permuted(array, start, end) for n, array in arrays.items()}
-        return dataclasses.replace(self, **moved, order=end)
+
+        def moved(array):
+            return None if array is None else voxel_order.permuted(array, start, end)
+
+        image, label, raw_label = moved(self.image), moved(self.label), moved(self.raw_label)
+        return dataclasses.replace(self, image=image, label=label, raw_label=raw_label, order=end)
 
     @property
     def permuted_note(self) -> str:

@@ -55,14 +55,12 @@ def predict_inputs(
     sources, faults = _found(reader, path, modalities, say)
     load_options = _with_order(loaded[0].config, data_dir, say)
     load_options |= {"allow_negative": True} if allow_negative else {}  # not every reader has it
-    said: set[str] = set()
+    notes: list[str] = []
     for source in sources:
         try:
             files = stamps.taken(source.paths)  # before they are read
             subject = reader.load(source, load_options)
-            if subject.permuted_note and not said:
-                said.add(subject.permuted_note)
-                say(subject.permuted_note)
+            notes += _say_once(subject.permuted_note, notes, say)
             asked = predict.document(method, options, loaded, source=str(pathlib.Path(subject.source).resolve()))
             if _is_done(pathlib.Path(out_dir), subject, source, asked, options, say):
                 yield subject, None
@@ -91,6 +89,14 @@ def _found(reader, path, modalities, say):
         for name, fault in error.faults.items():
             say(f"{name}: {fault}")
         return error.found, dict(error.faults)
+
+
+def _say_once(note, notes, say):
+    """[note] where it is the first."""
+    if not note or notes:
+        return []
+    say(note)
+    return [note]
 
 
 def predict_input(
