@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from data_prep import records, voxel_order
-from data_prep.base import artefacts, stamps
+from data_prep.base import artefacts, notices, stamps
 from data_prep.base.errors import Faults, UserError
 from data_prep.map_files import is_written
 from data_prep.subject import Subject
@@ -52,15 +52,18 @@ def predict_inputs(
         raise UserError(path, expected="a subject's folder or an image", found="nothing")
     made, loaded = predictor.of_method(method, run_dir, dataset, options)
     reader = loaded[0].config.task.load_reader()
-    sources, faults = _found(reader, path, modalities, say)
+    remarks = _Remarks(say)
+    with remarks.heard():
+        sources, faults = _found(reader, path, modalities, say)
     load_options = _with_order(loaded[0].config, data_dir, say)
     load_options |= {"allow_negative": True} if allow_negative else {}  # not every reader has it
-    notes: list[str] = []
     for source in sources:
         try:
             files = stamps.taken(source.paths)  # before they are read
-            subject = reader.load(source, load_options)
-            notes += _say_once(subject.permuted_note, notes, say)
+            with remarks.heard():
+                subject = reader.load(source, load_options)
+                if subject.permuted_note:
+                    notices.once("voxel order", subject.permuted_note)
             asked = predict.document(method, options, loaded, source=str(pathlib.Path(subject.source).resolve()))
             if _is_done(pathlib.Path(out_dir), subject, source, asked, options, say):
                 yield subject, None
@@ -91,12 +94,21 @@ def _found(reader, path, modalities, say):
         return error.found, dict(error.faults)
 
 
-def _say_once(note, notes, say):
-    """[note] where it is the first."""
-    if not note or notes:
-        return []
-    say(note)
-    return [note]
+class _Remarks:
+    """What readers notice, each topic said once for all subjects."""
+
+    def __init__(self, say):
+        self.say, self.topics = say, set()
+
+    @contextlib.contextmanager
+    def heard(self):
+        """Says what is noticed inside."""
+        with notices.gathered() as noticed:
+            yield
+        for topic, (line, _) in noticed.remarks.items():
+            if topic not in self.topics:
+                self.topics.add(topic)
+                self.say(line)
 
 
 def predict_input(
