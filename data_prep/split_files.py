@@ -198,6 +198,20 @@ def refuse_unfit(
             if name not in allowed:
                 expected = f"{title} within train{'' if allowed is train else ' and valid'} of the data's own split"
                 raise UserError(where, expected=expected, found=f"{name}, which is not in it")
+    if folds:
+        refuse_uncovered(where, parts["train"], folds)
+
+
+def refuse_uncovered(
+    where: object, train: Sequence[str], folds: Sequence[Mapping[str, Sequence[str]]], do: str = "complete the file"
+) -> None:
+    """Each training subject must be held out by a fold: the auxiliary networks learn from what a fold's network, which
+    never saw it, makes of it. Raises `UserError` naming some that none holds out."""
+    held_out = {name for fold in folds for name in fold["valid"]}
+    if missing := [name for name in train if name not in held_out]:
+        shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        expected = "each training subject in the valid list of a fold"
+        raise UserError(where, expected=expected, found=f"{len(missing)} in none ({shown})", do=do)
 
 
 def _refuse_overlap(where, first, names, second, others):

@@ -4,7 +4,7 @@ A run's predictions, all methods that have any:
 
     python launch/evaluate.py --dataset=brats
 
-Anyone's NIfTI maps, one folder of them or a folder of method folders:
+Anyone's NIfTI maps, one folder of them, a folder of method folders, or a folder for each subject:
 
     python launch/evaluate.py --predictions=DIR --labels=DIR [--masks=DIR] --kind=probability --out_dir=DIR
 
@@ -19,6 +19,7 @@ table1.{csv,md,tex}, summary.json, figure1, thresholds and calibration (PNG and 
 shows all of it and the voxels of some subjects in a browser.
 """
 
+import os
 import pathlib
 import sys
 
@@ -34,7 +35,7 @@ from launch import program, settings
 from tfunc import kinds, runs
 from tfunc.methods import METHODS, parse
 from tfunc.reporting import publish, tensorboard
-from tfunc.scoring import sources
+from tfunc.scoring import layouts, sources
 from tfunc.scoring.truth import FolderTruth
 
 FLAGS = flags.FLAGS
@@ -65,6 +66,10 @@ flags.DEFINE_integer(
 flags.DEFINE_enum(
     "kind", None, list(kinds.NAMES), "With --predictions: what the maps are; confidence is error's old name."
 )
+flags.DEFINE_enum(
+    "layout", "auto", layouts.LAYOUTS,
+    "With --predictions: what the folders in it are, methods or subjects (as MONAI's separate_folder); auto looks inside.",
+)  # fmt: skip
 flags.DEFINE_list("sigma_range", None, "With --kind=sigma: MIN,MAX that become 0 and 1; by default the set's own.")
 flags.DEFINE_string(
     "out_dir", None, "Where the files go; by default <run_dir>/evaluation; required with --predictions."
@@ -85,13 +90,15 @@ def main() -> None:
         raise UserError("--methods", expected="`all`, or names of methods", found="none")
     finished = _folders() if FLAGS.predictions else _run()
     if not FLAGS.predictions and finished.fresh:
-        print(f"TensorBoard: tensorboard --logdir={tensorboard.write(finished)}")
+        print(f"TensorBoard: tensorboard --logdir={program.quoted(tensorboard.write(finished))}")
     if not finished.fresh:
         print(f"{finished.folder} already holds this evaluation; nothing to do.")
+    if finished.doubt:
+        print(f"But it can't be written here, and {finished.doubt}: --out_dir=DIR evaluates what is there now.")
     print(f"\n{finished.markdown}")
     print("Pictures:", *(f"  {path}" for path in finished.pictures if path.suffix == ".png"), sep="\n")
     print(f"Tables and counts: {finished.folder}")
-    print(f"Report: open {finished.report}")
+    print(f"Report: open {program.quoted(finished.report)}")
     if not FLAGS.predictions and (rest := [name for name in METHODS if name not in finished.summary["methods"]]):
         print(f"next: {program.typed(command('train', method=rest[0], dataset=FLAGS.dataset))}")
 
@@ -103,8 +110,8 @@ def _run():
             expected=f"--dataset={'|'.join(tasks.TASKS)}, or --predictions=DIR and --labels=DIR",
             found="neither",
         )
-    for name in ("labels", "masks", "label_map", "ignore_label", "kind", "sigma_range"):
-        if getattr(FLAGS, name):
+    for name in ("labels", "masks", "label_map", "ignore_label", "kind", "sigma_range", "layout"):
+        if getattr(FLAGS, name) not in (None, "", "auto"):
             raise UserError(f"--{name}", expected="--predictions beside it", do="a run knows this itself")
     run_dir, data_dir = settings.run_dir(), settings.data_dir()
     names = FLAGS.methods
@@ -121,7 +128,9 @@ def _folders():
             raise UserError("--predictions", expected=f"--{name}=DIR beside it", found="none")
     if FLAGS.threshold_split != "test":
         raise UserError("--threshold_split", expected="a run (--dataset)", found="--predictions, which has one set")
-    all_maps = sources.folder_maps(FLAGS.predictions, FLAGS.kind)
+    all_maps = sources.folder_maps(FLAGS.predictions, FLAGS.kind, FLAGS.layout)
+    print(sources.understood(FLAGS.predictions, all_maps))
+    print(*(f"{line}\n" for line in sources.softmaxes(all_maps)), sep="", end="")
     if FLAGS.methods != ["all"]:
         all_maps = [maps for maps in all_maps if maps.method in FLAGS.methods]
         if missing := set(FLAGS.methods) - {maps.method for maps in all_maps}:
@@ -145,6 +154,7 @@ def _request(out_dir):
 
 def _pool(size):
     """Where the counting runs; asked for only where there is something to count."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing here needs a GPU, whose memory each worker would take whole
     if not FLAGS.predictions:
         processes.start_tensorflow()  # reads records; folders of maps need none
     count = FLAGS.workers or (1 if size <= SMALL else pool.cpus())

@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import convert, tasks
+from data_prep import convert, splits, tasks
 from data_prep.base import pool, processes
 from data_prep.base.errors import UserError, command
 from data_prep.readers import labels, photographs
@@ -37,6 +37,10 @@ flags.DEFINE_list(
 )
 flags.DEFINE_integer("split_fold", None, "Where a cross-validation file stands alone: the fold to use; default 0.")
 flags.DEFINE_boolean("allow_missing", False, "Leave out subjects of the split files that the data do not have.")
+flags.DEFINE_string(
+    "patients", None, "Table (CSV) of subject and patient: splits keep a patient's subjects together. Default: by name."
+)
+flags.DEFINE_boolean("skip_bad", False, "Leave out subjects that cannot be converted, and list them in the manifest.")
 flags.DEFINE_string("image_size", None, "isic: height,width to resize to; default 192,256.")
 flags.DEFINE_enum(
     "intensity", None, ["unit", "minmax"], "isic: divide by 255 (unit, the default) or stretch each image (minmax)."
@@ -69,13 +73,19 @@ def main() -> None:
             split_files=FLAGS.split_file,
             split_fold=FLAGS.split_fold,
             allow_missing=FLAGS.allow_missing,
+            patients=FLAGS.patients,
+            skip_bad=FLAGS.skip_bad,
             executor=executor,
             workers=FLAGS.workers,
         )
     for line in convert.summary(manifest):
         print(line)
     print(f"manifest: {manifest.path}")
-    print(f"next: {program.typed(command('train', method='baseline', dataset=FLAGS.dataset))}")
+    if any(subject.labelled for subject in manifest.subjects):
+        follows = command("train", method="baseline", dataset=FLAGS.dataset)
+    else:  # nothing to learn from: a cohort for networks that are trained already
+        follows = command("predict", method="baseline", dataset=FLAGS.dataset, split=splits.PREDICT, data_dir=data_dir)
+    print(f"next: {program.typed(follows)}")
 
 
 def options(

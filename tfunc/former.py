@@ -110,9 +110,10 @@ def config(document: Document) -> Document:
 
 def predictions(document: Document) -> Document:
     """A predictions.json of any schema as today's, or the part of it that there is: what it can't say is left out."""
+    streams = None if document.get("samples") is None else 1  # what drew before there were versions
     if not is_old(document):
-        return document
-    found = {"schema": SCHEMA, **document}
+        return {"streams": streams, **document}
+    found = {"streams": streams, "schema": SCHEMA, **document}
     if "kind" in found:
         found["kind"] = KINDS.get(found["kind"], found["kind"])
         if found["kind"] in MEASURES:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from data_prep import records, tasks
-from data_prep.base import artefacts
+from data_prep.base import artefacts, leftovers
 from data_prep.base.errors import Command, NotReady, UserError
 from data_prep.records import Manifest
 from data_prep.tasks import Task
@@ -22,6 +22,7 @@ from tfunc.networks import Network
 
 CONFIG = "config.json"
 FINISHED = "finished.json"
+RESUME = "resume.json"  # of an unfinished training: where it stands
 WEIGHTS = "best.weights.h5"
 PREDICTED = "predictions.json"  # of a folder of predictions, written last
 EVALUATED = "summary.json"  # of an evaluation, written last
@@ -35,7 +36,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What a training depends on: a network's `config.json`, schema 2. Another one may not share its folder.
 
     records: the identity of the records.  learns_from: checksums of the networks that its targets or inputs come from.
-    keeps: which epoch's weights.  seed: the network's own, added.  The rest are the user's settings.
+    keeps: which epoch's weights.  seed: the network's own, added.  streams: version of the random streams, which a
+    folder keeps.  The rest are the user's settings.
     """
 
     schema: Literal[2] = 2
@@ -58,6 +60,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     precision: Literal["float32", "bfloat16"]
     augment: str
     deterministic: bool
+    streams: Literal[1, 2] = 1
 
     @property
     def channels(self) -> int:
@@ -144,6 +147,13 @@ def difference(stored: Config, asked: Config, is_same: Callable[[str], bool]) ->
     return artefacts.difference(old, new)
 
 
+def as_begun(folder: Path, asked: Config) -> Config:
+    """What is asked for with what a folder keeps whatever today's default is: the version of its random streams."""
+    if not (pathlib.Path(folder) / CONFIG).exists():
+        return asked
+    return msgspec.structs.replace(asked, streams=read_config(folder).streams)
+
+
 def claim(folder: Path, document: Document, what: str, compare: Callable[[], str]) -> bool:
     """Writes `config.json` into a new folder; in an existing one it must be of the same configuration.
 
@@ -151,6 +161,7 @@ def claim(folder: Path, document: Document, what: str, compare: Callable[[], str
     Raises `UserError` naming the differences.
     """
     path = pathlib.Path(folder) / CONFIG
+    leftovers.sweep_once(folder)
     if not path.exists():
         artefacts.write_json(path, document)
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 
@@ -64,6 +64,24 @@ class UserError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:  # keyword arguments survive the way back from a worker process
         where, expected, found, do = self.arguments
         return _rebuild, (type(self), where, expected, found, do)
+
+
+class Faults(UserError):
+    """Several subjects cannot be used, each for its own reason; what can be is found all the same.
+
+    faults: {subject or place: its error}, at least one. found: what the function would have returned without them.
+    The line is the first fault's, and how many more there are.
+    """
+
+    def __init__(self, faults: Mapping[str, UserError], found: Any = None):
+        self.faults, self.found = dict(faults), found
+        (first, *rest) = self.faults.values()
+        where, expected, seen, do = first.arguments
+        more = f" (and {len(rest)} more: {', '.join(list(self.faults)[1:4])}{', …' if len(rest) > 3 else ''})"
+        super().__init__(where, expected=expected, found=f"{seen}{more}" if rest else seen, do=do)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Faults, (self.faults, self.found)
 
 
 class NotReady(UserError):

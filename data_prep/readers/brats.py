@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import subject, tasks
-from data_prep.base.errors import UserError, command
-from data_prep.readers import file_names, folders, intensities, labels, name_mapping, nifti
+from data_prep import subject, tasks, voxel_order
+from data_prep.base.errors import Faults, UserError, command
+from data_prep.readers import file_names, folders, intensities, labels, name_mapping, nifti, patient_folder
 
 TASK = tasks.TASKS["brats"]
 CHANNELS = tuple(channel.name for channel in TASK.channels)
@@ -53,6 +53,11 @@ class Source:
         return self.files[0]
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file that is read."""
+        return (*self.files, *((self.seg,) if self.seg else ()))
+
+    @property
     def labelled(self) -> bool:
         """Whether there is a ground truth."""
         return self.seg is not None
@@ -61,56 +66,82 @@ class Source:
 def find(raw_dir: pathlib.Path | str) -> list[Source]:
     """All subjects below `raw_dir`, of any official layout or several, as `Source`s sorted by name.
 
-    Raises `UserError` for an empty folder, a subject with a modality missing or twice, a subject found twice, a folder
-    of NIfTI files with other names, and an unrecognised segmentation beside an otherwise unlabelled subject.
+    Raises `UserError` for an empty folder; `Faults`, with all that is wrong and the subjects that are right, where a
+    subject has a modality missing or twice or is found twice, a folder has NIfTI files with other names, or an
+    unrecognised segmentation lies beside an otherwise unlabelled subject.
     """
     raw_dir = pathlib.Path(raw_dir)
     below = _walk(raw_dir)
     sources: dict[str, Source] = {}
+    faults: dict[str, UserError] = {}
     for folder, names in below.items():
-        for source in _subjects(folder, names):
+        for source in _subjects(folder, names, faults=faults):
             grade = _folder_grade(raw_dir, folder)
             if (other := sources.get(source.name)) and _same(source, other):  # reached by a link, which may lie in HGG
                 sources[source.name] = dataclasses.replace(other, grade=other.grade or grade)
                 continue
             if source.name in sources:
-                raise UserError(
+                faults[source.name] = UserError(
                     source.image,
                     expected="each subject once",
                     found=f"{source.name} also in {os.path.dirname(sources[source.name].image)}",
                     do="remove or rename one of them",
                 )
             sources[source.name] = dataclasses.replace(source, grade=grade)
-    if not sources:
+    if not sources and not faults:
         _refuse_empty(raw_dir, below)
     grades = name_mapping.grades([folder / name for folder, names in below.items() for name in names], sources)
-    return [
-        dataclasses.replace(source, grade=source.grade or grades.get(name)) for name, source in sorted(sources.items())
+    found = [
+        dataclasses.replace(source, grade=source.grade or grades.get(name))
+        for name, source in sorted(sources.items())
+        if name not in faults
     ]
+    if faults:
+        raise Faults(faults, found)
+    return found
 
 
-def find_one(path: pathlib.Path | str) -> Source:
-    """The `Source` of one new patient's folder. Labels beside the modalities are ignored."""
-    path = pathlib.Path(path)
-    if path.is_file():
-        raise UserError(path, expected="a subject's folder with four modalities", found="a file", do="give its folder")
-    below = _walk(path)
-    found: list[Source] = []
-    for folder, names in below.items():
-        here = _subjects(folder, names, labelled=False)
-        found += [source for source in here if not any(_same(source, other) for other in found)]
-    if not found:
-        _refuse_empty(path, below)
+def find_one(path: pathlib.Path | str, modalities: Mapping[str, str] | None = None) -> Source:
+    """The `Source` of one new patient's folder; arguments as `find_new`. Raises `UserError` for several."""
+    found = find_new(path, modalities)
     if len(found) > 1:
         raise UserError(path, expected="one subject", found=f"{len(found)}", do=f"give one folder, as {found[0].name}")
     return found[0]
 
 
+def find_new(path: pathlib.Path | str, modalities: Mapping[str, str] | None = None) -> list[Source]:
+    """The `Source`s of the new patients below a folder, in order of name. Labels beside the modalities are ignored.
+
+    modalities: {channel: file} of the one patient, where names don't tell. Raises `UserError` where no patient has all
+    modalities, `Faults`, with those who have, where some have not.
+    """
+    path = pathlib.Path(path)
+    if path.is_file():
+        raise UserError(path, expected="a subject's folder with four modalities", found="a file", do="give its folder")
+    folders = _walk(path)
+    if modalities:
+        return _sources({path.resolve().name: patient_folder.named(path, modalities, CHANNELS)})
+    try:
+        found = patient_folder.found(folders, SUFFIXES, CHANNELS)
+    except Faults as error:
+        raise Faults(error.faults, _sources(error.found)) from None
+    if not found:
+        for folder, names in folders.items():  # says what is wrong with the first that there is
+            _subjects(folder, names, labelled=False)
+        _refuse_empty(path, folders)
+    return _sources(found)
+
+
+def _sources(found):
+    return [Source(name, tuple(str(files[channel]) for channel in CHANNELS)) for name, files in sorted(found.items())]
+
+
 def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Subject:
     """Reads and checks a subject.
 
-    options: {"label_map": {raw label: 0 or 1} or None}; without a map what `label_sets` knows is tumour is.
-    "allow_negative": whether volumes that look normalised are taken as they are.
+    options: {"label_map": {raw label: 0 or 1} or None, "order": the voxel order to bring it to, or None for its own};
+    without a map what `label_sets` knows is tumour is. "allow_negative": whether volumes that look normalised are taken as
+    they are.
     Returns a `Subject` with image [depth, height, width, 4] (int16 where every modality is made of integers that fit,
     else float32), the reference's z-score statistics, label (whole tumour) and raw_label uint8 [depth, height, width],
     or None for both without seg. Raises `UserError` naming the file at fault.
@@ -119,9 +150,12 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
     seg = None if source.seg is None else nifti.read_header(source.seg)
     for other in (*headers[1:], *((seg,) if seg else ())):
         nifti.require_same_space(headers[0], other)
-    nifti.warn_unless_axial(headers[0])
     options = options or {}
-    channels = [_intensities(header, bool(options.get("allow_negative"))) for header in headers]
+    own, order = voxel_order.of_affine(headers[0].affine), options.get("order")
+    if order is None:
+        nifti.warn_unless_axial(headers[0])
+    negative = bool(options.get("allow_negative"))
+    channels = [voxel_order.permuted(_intensities(header, negative), own, order) for header in headers]
     image = np.stack(channels, axis=-1)  # int16 and float32 stack to float32, which holds every int16
     del channels
     mean, std = subject.statistics(image, TASK.normalise, os.path.dirname(source.image))
@@ -130,6 +164,7 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
         raw_label = labels.read(seg)
         rule = labels.Rule(options.get("label_map"), dataset=TASK.name)
         label = labels.meaning(raw_label, seg.path, rule).foreground
+        raw_label, label = (voxel_order.permuted(each, own, order) for each in (raw_label, label))
     return subject.Subject(
         name=source.name,
         image=image,
@@ -139,6 +174,7 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
         raw_label=raw_label,
         header=headers[0].block,
         source=source.image,
+        order=order or own,
     )
 
 
@@ -149,9 +185,18 @@ def _walk(raw_dir):
     return dict(folders.walk(raw_dir))
 
 
-def _subjects(folder, files, labelled=True):
-    """The subjects whose files lie directly in `folder`; none if it has no NIfTI files."""
-    images = [name for name in files if file_names.is_volume(name)]
+def _subjects(folder, files, labelled=True, faults=None):
+    """The subjects whose files lie directly in `folder`; none if it has no NIfTI files.
+
+    faults: {subject or folder: what is wrong with it}, filled here; None: the first one is raised.
+    """
+
+    def refuse(name, error):
+        if faults is None:
+            raise error
+        faults[name] = error
+
+    images = [name for name in files if file_names.is_volume(name) and not patient_folder.is_map(name)]
     grouped, others = {}, []
     for file in images:
         match = _FILE.fullmatch(file)
@@ -163,18 +208,19 @@ def _subjects(folder, files, labelled=True):
         if modality in found and folders.same_file(folder / file, folder / found[modality]):
             continue
         if modality in found and (labelled or modality != "seg"):
-            raise UserError(
-                folder, expected=f"one {modality} file", found=f"{found[modality]} and {file}", do="remove one"
-            )
+            twice = f"{found[modality]} and {file}"
+            refuse(match["name"], UserError(folder, expected=f"one {modality} file", found=twice, do="remove one"))
         found[modality] = file
     if others and not grouped:
-        raise UserError(
-            folder,
-            expected=f"files named {_NAMES}",
-            found=_some(others),
-            do="rename them if all four raw modalities are there, else move the folder away",
-        )
-    return [_source(folder, name, found, others, labelled) for name, found in grouped.items()]
+        do = "rename them if all four raw modalities are there, else move the folder away"
+        refuse(str(folder), UserError(folder, expected=f"files named {_NAMES}", found=_some(others), do=do))
+    sources = []
+    for name, found in grouped.items():
+        try:
+            sources.append(_source(folder, name, found, others, labelled))
+        except UserError as error:
+            refuse(name, error)
+    return sources
 
 
 def _same(source, other):

@@ -55,6 +55,11 @@ class Source:
     split: str | None = None
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file that is read."""
+        return (self.image, *((self.mask,) if self.mask else ()))
+
+    @property
     def labelled(self) -> bool:
         """Whether there is a ground truth."""
         return self.mask is not None
@@ -83,8 +88,12 @@ def find(raw_dir: pathlib.Path | str) -> list[Source]:
     return [sources[name] for name in sorted(sources)]
 
 
-def find_one(path: pathlib.Path | str) -> Source:
-    """The `Source` of one new photograph (JPEG, PNG or BMP); masks beside it are ignored."""
+def find_one(path: pathlib.Path | str, modalities: Mapping[str, str] | None = None) -> Source:
+    """The `Source` of one new photograph (JPEG, PNG or BMP); masks beside it are ignored. modalities: must be None."""
+    if modalities:
+        raise UserError(
+            "--modalities", expected="a task of several files a subject", found="photographs", do="leave it out"
+        )
     path = pathlib.Path(path)
     if not path.is_file() or path.suffix.lower() not in ENDINGS:
         found = "a folder" if path.is_dir() else ("another file" if path.exists() else "nothing")
@@ -92,6 +101,19 @@ def find_one(path: pathlib.Path | str) -> Source:
     if _MASK.fullmatch(path.stem) or path.stem.endswith("_superpixels"):
         raise UserError(path, expected="a photograph", found="a mask by its name", do="give the photograph itself")
     return Source(composed(path.stem), str(path))
+
+
+def find_new(path: pathlib.Path | str, modalities: Mapping[str, str] | None = None) -> list[Source]:
+    """The `Source`s of new photographs, in order of name: of one file, or of those in a folder; masks are left out."""
+    path = pathlib.Path(path)
+    if modalities or not path.is_dir():
+        return [find_one(path, modalities)]
+    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    files = [file for file in files if file.suffix.lower() in ENDINGS]
+    found = [file for file in files if not (_MASK.fullmatch(file.stem) or file.stem.endswith("_superpixels"))]
+    if not found:
+        raise UserError(path, expected=f"photographs ({', '.join(ENDINGS)})", found="none")
+    return [Source(file.stem, str(file)) for file in found]
 
 
 def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Subject:

@@ -183,10 +183,12 @@ def write_map(path: pathlib.Path | str, array: np.ndarray, header: bytes | None 
 
 
 def read_map(
-    path: pathlib.Path | str, do: str = "it is damaged: remove it and make it again"
+    path: pathlib.Path | str,
+    do: str = "it is damaged: remove it and make it again",
+    dimensions: tuple[int, ...] = (2, 3),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Reads a map: (array [depth, height, width] or [height, width] in its own dtype, affine float64 [4, 4])."""
-    header = read_header(path, dimensions=(2, 3), do=do)
+    header = read_header(path, dimensions=dimensions, do=do)
     return read_array(header, do), header.affine
 
 

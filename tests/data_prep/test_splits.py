@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from data_prep import splits
+from data_prep import folds, splits
 from data_prep.base.errors import UserError
 
 BRATS, ISIC = (100, 25, 160), (70, 10, 20)
@@ -300,7 +300,7 @@ def test_stratified_folds_equal_scikit_learns(seed):
     grades = generator.choice(["LGG", "HGG", "?"][: 2 + seed % 2], generator.integers(30, 140), p=None).tolist()
     names = [f"s{index}" for index in range(len(grades))]
     expected = model_selection.StratifiedKFold(5, shuffle=False).split(names, grades)
-    for ours, (train, valid) in zip(splits.k_folds(names, 5, grades), expected, strict=True):
+    for ours, (train, valid) in zip(folds.k_folds(names, 5, grades), expected, strict=True):
         assert ours == {"train": [names[i] for i in train], "valid": [names[i] for i in valid]}
 
 
@@ -308,19 +308,19 @@ def test_plain_folds_equal_scikit_learns():
     """Consecutive blocks."""
     model_selection = pytest.importorskip("sklearn.model_selection")
     names = [f"s{index}" for index in range(13)]
-    for ours, (_, valid) in zip(splits.k_folds(names, 5), model_selection.KFold(5).split(names), strict=True):
+    for ours, (_, valid) in zip(folds.k_folds(names, 5), model_selection.KFold(5).split(names), strict=True):
         assert ours["valid"] == [names[i] for i in valid]
     for k in (1, 14):
         with pytest.raises(UserError, match="folds"):
-            splits.k_folds(names, k)
+            folds.k_folds(names, k)
 
 
 def test_members_leave_out_consecutive_blocks():
     """Ten members of 100 subjects: 90 each, together all, member k without the k-th ten."""
     names = [f"s{index}" for index in range(100)]
-    members = splits.leave_out_blocks(names, 10)
+    members = folds.leave_out_blocks(names, 10)
     assert [len(member) for member in members] == [90] * 10
     assert members[3] == names[:30] + names[40:]
-    assert splits.leave_out_blocks(names, 3) == members[:3]  # fewer members, same blocks
-    assert [len(member) for member in splits.leave_out_blocks(names, 20)] == [95] * 20
-    assert splits.leave_out_blocks(["only"], 2) == [["only"], ["only"]]
+    assert folds.leave_out_blocks(names, 3) == members[:3]  # fewer members, same blocks
+    assert [len(member) for member in folds.leave_out_blocks(names, 20)] == [95] * 20
+    assert folds.leave_out_blocks(["only"], 2) == [["only"], ["only"]]

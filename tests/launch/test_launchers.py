@@ -240,7 +240,8 @@ def test_inputs_that_make_no_sense(launch, where, isic_run, tmp_path):
         f"--out_dir={tmp_path / 'maps'}",
     ]
     refused(launch(*other, f"--input={tmp_path / 'photo.jpg'}"), 2, "photo.jpg")
-    refused(launch(*other, f"--input={tmp_path}"), 2, "photograph")
+    (tmp_path / "none").mkdir()
+    refused(launch(*other, f"--input={tmp_path / 'none'}"), 2, "photograph")
 
 
 def test_sigterm_exits_with_143(launch, isic_data, tmp_path):

@@ -141,19 +141,31 @@ def test_replicas_see_the_same_batches(brats_data):
 
 
 def test_a_damaged_shard_is_named_with_its_record(brats_data, tmp_path):
-    """A flipped byte inside a record becomes one `UserError` naming file and record, in training and validation."""
+    """A flipped byte inside a record becomes one `UserError` naming file and record, in training and validation.
+
+    Where it was there before the training began, where it came after the slices' places were found, and in a buffer.
+    """
     folder = tmp_path / "data"
     shutil.copytree(brats_data, folder)
-    data = slices(folder)
+    data, begun = slices(folder), slices(folder)
+    list(begun.training(8, 1, 0).take(1))
     path = folder / data.shards[-1]
     content = bytearray(path.read_bytes())
-    length = 16 + int.from_bytes(content[:8], "little")
-    content[length + 100] ^= 1  # in the second record
+    trained = begun._places.byte[begun._places.file == len(data.shards) - 1]
+    number, start = 0, 0
+    while start not in trained or not number:  # the first but one that is trained on, or a later one
+        number, start = number + 1, start + 16 + int.from_bytes(content[start : start + 8], "little")
+    content[start + 100] ^= 1
     path.write_bytes(content)
-    with pytest.raises(tf.errors.DataLossError) as caught:
-        list(data.training(8, 1, 0))
-    error = data.explain(caught.value)
-    assert isinstance(error, UserError) and f"{path}, record 1" in str(error) and "\n" not in str(error)
+    with pytest.raises(UserError) as caught:
+        data.training(8, 1, 0)
+    errors = [caught.value]
+    for late in (lambda: begun.training(8, 1, 1), lambda: data.training(8, 1, 0, version=1), lambda: data.in_order(8)):
+        with pytest.raises(tf.errors.DataLossError) as caught:
+            list(late())
+        errors.append(data.explain(caught.value))
+    for error in errors:
+        assert isinstance(error, UserError) and f"{path}, record {number}:" in str(error) and "\n" not in str(error)
 
 
 @pytest.mark.parametrize(

@@ -293,7 +293,7 @@ def test_tensorboard_shows_the_training(brats_run):
     width, height, *encoded = tf.make_ndarray(pictures[-1].tensor_proto)
     assert len(pictures) == 2 and (int(width), int(height)) == (4 * 32, 32)
     panels = np.split(tf.io.decode_png(encoded[0]).numpy()[..., 0], 4, axis=1)
-    assert set(np.unique(panels[1])) == {0, 255} >= set(np.unique(panels[2])) and len(np.unique(panels[3])) > 10
+    assert set(np.unique(panels[1])) == {0, 255} >= set(np.unique(panels[2])) and len(np.unique(panels[3])) > 4
     (tag,) = [tag for tag in events.PluginTagToContent("hparams") if "session_start" in tag]
     data = events.SummaryMetadata(tag).plugin_data.content
     settings = plugin_data_pb2.HParamsPluginData.FromString(data).session_start_info.hparams

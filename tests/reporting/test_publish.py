@@ -1,6 +1,7 @@
 """An evaluation on disk: its files and columns, when it is made anew, of folders and of runs."""
 
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -343,6 +344,30 @@ def test_an_evaluation_of_an_earlier_version_is_known(data_dir, tmp_path):
     assert again.summary["inputs"].keys() == first.summary["inputs"].keys()
     path.write_text(json.dumps({**old, "inputs": {**old["inputs"], "records": "0" * 64}}))
     assert evaluate_run(data_dir, tmp_path, ["auxiliary_feat"]).fresh
+
+
+def test_a_folder_that_can_only_be_read(tmp_path, monkeypatch):
+    """What is finished there is shown; with maps that look other, as after a copy, that is said; nothing is written."""
+    undrawn(monkeypatch)
+    make_study(tmp_path)
+    evaluate_study(tmp_path)
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(publish.os, "utime", refuse)
+    monkeypatch.setattr(publish.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(publish.artefacts, "aside", refuse)
+    again = evaluate_study(tmp_path)
+    assert not again.fresh and not again.doubt and again.markdown == (tmp_path / "out" / "table1.md").read_text()
+    monkeypatch.undo()
+    undrawn(monkeypatch)
+    os.utime(next((tmp_path / "maps").glob("*_probability.nii.gz")), (1, 1))
+    monkeypatch.setattr(publish.os, "access", lambda path, mode: False)
+    seen = evaluate_study(tmp_path)
+    assert not seen.fresh and "written at another time" in seen.doubt
+    monkeypatch.setattr(publish.os, "access", lambda path, mode: True)
+    assert evaluate_study(tmp_path).fresh
 
 
 def test_what_a_study_counts_as_done(tmp_path):

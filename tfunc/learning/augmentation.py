@@ -10,7 +10,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from tfunc.nets import sampling, stack, views
+from tfunc.nets import stack, streams, views
 
 UNIFORMS = views.UNIFORMS + 2  # and one for the shift, one for gamma
 
@@ -47,24 +47,32 @@ def seed_of(seed: int, epoch: int, subject: tf.Tensor, slice: tf.Tensor) -> tf.T
 
 
 def apply(
-    level: str, image: tf.Tensor, labels: tf.Tensor, zero: tf.Tensor, seed: tf.Tensor
+    level: str,
+    image: tf.Tensor,
+    labels: tf.Tensor,
+    zero: tf.Tensor,
+    seed: tf.Tensor,
+    version: int = streams.VERSION,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """One slice, changed as `LEVELS[level]` says.
 
     image: float32 [height, width, channels], normalised, its shape known while tracing. labels: uint8
     [height, width, number] of 0 and 1, which move with the image, by nearest pixel. zero: float32 [channels], what an
-    intensity of 0 became under normalisation; it fills the background. seed: int64 [2].
+    intensity of 0 became under normalisation; it fills the background. seed: int64 [2]. version: of the
+    random streams.
     """
     how = LEVELS[level]
-    uniform = tf.random.stateless_uniform([1, UNIFORMS], seed, alg=sampling.ALGORITHM)
-    image, labels = _move(how, image - zero, labels, uniform[:, : views.UNIFORMS], seed)
+    own = streams.fold(seed, "augmentation", version)
+    uniform = tf.random.stateless_uniform([1, UNIFORMS], own, alg=streams.ALGORITHM)
+    elastic = streams.fold(seed, "elastic", version)
+    image, labels = _move(how, image - zero, labels, uniform[:, : views.UNIFORMS], elastic)
     return _recolour(how, image + zero, uniform[0, views.UNIFORMS :]), labels
 
 
-def _move(how, image, labels, uniform, seed):
+def _move(how, image, labels, uniform, elastic):
     height, width, _ = image.shape
     if how.elastic:
-        points = elastic_points(height, width, how.elastic, how.knots, seed + 1)
+        points = elastic_points(height, width, how.elastic, how.knots, elastic)
         image = stack.dense_warp(image, points)
         labels = tf.cast(stack.dense_warp(tf.cast(labels, tf.float32), points, interpolation="nearest"), tf.uint8)
     forth, _ = views.views(views.draw(uniform, how.view), height, width)
@@ -80,7 +88,7 @@ def elastic_points(height: int, width: int, deviation: float, knots: int, seed: 
     deviation: of a knot's displacement along each axis, as a share of the shorter side.
     """
     rows, columns = tf.meshgrid(tf.range(height, dtype=tf.float32), tf.range(width, dtype=tf.float32), indexing="ij")
-    coarse = tf.random.stateless_normal([knots, knots, 2], seed, alg=sampling.ALGORITHM)
+    coarse = tf.random.stateless_normal([knots, knots, 2], seed, alg=streams.ALGORITHM)
     smooth = tf.image.resize(coarse * (deviation * min(height, width)), [height, width], method="bicubic")
     return tf.stack([rows, columns], axis=-1) + smooth
 

@@ -23,7 +23,7 @@ from tfunc import runs
 from tfunc.learning.selection import Counters
 from tfunc.nets import stack
 
-POINTER = "resume.json"
+POINTER = runs.RESUME
 
 
 class Checkpoint:

@@ -43,8 +43,8 @@ def fit(
     """
     manifest = runs.read_records(data_dir, dataset)
     inputs = chosen.inputs(network, manifest, run_dir, settings)
-    config = chosen.resolve(network, manifest, settings, inputs)
     folder = runs.network_dir(run_dir, network.name)
+    config = runs.as_begun(folder, chosen.resolve(network, manifest, settings, inputs))
     done = runs.finished(folder)
     if done is None:
         names = networks.subjects(network, manifest, settings["reference_quirks"], settings["folds"])
@@ -66,7 +66,7 @@ def fit(
 def _slices(data_dir: runs.Path, manifest: Manifest, names: list[str], split: str, inputs: Inputs) -> Slices:
     found = Slices(data_dir, manifest, names, split)
     if inputs.heldout is not None:
-        found.second = SecondInput(found.entries, inputs.heldout)
+        found.second = SecondInput(found.entries, inputs.heldout, manifest.task.order)
     return found
 
 

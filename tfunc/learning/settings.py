@@ -16,6 +16,7 @@ import msgspec
 from data_prep.base.errors import UserError
 from data_prep.records import Manifest
 from tfunc import networks, runs
+from tfunc.nets import streams
 from tfunc.networks import Network
 from tfunc.runs import Config
 
@@ -177,6 +178,7 @@ def resolve(network: Network, manifest: Manifest, settings: Settings, inputs: In
         learns_from=inputs.checksums,
         train_subjects=len(train),
         keeps="last" if keeps_last else "best",
+        streams=streams.VERSION,
         **chosen,
     )
     return msgspec.convert(config.document(), Config)  # checked against its types, as one that is read

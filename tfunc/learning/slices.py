@@ -8,12 +8,14 @@ A batch is a dict of tensors, the first axis the slice:
 
 where there is a second input: mask uint8 [n, height, width], a segmentation to be judged
 
-The order is a function of (seed, epoch) alone, so a training can be taken up in the middle of an epoch.
+The order is a function of (seed, epoch) alone, so a training can be taken up in the middle of an epoch. It is shuffled over
+the whole epoch (`order.py`), but by a buffer where the records are larger than memory, and in trainings of version 1.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -26,11 +28,12 @@ from tensorflow.python.eager import context  # the only place that tells the glo
 from data_prep import records
 from data_prep.base.errors import UserError
 from data_prep.records import Manifest
-from tfunc.learning import augmentation
+from tfunc.learning import augmentation, order
 from tfunc.learning.second_input import SecondInput
+from tfunc.nets import streams
 from tfunc.nets.graphs import plain
 
-SHUFFLE_BYTES = 1 << 30  # serialized slices held for shuffling; a smaller training set is shuffled whole
+SHUFFLE_BYTES = 1 << 30  # serialized slices held by the buffer
 INTERLEAVED_SHARDS = 16
 
 
@@ -64,7 +67,7 @@ class Slices:
         self.shards = list(dict.fromkeys(entry.shard for entry in self.entries))
         lengths = {shard.name: (shard.bytes, shard.records) for shard in manifest.shards}
         size, count = np.sum([lengths[shard] for shard in self.shards], axis=0)
-        self.slice_bytes = max(1, size // max(1, count))
+        self.bytes, self.slice_bytes = int(size), max(1, size // max(1, count))
 
     def first(self, count: int) -> Slices:
         """The same for the first `count` subjects."""
@@ -87,13 +90,45 @@ class Slices:
         return math.ceil(self.training_count / batch_size)
 
     def training(
-        self, batch_size: int, seed: int, epoch: int, skip: int = 0, replicas: int = 1, augment: str = "none"
+        self,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        skip: int = 0,
+        replicas: int = 1,
+        augment: str = "none",
+        version: int = streams.VERSION,
     ) -> tf.data.Dataset:
         """One epoch of shuffled training slices, from step `skip` on; each element is one replica's share of a batch.
 
-        augment: a level of `augmentation.LEVELS`.
+        augment: a level of `augmentation.LEVELS`. version: of the random streams. Raises `UserError` for damaged records.
         """
-        random = np.random.default_rng([seed, epoch])
+        if version > 1 and self.bytes <= order.MOST_BYTES:
+            data = self._places.epoch(seed, epoch, skip * batch_size)
+        else:
+            data = self._buffered(seed, epoch, version).skip(skip * batch_size)
+        if augment == "none":
+            return self._batches(data, batch_size, replicas)
+
+        def change(batch, zero):
+            names = [name for name in ("label", "segmentation") if name in batch]
+            labels = tf.stack([batch[name] for name in names], axis=-1)
+            place = augmentation.seed_of(seed, epoch, batch["subject"], batch["slice"])
+            image, labels = augmentation.apply(augment, batch["image"], labels, zero, place, version)
+            return {**batch, "image": image, **dict(zip(names, tf.unstack(labels, axis=-1), strict=True))}
+
+        return self._batches(data, batch_size, replicas, change)
+
+    @functools.cached_property
+    def _places(self):
+        try:
+            return order.find([self.data_dir / shard for shard in self.shards], self._keyed)
+        except tf.errors.DataLossError as error:
+            raise self.explain(error) from None
+
+    def _buffered(self, seed, epoch, version):
+        """(serialized, subject, slice) of an epoch, mixed from all shards and then shuffled within a buffer."""
+        random = streams.generator("order", version, seed, epoch)
         files = [str(self.data_dir / shard) for shard in random.permutation(self.shards)]
         buffer = int(min(self.training_count, max(1024, SHUFFLE_BYTES // self.slice_bytes)))
         data = tf.data.Dataset.from_tensor_slices(files).interleave(
@@ -104,23 +139,12 @@ class Slices:
         data = self._keyed(data).filter(plain(lambda _, subject, slice, train: (subject >= 0) & train))
         with global_seed(seed):  # with which the shuffle combines its own
             data = data.shuffle(buffer, seed=int(random.integers(1 << 31)), reshuffle_each_iteration=False)
-        data = data.skip(skip * batch_size)
-        if augment == "none":
-            return self._batches(data, batch_size, replicas)
-
-        def change(batch, zero):
-            names = [name for name in ("label", "segmentation") if name in batch]
-            labels = tf.stack([batch[name] for name in names], axis=-1)
-            slice_seed = augmentation.seed_of(seed, epoch, batch["subject"], batch["slice"])
-            image, labels = augmentation.apply(augment, batch["image"], labels, zero, slice_seed)
-            return {**batch, "image": image, **dict(zip(names, tf.unstack(labels, axis=-1), strict=True))}
-
-        return self._batches(data, batch_size, replicas, change)
+        return data.map(_named)
 
     def in_order(self, batch_size: int, replicas: int = 1) -> tf.data.Dataset:
         """All slices of the subjects, each subject's together and in order."""
         data = tf.data.TFRecordDataset([str(self.data_dir / shard) for shard in self.shards])
-        data = self._keyed(data).filter(plain(lambda _, subject, slice, train: subject >= 0))
+        data = self._keyed(data).filter(plain(lambda _, subject, slice, train: subject >= 0)).map(_named)
         return self._batches(data, batch_size, replicas)
 
     def _keyed(self, data):
@@ -137,7 +161,7 @@ class Slices:
     def _batches(self, data, batch_size, replicas, change=None):
         """change: (a slice's entries, its normalised zero) -> the entries to train on."""
 
-        def parse(serialized, subject, slice, _):
+        def parse(serialized, subject, slice):
             parsed = records.parse_slice(serialized, self.height, self.width, self.channels, labelled=True)
             batch = {"image": parsed["image"], "label": parsed["label"], "subject": subject, "slice": slice}
             if self.second is not None:
@@ -155,6 +179,11 @@ class Slices:
     def explain(self, error: Exception) -> Exception:
         """The `UserError` that names the damaged shard and record behind a pipeline's `DataLossError`, or `error`."""
         return records.locate_damage(self.data_dir, self.shards) or error
+
+
+@plain
+def _named(serialized, subject, slice, train):
+    return serialized, subject, slice
 
 
 @contextlib.contextmanager

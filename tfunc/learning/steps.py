@@ -1,6 +1,7 @@
 """What runs as the graphs of a training: an optimizer step and the counts of a validation batch, on one device or many.
 
-Randomness is a function of (seed, step, row) for dropout and of (seed, step, replica) for what an objective draws.
+Randomness is a function of (seed, step, row) for dropout and of (seed, step, replica) for what an objective draws, each a
+stream of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import tensorflow as tf
 
 from tfunc.learning.checkpoint import arrays_of, assign
 from tfunc.learning.objectives import contract
-from tfunc.nets import sampling, stack, trained
+from tfunc.nets import sampling, stack, streams, trained
+from tfunc.nets.own_settings import own_settings
 from tfunc.nets.trained import Trained
 from tfunc.runs import Config
 
@@ -30,7 +32,7 @@ class Steps:
         """base: the trained network that the objective stands on."""
         self.config, self.strategy = config, strategy
         self.replicas = strategy.num_replicas_in_sync
-        with strategy.scope():
+        with strategy.scope(), own_settings():
             # the base is built again in this scope, so that every replica has it
             below = trained.copy(base) if base is not None else None
             self.objective = contract.find(config.network.objective)(config, below)
@@ -59,7 +61,8 @@ class Steps:
     def gradients(self, batch: contract.Batch, step: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """This replica's share of the loss and its gradients; their sums over replicas are the global batch's."""
         keeps = self.keeps(batch, step)
-        seed = tf.stack([self.config.seed, tf.cast(step, tf.int32) * self.replicas + _replica()])
+        config = self.config
+        seed = streams.objective_seed(config.seed, step, _replica(), self.replicas, config.streams)
         with tf.GradientTape() as tape:
             rows, _, _ = self.objective.rows(batch, True, keeps, seed)
             loss = tf.reduce_sum(rows * batch["weight"])
@@ -70,8 +73,8 @@ class Steps:
         rates = getattr(self.model, "dropout_rates", [])
         if not rates:
             return None
-        size = self.config.batch_size
-        uniform = sampling.training_uniform(self.config.seed, step, batch["row"], size, rates)
+        seed, size = self.config.seed, self.config.batch_size
+        uniform = sampling.training_uniform(seed, step, batch["row"], size, rates, self.config.streams)
         return sampling.keeps(uniform, rates)
 
     def count(self, batch: contract.Batch) -> tuple[Any, ...]:

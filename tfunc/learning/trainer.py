@@ -25,6 +25,7 @@ from tfunc.learning.monitor import Monitor
 from tfunc.learning.selection import Counters
 from tfunc.learning.slices import Slices
 from tfunc.learning.steps import Steps
+from tfunc.nets import devices
 from tfunc.nets.graphs import graph
 from tfunc.nets.trained import Trained
 from tfunc.runs import Config
@@ -75,9 +76,10 @@ class Trainer:
         self.resume()
         steps = self.train.steps(self.config.batch_size)
         total = selection.total_steps(self.config, steps)
-        self.say(f"{self.name}: {self.steps.model.count_params():,} parameters, {steps} steps an epoch")
-        with _on_sigterm(self._request_stop), self.monitor, progress.Progress(self.name, total, " steps") as bar:
-            bar.advance(self.counters.step)
+        used = ", ".join(devices.record(self.checkpoint.folder, self.steps.strategy, self.counters.step))
+        self.say(f"{self.name}: {self.steps.model.count_params():,} parameters, {steps} steps an epoch, on {used}")
+        bar = progress.Progress(self.name, total, " steps", done=self.counters.step)
+        with _on_sigterm(self._request_stop), self.monitor, bar:
             while not self._over(total):
                 self._epoch(total, bar)
                 with self.steps.averaged():
@@ -147,7 +149,8 @@ class Trainer:
         """The rest of the epoch that is due."""
         counters, config = self.counters, self.config
         place = config.batch_size, config.seed, counters.epoch, counters.step_in_epoch
-        return self.steps.distribute(lambda _: self.train.training(*place, self.steps.replicas, config.augment))
+        how = self.steps.replicas, config.augment, config.streams
+        return self.steps.distribute(lambda _: self.train.training(*place, *how))
 
     @functools.cached_property
     def _validation_data(self):

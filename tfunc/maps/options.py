@@ -6,6 +6,8 @@ import dataclasses
 
 from data_prep.base.errors import UserError
 from tfunc.methods import Method
+from tfunc.nets import streams
+from tfunc.runs import Config
 
 SUBJECT_SEEDS = 2**31  # the seeds that a subject's own number fits beside in 64 bits
 IMAGE_SEEDS = 2**63
@@ -15,8 +17,8 @@ IMAGE_SEEDS = 2**63
 class Options:
     """samples: passes of a sampled method. seed: of its samples. precision: float32 or bfloat16 convolutions.
 
-    full_size: photographs, also PNG maps at the photograph's own size. Raises `UserError` naming the flag for a number
-    that no prediction can have.
+    full_size: photographs, also PNG maps at the photograph's own size. streams: version of the random streams, which is
+    the network's own (`of`). Raises `UserError` naming the flag for a number that no prediction can have.
     """
 
     samples: int = 20
@@ -24,6 +26,7 @@ class Options:
     batch_size: int = 16
     precision: str = "float32"
     full_size: bool = False
+    streams: int = streams.VERSION
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "samples"):
@@ -31,12 +34,14 @@ class Options:
                 raise UserError(f"--{name}={getattr(self, name)}", expected="1 or more")
         check_seed(self.seed, IMAGE_SEEDS)
 
+    def of(self, config: Config) -> Options:
+        """The same for a network of that configuration: whatever samples it draws what it always drew."""
+        return dataclasses.replace(self, streams=config.streams)
+
     def drawn(self, method: Method) -> dict[str, int | None]:
-        """The samples and seed that a method's maps depend on: of one that draws nothing, None."""
-        return {
-            "samples": self.samples if method.sampled else None,
-            "seed": self.seed if method.sampled else None,
-        }
+        """The samples, seed and streams that a method's maps depend on: of one that draws nothing, None."""
+        found = {"samples": self.samples, "seed": self.seed, "streams": self.streams}
+        return {name: value if method.sampled else None for name, value in found.items()}
 
 
 def check_seed(seed: int, below: int = SUBJECT_SEEDS) -> None:

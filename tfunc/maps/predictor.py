@@ -108,6 +108,6 @@ def of_method(
     """(predictor, trained networks) of a method; raises `NotReady` naming the command for a network not trained."""
     loaded = trained.load_all(run_dir, method.networks, dataset)
     config, make = loaded[0].config, predictives.of(method)
-    models = [network.model for network in loaded]
+    models, options = [network.model for network in loaded], options.of(config)
     predictor = Predictor(lambda: make(models, options), config.channels, config.smallest, options, strategy)
     return predictor, loaded

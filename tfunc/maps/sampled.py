@@ -26,13 +26,13 @@ class MonteCarlo:
         (model,) = models
         if not model.dropout_rates:
             raise UserError("MC dropout", expected="a network with dropout", found="a network without any")
-        self.samples = options.samples
+        self.samples, self.streams = options.samples, options.streams
         self.network = folded.FoldedUNet(model, options.precision, sampled=True)
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """See `predictives.Predictive`."""
         rates = self.network.rates
-        uniform = sampling.sample_uniform(seeds, self.samples, rates)
+        uniform = sampling.sample_uniform(seeds, self.samples, rates, self.streams)
 
         def sample(index):
             return classes.foreground(self.network(images, folded.dropout_masks(uniform[index], rates))), 1.0
@@ -53,13 +53,13 @@ class TestTimeAugmentation:
 
     def __init__(self, models: Sequence[keras.Model], options: Options):
         (model,) = models
-        self.samples = options.samples
+        self.samples, self.streams = options.samples, options.streams
         self.network = folded.FoldedUNet(model, options.precision)
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """See `predictives.Predictive`."""
         height, width = tf.shape(images)[1], tf.shape(images)[2]
-        uniform = sampling.rows_uniform(seeds, [self.samples, views.UNIFORMS])
+        uniform = sampling.rows_uniform(seeds, [self.samples, views.UNIFORMS], "sampled_views", self.streams)
         ones = tf.ones(tf.concat([tf.shape(images)[:3], [1]], axis=0))
 
         def sample(index):

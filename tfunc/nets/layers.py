@@ -15,15 +15,11 @@ BATCH_NORM_MOMENTUM = 0.9  # torch's momentum of 0.1
 BATCH_NORM_EPSILON = 1e-5
 
 
-def torch_initializers(fan_in: int, seed: int | None) -> dict[str, Any]:
-    """Kernel and bias initializers of torch's convolution: both uniform in +-1/sqrt(fan_in)."""
+def torch_initializers(fan_in: int, seeds: tuple[int | None, int | None]) -> dict[str, Any]:
+    """Kernel and bias initializers of torch's convolution: both uniform in +-1/sqrt(fan_in). seeds: of kernel and bias."""
     bound = fan_in**-0.5
-    kernel_seed, bias_seed = (None, None) if seed is None else (2 * seed, 2 * seed + 1)
-    uniform = keras.initializers.RandomUniform
-    return {
-        "kernel_initializer": uniform(-bound, bound, seed=kernel_seed),
-        "bias_initializer": uniform(-bound, bound, seed=bias_seed),
-    }
+    kernel, bias = (keras.initializers.RandomUniform(-bound, bound, seed=seed) for seed in seeds)
+    return {"kernel_initializer": kernel, "bias_initializer": bias}
 
 
 class Convolution(keras.layers.Conv2D):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-Rates = list[tuple[float, int]]  # of `UNet.dropout_rates`
+from tfunc.nets import streams
+from tfunc.nets.streams import ALGORITHM
 
-ALGORITHM = "philox"  # the same numbers on CPU and GPU
+Rates = list[tuple[float, int]]  # of `UNet.dropout_rates`
 
 
 def channels(rates: Rates) -> int:
@@ -24,27 +25,36 @@ def keeps(uniform: tf.Tensor, rates: Rates) -> list[tf.Tensor]:
 
 
 def training_uniform(
-    seed: tf.Tensor | int, step: tf.Tensor, rows: tf.Tensor, batch_size: int | tf.Tensor, rates: Rates
+    seed: tf.Tensor | int,
+    step: tf.Tensor,
+    rows: tf.Tensor,
+    batch_size: int | tf.Tensor,
+    rates: Rates,
+    version: int = streams.VERSION,
 ) -> tf.Tensor:
     """Uniform numbers of the rows (int [n], positions in the global batch) at one training step.
 
     They depend on (seed, step, row) only, so replicas draw what one device would, and a resumed training what an
-    uninterrupted one does.
+    uninterrupted one does. version: of the random streams.
     """
     seeds = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
-    whole = tf.random.stateless_uniform([batch_size, channels(rates)], seeds, alg=ALGORITHM)
+    own = streams.fold(seeds, "dropout", version)
+    whole = tf.random.stateless_uniform([batch_size, channels(rates)], own, alg=ALGORITHM)
     return tf.gather(whole, rows)
 
 
-def sample_uniform(seeds: tf.Tensor, samples: int, rates: Rates) -> tf.Tensor:
+def sample_uniform(seeds: tf.Tensor, samples: int, rates: Rates, version: int = streams.VERSION) -> tf.Tensor:
     """seeds int64 [batch, 2] -> uniform [samples, batch, channels(rates)], each row from its own seed alone."""
-    return tf.transpose(rows_uniform(seeds, [samples, channels(rates)]), [1, 0, 2])
+    return tf.transpose(rows_uniform(seeds, [samples, channels(rates)], "sampled_dropout", version), [1, 0, 2])
 
 
-def rows_uniform(seeds: tf.Tensor, shape: list[int]) -> tf.Tensor:
-    """seeds int64 [batch, 2] -> uniform float32 [batch, *shape], each row from its own seed alone."""
+def rows_uniform(seeds: tf.Tensor, shape: list[int], stream: str, version: int = streams.VERSION) -> tf.Tensor:
+    """seeds int64 [batch, 2] -> uniform float32 [batch, *shape], each row from its own seed alone.
+
+    stream: of `streams.STREAMS`.
+    """
     return tf.map_fn(
-        lambda seed: tf.random.stateless_uniform(shape, seed, alg=ALGORITHM),
+        lambda seed: tf.random.stateless_uniform(shape, streams.fold(seed, stream, version), alg=ALGORITHM),
         seeds,
         fn_output_signature=tf.TensorSpec(shape, tf.float32),
     )

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import keras
 import tensorflow as tf
 
+from tfunc.nets import streams
 from tfunc.nets.layers import ChannelDropout, Convolution, UpConvolution, batch_normalisation, torch_initializers
 
 CLASSES = 2
@@ -66,20 +67,35 @@ def without_sequence(model: keras.Model) -> list[str]:
 
 
 class Builder:
-    """Creates layers in order and remembers them; `seed` gives each its own initial values."""
+    """Creates layers in order and remembers them; `seed` gives each its own initial values.
 
-    def __init__(self, seed: int | None, dtype: str | None):
-        self.seed, self.dtype = seed, dtype
+    stream: of the initial values. version: of the random streams. Version 1 counts all layers, dropout's too, so that a
+    network with fewer of those begins elsewhere; version 2 counts convolutions, so that networks of one seed begin alike,
+    as the reference's do.
+    """
+
+    def __init__(self, seed: int | None, dtype: str | None, stream: str, version: int):
+        self.seed, self.dtype, self.stream, self.version = seed, dtype, stream, version
         self.layers: list[keras.layers.Layer] = []
+        self.convolutions = 0
 
     def convolution(self, cls: type, size: int, fan_channels: int, filters: int) -> keras.layers.Layer:
         """A convolution of kernel `size`, built for `fan_channels` channels in and `filters` out."""
-        seed = None if self.seed is None else 10_000 * self.seed + len(self.layers)
-        initial = torch_initializers(size * size * fan_channels, seed)
+        initial = torch_initializers(size * size * fan_channels, self._seeds())
+        self.convolutions += 1
         layer = cls(filters, size, padding="same", dtype=self.dtype, **initial)
         layer.build((None, None, None, fan_channels))
         self.layers.append(layer)
         return layer
+
+    def _seeds(self):
+        """The seeds of a convolution's kernel and bias."""
+        if self.seed is None:
+            return None, None
+        if self.version == 1:
+            first = 2 * (10_000 * self.seed + len(self.layers))
+            return first, first + 1
+        return tuple(streams.number(self.stream, self.seed, self.convolutions, part) for part in range(2))
 
     def unit(self, fan_channels: int, filters: int, dropout: float, size: int = 3) -> Unit:
         """A unit, without the dropout layer where its rate is 0."""
@@ -134,9 +150,11 @@ class AuxiliaryHead(keras.Model):
     here". The reference's PostNet; no dropout.
     """
 
-    def __init__(self, channels: int, seed: int | None = None, dtype: str | None = None):
+    def __init__(
+        self, channels: int, seed: int | None = None, dtype: str | None = None, version: int = streams.VERSION
+    ):
         super().__init__()
-        build = Builder(seed, dtype)
+        build = Builder(seed, dtype, "head_weights", version)
         units = [build.unit(channels, channels, 0.0, size=1) for _ in range(3)]
         self.structure = Head((*units, build.convolution(Convolution, 1, channels, CLASSES)))
         self.sequence = build.layers
@@ -170,9 +188,10 @@ class UNet(keras.Model):
         sigma: bool,
         seed: int | None,
         dtype: str | None,
+        version: int,
     ):
         super().__init__()
-        build = Builder(seed, dtype)
+        build = Builder(seed, dtype, "weights", version)
         structure = _structure(build, in_channels, start_filters, depth, dropout, center, sigma)
         self.sequence = build.layers
         self.structure = structure
@@ -253,6 +272,7 @@ def unet(
     sigma: bool = False,
     seed: int | None = None,
     dtype: str | None = None,
+    version: int = streams.VERSION,
 ) -> UNet:
     """The U-Net of the paper, section 2.2, as the reference code builds it.
 
@@ -265,10 +285,11 @@ def unet(
     center: dropout only before each pooling, after each upsampling and in the heads (the paper's "center").
     seed: fixes the initial weights; None draws them from Keras' global state.
     dtype: a Keras dtype policy such as "mixed_bfloat16"; None is Keras' global one.
+    version: of the random streams behind the initial weights.
     """
     if depth < 1 or start_filters < 1 or in_channels < 1 or not 0 <= dropout < 1:
         raise ValueError(
             f"unet: depth, start_filters and in_channels must be at least 1 and dropout in [0, 1), "
             f"got {depth}, {start_filters}, {in_channels}, {dropout}"
         )
-    return UNet(in_channels, start_filters, depth, dropout, center, sigma, seed, dtype)
+    return UNet(in_channels, start_filters, depth, dropout, center, sigma, seed, dtype, version)

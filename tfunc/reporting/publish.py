@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.base import artefacts
+from data_prep.base import artefacts, leftovers
 from data_prep.base.errors import UserError
 from data_prep.tasks import Task
 from tfunc import __version__, paper, runs
@@ -61,6 +61,7 @@ class Finished:
     """An evaluation on disk.
 
     markdown: Table 1.  pictures: paths.  summary: what summary.json says.  fresh: whether this call had anything to do.
+    doubt: why it may not be of the files that are there now, where it could not be made anew.
     """
 
     folder: pathlib.Path
@@ -68,6 +69,7 @@ class Finished:
     pictures: tuple[pathlib.Path, ...]
     summary: dict[str, Any]
     fresh: bool
+    doubt: str = ""
 
     @property
     def report(self) -> pathlib.Path:
@@ -168,11 +170,13 @@ def _inputs(all_maps):
 def _find_finished(request, names, inputs, truth):
     """The evaluation that is there, if it is of the same inputs; raises `UserError` for other settings.
 
-    Other inputs (a method more, maps predicted again) make it out of date, and it is computed anew. Fewer methods would
-    throw rows away, and are refused, as is a file where the folder should be: all before anything is counted.
+    Other inputs (a method more, maps predicted again) make it out of date, and it is computed anew, unless its folder can
+    only be read: then it is shown, with the doubt. Fewer methods would throw rows away, and are refused, as is a file where
+    the folder should be: all before anything is counted.
     """
     folder = request.out_dir
     _require_folder(folder)
+    leftovers.sweep_once(folder)
     if not (folder / runs.EVALUATED).exists():
         return None
     stored = upgrade(artefacts.read_document(folder / runs.EVALUATED, *NEEDED))
@@ -181,15 +185,21 @@ def _find_finished(request, names, inputs, truth):
         raise UserError(folder, expected="an evaluation with the same settings", found=difference, do=do)
     if missing := [name for name in stored["methods"] if name not in names]:
         raise UserError(folder, expected=f"{', '.join(missing)} among the methods, as evaluated before", do=do)
-    if not _same_inputs(stored["inputs"], inputs, truth) or stored["version"] != __version__:
+    doubt = "" if stored["version"] == __version__ else f"it was made by version {stored['version']} of the toolkit"
+    if not _same_inputs(stored["inputs"], inputs, truth):
+        doubt = "the files that it was computed from lay elsewhere or were written at another time"
+    if doubt and (os.access(folder, os.W_OK) or {*names} != {*stored["methods"]}):
         return None
     pictures = tuple(folder / name for name in stored["pictures"])
     if not all(
         path.exists() for path in (folder / "table1.md", folder / "subjects.csv", folder / report.NAME, *pictures)
     ):
         return None
-    os.utime(folder / runs.EVALUATED)  # it holds for the predictions as they are now, and a study compares the times
-    return Finished(folder, (folder / "table1.md").read_text(encoding="utf-8"), pictures, stored, fresh=False)
+    with contextlib.suppress(OSError):  # a folder that others may only read
+        os.utime(
+            folder / runs.EVALUATED
+        )  # it holds for the predictions as they are now, and a study compares the times
+    return Finished(folder, (folder / "table1.md").read_text(encoding="utf-8"), pictures, stored, False, doubt)
 
 
 def _require_folder(folder):

@@ -82,8 +82,8 @@ class RecordsTruth:
         return Truth(subject.label, subject.inside(self.task), space)
 
     def subject(self, name: str) -> Subject:
-        """A subject with its image; raises `UserError`."""
-        return records.read_subject(self.data_dir, self.manifest, name)
+        """A subject with its image, in the voxel order of its files, where its maps lie; raises `UserError`."""
+        return records.read_subject(self.data_dir, self.manifest, name).in_order(None)
 
     def _unlabelled(self, name):
         where = f"{self.data_dir}, subject {name}"

@@ -14,15 +14,25 @@ from data_prep.base.errors import UserError
 from data_prep.readers import labels, nifti
 from data_prep.readers.file_names import ENDINGS
 from data_prep.readers.nifti import Space
+from tfunc.scoring import channels
 
 COPY = "copy it again"  # what helps where a file is damaged that we did not make
 
 
-def read(path: pathlib.Path, do: str | None = None) -> tuple[NDArray, Space]:
-    """A file's array [depth, height, width], in its own dtype, and where it lies; raises `UserError`, with the remedy `do`."""
-    array, affine = nifti.read_map(path) if do is None else nifti.read_map(path, do=do)
-    array = array[None] if array.ndim == 2 else array  # a 2-D map has depth 1
+def read(path: pathlib.Path, do: str | None = None, softmax: bool = False) -> tuple[NDArray, Space]:
+    """A file's array [depth, height, width], in its own dtype, and where it lies; raises `UserError`, with the remedy `do`.
+
+    A 2-D map has depth 1. softmax: whether two channels may stand for a probability, see `channels.spatial`.
+    """
+    more = {} if do is None else {"do": do}
+    array, affine = nifti.read_map(path, dimensions=channels.DIMENSIONS, **more)
+    array = channels.spatial(path, array, softmax)
     return array, Space(str(path), array.shape, affine)
+
+
+def is_softmax(path: pathlib.Path) -> bool:
+    """Whether a file has two channels, by its header."""
+    return channels.softmax_axis(nifti.read_header(path, dimensions=channels.DIMENSIONS).shape) is not None
 
 
 def read_labels(path: pathlib.Path, do: str | None = None) -> tuple[NDArray, Space]:
