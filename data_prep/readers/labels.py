@@ -219,7 +219,10 @@ def said(found: notices.Notices, what: str, meant: str = "foreground", rule: Rul
     targets.update({int(raw): int(target) for raw, target in (rule.label_map or {}).items()})
     inside = [str(label) for label in numbers if targets[label] and label != rule.ignore]
     parts = [", ".join(f"{label} in {count:,}" for label, count in list(numbers.items())[:12])]
+    if found.chosen.get(what) and len(numbers) <= 2 + (rule.ignore in numbers):
+        parts.append("two numbers are binary")
     parts.append(f"{meant}: {', '.join(inside[:12]) or 'none'}")
     if rule.ignore is not None:
         parts.append(f"ignored: {rule.ignore}" + ("" if rule.ignore in numbers else ", which does not occur"))
-    return [f"{what} of {found.files[what]} files, numbers and their voxels: {'; '.join(parts)}"]
+    files = f"{found.files[what]} file{'s' * (found.files[what] != 1)}"
+    return [f"{what} of {files}, numbers and their voxels: {'; '.join(parts)}"]

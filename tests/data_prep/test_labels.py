@@ -133,7 +133,8 @@ def test_numbers_are_said_with_their_counts():
         total.add(noticed)
     (line,) = labels.said(total, "labels", rule=Rule(ignore=9))
     assert line == (
-        "labels of 2 files, numbers and their voxels: 0 in 3, 4 in 3; foreground: 4; ignored: 9, which does not occur"
+        "labels of 2 files, numbers and their voxels: 0 in 3, 4 in 3; two numbers are binary; foreground: 4; "
+        "ignored: 9, which does not occur"
     )
     labels.require_same(total)
     assert notices.from_document(total.document()).found == total.found

@@ -43,6 +43,7 @@ def one_map(folder, name, foreground):
         "{name}/{name}_seg.nii",
         "HGG/{name}/{name}_seg.nii.gz",
         "MICCAI_[1]/{name}/{name}_seg.nii.gz",
+        "MICCAI_BraTS_2018/Data/LGG/{name}/{name}_seg.nii.gz",
     ],
 )
 def test_where_labels_are_found(tmp_path, place):
@@ -55,6 +56,9 @@ def test_where_labels_are_found(tmp_path, place):
     written.rename(path)
     if path.parent.name == name:  # beside the modalities
         write(path.with_name(f"{name}-t1n.nii.gz"), np.ones(SHAPE, np.int16))
+        write(
+            path.with_name(f"{name}_mask.nii.gz"), np.ones(SHAPE, np.uint8)
+        )  # of the brain: the official name goes first
     finished = evaluate(tmp_path)
     assert finished.summary["methods"]["maps"]["table1"]["dice"]["mean"] == 1
     assert finished.summary["unpredicted"] == 0
@@ -64,6 +68,9 @@ def test_labels_twice_and_linked(tmp_path):
     """Flat and in the subject's folder are two, unless they are one file; none says which names are looked for."""
     label = np.ones(SHAPE, np.uint8)
     one_map(tmp_path, "a", label)
+    with pytest.raises(UserError, match="labels: expected a folder with a label of each subject, found no such folder"):
+        evaluate(tmp_path)
+    (tmp_path / "labels").mkdir()
     with pytest.raises(
         UserError, match=r"a\.nii\.gz: expected one label of a, found no such file; name it a_seg, a-seg"
     ):
@@ -110,7 +117,7 @@ def test_a_label_map(tmp_path, capsys):
     finished = evaluate(tmp_path, label_map={1: 1, 2: 1, 4: 0})
     assert finished.summary["methods"]["maps"]["table1"]["dice"]["mean"] == 1
     assert finished.summary["inputs"]["label_map"] == {"1": 1, "2": 1, "4": 0}
-    said = "labels of 1 files, numbers and their voxels: 0 in 63, 1 in 63, 2 in 63, 4 in 63; foreground: 1, 2\n"
+    said = "labels of 1 file, numbers and their voxels: 0 in 63, 1 in 63, 2 in 63, 4 in 63; foreground: 1, 2\n"
     assert capsys.readouterr().out.count(said) == 1
     assert not evaluate(tmp_path, label_map={1: 1, 2: 1, 4: 0}).fresh
     assert evaluate(tmp_path, label_map={1: 1, 2: 0, 4: 0}).summary["methods"]["maps"]["table1"]["dice"]["mean"] < 1
@@ -124,7 +131,7 @@ def test_two_numbers_are_binary_and_the_same_in_all(tmp_path, capsys):
         one_map(tmp_path, name, LABEL > 0)
         write(tmp_path / "labels" / f"{name}.nii.gz", np.uint8(LABEL > 0) * np.uint8(255))
     evaluate(tmp_path)
-    assert "0 in 126, 255 in 378; foreground: 255\n" in capsys.readouterr().out
+    assert "0 in 126, 255 in 378; two numbers are binary; foreground: 255\n" in capsys.readouterr().out
     write(tmp_path / "labels" / "b.nii.gz", np.uint8(LABEL > 0))
     with pytest.raises(
         UserError, match=r"labels: expected one foreground number.*1 in .*b\.nii\.gz and 255 in .*a\.nii\.gz"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import glob
+import functools
 import os
 import pathlib
 from collections.abc import Sequence
 
 from data_prep.base.errors import UserError
-from data_prep.readers import file_names
+from data_prep.readers import file_names, folders
 from tfunc.kinds import KINDS
 
 _MAPS = tuple(f"_{part}" for part in ("prediction", *sorted({kind.entry for kind in KINDS.values()})))
+
+_USUAL = {"label": file_names.OFFICIAL, "mask": ("_mask", "-mask")}
 
 
 def find_all(folder: pathlib.Path | str, subjects: Sequence[str], what: str) -> list[pathlib.Path]:
@@ -20,18 +22,21 @@ def find_all(folder: pathlib.Path | str, subjects: Sequence[str], what: str) -> 
     what: `label` or `mask`, for the message. Names: `<subject>` and a suffix of `file_names.LABELS`, or none, in any case.
     """
     folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise UserError(folder, expected=f"a folder with a {what} of each subject", found="no such folder")
     flat = _files(folder)
     return [_find(folder, flat, subject, what) for subject in subjects]
 
 
 def _find(folder, flat, subject, what):
-    own = folder / subject
     found = [folder / file for file in flat if file_names.label_suffix(file, subject) is not None]
-    found += [own / file for file in _files(own) if file_names.label_suffix(file, subject) is not None]
-    if not found:  # folders of sets or grades, with folders by subject
-        for below in sorted(glob.glob(os.path.join(glob.escape(str(folder)), "*", glob.escape(subject)))):
-            own = pathlib.Path(below)
-            found += [own / file for file in _files(own) if file_names.label_suffix(file, subject) is not None]
+    found += _of_its_own(folder / subject, subject, what)
+    for _ in range(2):
+        if not found:  # folders of sets or grades, with folders by subject
+            for place in _by_name(folder).get(file_names.composed(subject), ()):
+                found += _of_its_own(place, subject, what)
+        if not found:  # unless the folders have changed since they were listed
+            _by_name.cache_clear()
     found = [path for index, path in enumerate(found) if not any(path.samefile(other) for other in found[:index])]
     if len(found) == 1:
         return found[0]
@@ -41,6 +46,22 @@ def _find(folder, flat, subject, what):
     known = ", ".join(f"{subject}{suffix}" for suffix in (*file_names.OFFICIAL, "_label", "_mask"))
     do = f"name it {known}, or {subject} alone, with .nii or .nii.gz, in this folder or in a folder {subject}"
     raise UserError(folder / f"{subject}.nii.gz", expected=f"one {what} of {subject}", found="no such file", do=do)
+
+
+def _of_its_own(place, subject, what):
+    """Labels or masks in a subject's own folder; the official name's alone where there are others, such as a brain's mask."""
+    found = {file: file_names.label_suffix(file, subject) for file in _files(place)}
+    official = [place / file for file, suffix in found.items() if suffix in _USUAL[what]]
+    return official or [place / file for file, suffix in found.items() if suffix is not None]
+
+
+@functools.lru_cache(maxsize=4)
+def _by_name(top):
+    """{name: folders of that name} below a folder."""
+    found: dict[str, list[pathlib.Path]] = {}
+    for folder, _ in folders.walk(top) if top.is_dir() else ():
+        found.setdefault(file_names.composed(folder.name), []).append(folder)
+    return found
 
 
 def others(folder: pathlib.Path | str, subjects: Sequence[str]) -> int:
