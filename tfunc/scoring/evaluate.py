@@ -30,11 +30,13 @@ class Evaluated:
     """What was counted of a set of subjects.
 
     maps: one a method, with their sigma ranges.  scores: {method: Scores}.  counts: {method: {subject: Counts}}.
+    gaps: {method: voxels} that are NaN outside the masks, of the methods that have any.
     """
 
     maps: tuple[Maps, ...]
     scores: dict[str, Scores]
     counts: dict[str, dict[str, Counts]]
+    gaps: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -55,34 +57,41 @@ def evaluate(
     """
     subjects = _common_subjects(all_maps)
     truth.check(subjects)
-    ready = tuple(_with_range(maps, pool, sigma_range) for maps in all_maps)
+    ready = tuple(_with_range(maps, truth, pool, sigma_range) for maps in all_maps)
     counts: dict[str, dict[str, Counts]] = {maps.method: {} for maps in ready}
+    missing = dict.fromkeys(counts, 0)
     items = ((truth, ready, subject) for subject in subjects)
     with Progress("evaluate", len(subjects), " subjects") as progress:
         for subject, found in zip(subjects, workers.results(pool, count_subject, items), strict=True):
-            for method, counted in found.items():
+            for method, (counted, gaps) in found.items():
                 counts[method][subject] = counted
+                missing[method] += gaps
             progress.advance()
-    return Evaluated(ready, {method: statistics.scores(found) for method, found in counts.items()}, counts)
+    scores = {method: statistics.scores(found) for method, found in counts.items()}
+    return Evaluated(ready, scores, counts, {method: number for method, number in missing.items() if number})
 
 
-def count_subject(item: tuple[AnyTruth, Sequence[Maps], str]) -> dict[str, Counts]:
-    """{method: Counts} of one subject. item: (where its label is, the methods' maps, its name)."""
+def count_subject(item: tuple[AnyTruth, Sequence[Maps], str]) -> dict[str, tuple[Counts, int]]:
+    """{method: (Counts, voxels that are NaN outside the mask)} of one subject.
+
+    item: (where its label is, the methods' maps, its name).
+    """
     where, all_maps, subject = item
     truth = where.read(subject)
-    counts = {}
+    found = {}
     for maps in all_maps:
-        score, prediction = maps.read(subject, truth)
+        score, prediction, gaps = maps.read_with_gaps(subject, truth)
         with _naming(maps, subject):
-            counts[maps.method] = binary.count(score, maps.kind, prediction, truth.label, truth.mask, maps.sigma_range)
-    return counts
+            counted = binary.count(score, maps.kind, prediction, truth.label, truth.mask, maps.sigma_range)
+        found[maps.method] = counted, gaps
+    return found
 
 
-def map_range(item: tuple[Maps, str]) -> tuple:
-    """(lowest, highest) of one map, scalars of its dtype. item: (a method's maps, the subject's name)."""
-    maps, subject = item
+def map_range(item: tuple[Maps, AnyTruth, str]) -> tuple:
+    """(lowest, highest) of one map, scalars of its dtype. item: (a method's maps, where its mask is, the subject's name)."""
+    maps, truth, subject = item
     with _naming(maps, subject):
-        return kinds.value_range(maps.score(subject))
+        return kinds.value_range(maps.score(subject, truth))
 
 
 @contextlib.contextmanager
@@ -93,6 +102,7 @@ def _naming(maps: Maps, subject: str) -> Iterator[None]:
     except MapError as error:
         expected = KINDS[maps.kind].expected.replace("{limits}", f" in {maps.sigma_range}" if maps.sigma_range else "")
         do = f"predict again, or leave {maps.method} out"
+        do += "; NaN may only lie outside of masks" if "NaN" in str(error) else ""
         raise UserError(maps.path(subject), expected=expected, found=f"{error}", do=do) from None
 
 
@@ -114,10 +124,10 @@ def _common_subjects(all_maps):
     return first.subjects
 
 
-def _with_range(maps, pool, sigma_range):
+def _with_range(maps, truth, pool, sigma_range):
     if KINDS[maps.kind].scale != "set":
         return maps
     if sigma_range is None:
-        items = ((maps, subject) for subject in maps.subjects)
+        items = ((maps, truth, subject) for subject in maps.subjects)
         sigma_range = kinds.common_range(workers.results(pool, map_range, items))
     return dataclasses.replace(maps, sigma_range=tuple(sigma_range))
