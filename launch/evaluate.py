@@ -48,6 +48,13 @@ flags.DEFINE_enum(
     "Which subjects choose the thresholds of U-E and BnF: `test`, the paper's way, or `valid`, which needs predictions "
     "with --split=valid.",
 )  # fmt: skip
+flags.DEFINE_enum(
+    "split", "test", ["test", "valid", "train"],
+    "Of a run: whose predictions to score; another than test goes to <run_dir>/evaluation@<split>.",
+)  # fmt: skip
+flags.DEFINE_list(
+    "subjects", [], "Score only these, by name; of a run, into a folder of their own beside its evaluation."
+)
 flags.DEFINE_list("figure_subjects", [], "Subjects for Figure 1, up to three; by default chosen by their calibration.")
 flags.DEFINE_string("predictions", None, "A folder of maps, or of method folders, to evaluate in place of a run.")
 flags.DEFINE_string(
@@ -116,10 +123,11 @@ def _run():
     run_dir, data_dir = settings.run_dir(), settings.data_dir()
     names = FLAGS.methods
     if names == ["all"]:
-        names = sources.available_methods(run_dir, FLAGS.dataset)
+        names = sources.available_methods(run_dir, FLAGS.dataset, FLAGS.split)
     else:
         names = [method.name for method in parse(names)]
-    return publish.evaluate_run(_request(runs.evaluation_dir(run_dir)), run_dir, data_dir, names, _pool)
+    folder = runs.evaluation_dir(run_dir, FLAGS.split, sorted(set(FLAGS.subjects)))
+    return publish.evaluate_run(_request(folder), run_dir, data_dir, names, _pool)
 
 
 def _folders():
@@ -128,6 +136,10 @@ def _folders():
             raise UserError("--predictions", expected=f"--{name}=DIR beside it", found="none")
     if FLAGS.threshold_split != "test":
         raise UserError("--threshold_split", expected="a run (--dataset)", found="--predictions, which has one set")
+    if FLAGS.split != "test":
+        raise UserError(
+            f"--split={FLAGS.split}", expected="a run (--dataset)", found="--predictions, which has no splits"
+        )
     all_maps = sources.folder_maps(FLAGS.predictions, FLAGS.kind, FLAGS.layout)
     print(sources.understood(FLAGS.predictions, all_maps))
     print(*(f"{line}\n" for line in sources.softmaxes(all_maps)), sep="", end="")
@@ -135,6 +147,8 @@ def _folders():
         all_maps = [maps for maps in all_maps if maps.method in FLAGS.methods]
         if missing := set(FLAGS.methods) - {maps.method for maps in all_maps}:
             raise UserError(FLAGS.predictions, expected=f"a folder {min(missing)}", found="none")
+    if FLAGS.subjects:
+        all_maps = [sources.only(maps, FLAGS.subjects) for maps in all_maps]
     task = tasks.find(FLAGS.dataset) if FLAGS.dataset else None
     rule = labels.Rule(labels.parse_map(FLAGS.label_map, labels.MOST), FLAGS.ignore_label, FLAGS.dataset)
     rule.check()
@@ -149,6 +163,8 @@ def _request(out_dir):
         threshold_split=FLAGS.threshold_split,
         figure_subjects=tuple(FLAGS.figure_subjects),
         sigma_range=settings.sigma_range(FLAGS.sigma_range),
+        split=FLAGS.split,
+        subjects=tuple(sorted(set(FLAGS.subjects))),
     )
 
 

@@ -6,8 +6,9 @@ which is read later follows today's tables. Files of earlier versions are brough
 
 from __future__ import annotations
 
+import hashlib
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -102,9 +103,12 @@ def predictions_dir(run_dir: Path, method: str, split: str = "test") -> pathlib.
     return pathlib.Path(run_dir) / "predictions" / (method if split == "test" else f"{method}@{split}")
 
 
-def evaluation_dir(run_dir: Path) -> pathlib.Path:
-    """The folder of the evaluation."""
-    return pathlib.Path(run_dir) / "evaluation"
+def evaluation_dir(run_dir: Path, split: str = "test", subjects: Sequence[str] = ()) -> pathlib.Path:
+    """The folder of the evaluation of the whole test split; of another split, and of chosen subjects, one of their own."""
+    name = "evaluation" if split == "test" else f"evaluation@{split}"
+    if subjects:
+        name += f"@{len(subjects)}-{hashlib.sha256(chr(10).join(sorted(subjects)).encode()).hexdigest()[:8]}"
+    return pathlib.Path(run_dir) / name
 
 
 def read_records(data_dir: Path, dataset: str) -> Manifest:

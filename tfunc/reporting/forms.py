@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tfunc.reporting import remarks
 from tfunc.reporting.table1 import Cell, Row, is_first_below
 from tfunc.scoring import measures
 from tfunc.scoring.measures import Measure
@@ -48,13 +49,13 @@ def published_text(cell: Cell) -> str:
     return "" if cell.published is None else f"{cell.published} ({cell.published_rank})"
 
 
-def notes(rows: Sequence[Row], threshold_split: str, unpredicted: int = 0) -> list[str]:
-    """The sentences below Table 1. unpredicted: how many labels have no prediction."""
-    ranked = sum(row.ranked for row in rows)
-    way = "as in the paper" if threshold_split == "test" else "so the test set chose nothing"
+def notes(rows: Sequence[Row], asked: Mapping[str, Any]) -> list[str]:
+    """The sentences below Table 1. asked: what summary.json says of the evaluation itself, see `remarks`."""
+    ranked, unpredicted = sum(row.ranked for row in rows), asked["unpredicted"]
     found = [
         f"Mean over {rows[0].subjects} subjects (rank among {ranked} methods), 95 % bootstrap interval over subjects. "
-        f"{with_threshold()} at the threshold named, best per method on the {threshold_split} set, {way}."
+        f"{with_threshold()} at the threshold named, {remarks.chosen_on(asked)}.",
+        *remarks.remarks(asked),
     ]
     if any(row.has_published for row in rows):
         found.append("Values marked paper are those published for this data set, with their ranks.")

@@ -25,12 +25,14 @@ from tfunc.kinds import KINDS, Limits
 from tfunc.reporting import figures, files, forms, overlays, report
 from tfunc.reporting.summary import summary, upgrade
 from tfunc.reporting.table1 import table1
-from tfunc.scoring import sources, statistics, volumes
+from tfunc.scoring import overlap, sources, statistics, volumes
 from tfunc.scoring.evaluate import Evaluated, evaluate
+from tfunc.scoring.overlap import Shared
 from tfunc.scoring.sources import Maps
 from tfunc.scoring.truth import AnyTruth, FolderTruth, RecordsTruth
 
 NEEDED = ("methods", "settings", "inputs", "version", "pictures")  # of a summary.json that may be found finished
+NOTHING = Shared()
 MakePool = Callable[[int], contextlib.AbstractContextManager[Executor]]  # bytes of all maps -> where counting runs
 
 
@@ -39,8 +41,9 @@ class Request:
     """What the user asked for.
 
     out_dir: the folder to write to.  dataset: whose published values may stand beside ours, or None.  threshold_split:
-    `test` or `valid`, who chooses the thresholds.  figure_subjects: of Figure 1, chosen by rule where there are none.
-    sigma_range: (lowest, highest) that become 0 and 1, in place of the range found.
+    `test`, the evaluated subjects themselves, or `valid`: who chooses the thresholds.  figure_subjects: of Figure 1, chosen
+    by rule where there are none.  sigma_range: (lowest, highest) that become 0 and 1, in place of the range found.
+    split: of a run, whose subjects are evaluated.  subjects: some of them by name; all where there are none.
     """
 
     out_dir: pathlib.Path
@@ -48,12 +51,20 @@ class Request:
     threshold_split: str = "test"
     figure_subjects: tuple[str, ...] = ()
     sigma_range: Limits | None = None
+    split: str = "test"
+    subjects: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
         """What another evaluation in the same folder may not differ in, as plain JSON types."""
-        names = ("dataset", "threshold_split", "figure_subjects", "sigma_range")
+        names = ["dataset", "threshold_split", "figure_subjects", "sigma_range"]
+        names += [name for name in ("split", "subjects") if getattr(self, name) != getattr(Request, name)]
         return json.loads(json.dumps({name: getattr(self, name) for name in names}))
+
+    @property
+    def choosing(self) -> str | None:
+        """The split that chooses the thresholds, or None where the evaluated subjects do."""
+        return None if self.threshold_split in ("test", self.split) else self.threshold_split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,25 +91,27 @@ class Finished:
 def evaluate_run(
     request: Request, run_dir: pathlib.Path, data_dir: pathlib.Path, names: Sequence[str], make_pool: MakePool
 ) -> Finished:
-    """Evaluates a run's methods `names` on its test split and writes `request.out_dir`.
+    """Evaluates a run's methods `names` on its test split, or what is asked for, and writes `request.out_dir`.
 
     Raises `NotReady` naming the command to run first, and `UserError`, before anything is counted.
     """
-    splits = sorted({"test", request.threshold_split})
     truth = RecordsTruth(str(data_dir))
-    dataset = request.dataset or truth.task.name
-    by_split = {split: [sources.run_maps(run_dir, dataset, name, split, truth) for name in names] for split in splits}
-    inputs = _inputs([maps for split in splits for maps in by_split[split]])
+    where = run_dir, request.dataset or truth.task.name
+    all_maps = [sources.run_maps(*where, name, request.split, truth, request.subjects) for name in names]
+    others = [sources.run_maps(*where, name, request.choosing, truth) for name in names] if request.choosing else []
+    inputs = _inputs([*all_maps, *others])
     inputs["records"] = truth.manifest.identity
-    if (found := _find_finished(request, names, inputs, truth)) is not None:
+    choosing = others[0].subjects if others else None
+    shared = overlap.shared(truth.manifest, run_dir, names, all_maps[0].subjects, choosing)
+    if (found := _find_finished(request, names, inputs, truth, shared)) is not None:
         return found
-    with make_pool(_size(by_split["test"])) as pool:
-        evaluated = evaluate(by_split["test"], truth, pool)
+    with make_pool(_size(all_maps)) as pool:
+        evaluated = evaluate(all_maps, truth, pool)
         chosen = None
-        if request.threshold_split != "test":
-            other = evaluate(by_split[request.threshold_split], truth, pool)
+        if others:
+            other = evaluate(others, truth, pool)
             chosen = {method: statistics.thresholds(scores) for method, scores in other.scores.items()}
-    return _write(request, evaluated, inputs, chosen, truth, truth.task)
+    return _write(request, evaluated, inputs, chosen, truth, truth.task, shared)
 
 
 def evaluate_folders(
@@ -111,7 +124,7 @@ def evaluate_folders(
     _check_range(request.sigma_range, all_maps)
     inputs = _inputs(all_maps)
     inputs["truth"] = truth.state(all_maps[0].subjects)
-    inputs["unpredicted"] = truth.unpredicted(all_maps[0].subjects)
+    inputs["unpredicted"] = 0 if request.subjects else truth.unpredicted(all_maps[0].subjects)
     inputs |= truth.rule.document()
     if (found := _find_finished(request, [maps.method for maps in all_maps], inputs, truth)) is not None:
         return found
@@ -167,7 +180,7 @@ def _inputs(all_maps):
     }
 
 
-def _find_finished(request, names, inputs, truth):
+def _find_finished(request, names, inputs, truth, shared=NOTHING):
     """The evaluation that is there, if it is of the same inputs; raises `UserError` for other settings.
 
     Other inputs (a method more, maps predicted again) make it out of date, and it is computed anew, unless its folder can
@@ -188,6 +201,8 @@ def _find_finished(request, names, inputs, truth):
     doubt = "" if stored["version"] == __version__ else f"it was made by version {stored['version']} of the toolkit"
     if not _same_inputs(stored["inputs"], inputs, truth):
         doubt = "the files that it was computed from lay elsewhere or were written at another time"
+    if stored.get("shared", dataclasses.asdict(NOTHING)) != dataclasses.asdict(shared):
+        doubt = "its notes do not say which subjects had a part in the thresholds or networks"
     if doubt and (os.access(folder, os.W_OK) or {*names} != {*stored["methods"]}):
         return None
     pictures = tuple(folder / name for name in stored["pictures"])
@@ -226,25 +241,29 @@ def _write(
     chosen: Mapping[str, Mapping[str, int]] | None,
     truth: AnyTruth,
     task: Task | None,
+    shared: Shared = NOTHING,
 ) -> Finished:
     """Writes every file, each atomically and summary.json last."""
-    folder, complete = request.out_dir, paper.complete(request.dataset, len(evaluated.subjects))
+    whole = request.split == "test" and not request.subjects
+    folder, complete = request.out_dir, whole and paper.complete(request.dataset, len(evaluated.subjects))
     examples = _named_examples(request.figure_subjects, evaluated.subjects)  # before anything is replaced
     by_rule = not examples
     if by_rule:
         examples = dict(zip(("S1", "S2", "S3"), statistics.example_subjects(evaluated.scores), strict=False))
     rows = table1(evaluated.scores, chosen, request.dataset if complete else None)
-    unpredicted = inputs.get("unpredicted", 0)
-    notes = forms.notes(rows, request.threshold_split, unpredicted)
     asked = {
         "dataset": request.dataset,
         "subjects": len(evaluated.subjects),
         "complete": complete,
-        "unpredicted": unpredicted,
+        "unpredicted": inputs.get("unpredicted", 0),
+        "split": request.split,
         "threshold_split": request.threshold_split,
         "settings": request.settings,
         "inputs": inputs,
+        "shared": dataclasses.asdict(shared),
+        "gaps": evaluated.gaps,
     }
+    notes = forms.notes(rows, asked)
     (folder / runs.EVALUATED).unlink(missing_ok=True)  # from here on the old files are being replaced
     markdown = files.write_all(folder, evaluated, rows, notes)
     pictures = figures.write_all(folder, evaluated, examples, by_rule, task)

@@ -33,11 +33,13 @@ class Evaluated:
     """What was counted of a set of subjects.
 
     maps: one a method, with their sigma ranges.  scores: {method: Scores}.  counts: {method: {subject: Counts}}.
+    gaps: {method: voxels} that are NaN outside the masks, of the methods that have any.
     """
 
     maps: tuple[Maps, ...]
     scores: dict[str, Scores]
     counts: dict[str, dict[str, Counts]]
+    gaps: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -62,32 +64,41 @@ def evaluate(
     truth.check(subjects)
     ready = tuple(_with_range(maps, truth, pool, sigma_range) for maps in all_maps)
     counts: dict[str, dict[str, Counts]] = {maps.method: {} for maps in ready}
+    missing = dict.fromkeys(counts, 0)
     items = ((truth, ready, subject) for subject in subjects)
     noticed = Notices()
     with Progress("evaluate", len(subjects), " subjects") as progress:
         for subject, (found, remarks) in zip(subjects, workers.results(pool, count_subject, items), strict=True):
             noticed.add(remarks)
             labels.require_same(noticed)
-            for method, counted in found.items():
+            for method, (counted, gaps) in found.items():
                 counts[method][subject] = counted
+                missing[method] += gaps
             progress.advance()
     _say(noticed, truth, say)
-    return Evaluated(ready, {method: statistics.scores(found) for method, found in counts.items()}, counts)
+    scores = {method: statistics.scores(found) for method, found in counts.items()}
+    return Evaluated(ready, scores, counts, {method: number for method, number in missing.items() if number})
 
 
-def count_subject(item: tuple[AnyTruth, Sequence[Maps], str]) -> tuple[dict[str, Counts], Notices]:
-    """({method: Counts} of one subject, what was noticed). item: (where its label is, the methods' maps, its name)."""
+def count_subject(
+    item: tuple[AnyTruth, Sequence[Maps], str],
+) -> tuple[dict[str, tuple[Counts, int]], Notices]:
+    """({method: (Counts, voxels that are NaN outside the mask)} of one subject, what was noticed).
+
+    item: (where its label is, the methods' maps, its name).
+    """
     where, all_maps, subject = item
-    counts = {}
+    found = {}
     with notices.gathered() as noticed:
         truth = where.read(subject)
         mask = None if truth.mask is None else truth.only(truth.mask)
         for maps in all_maps:
-            score, prediction = map(truth.only, maps.read(subject, truth))
+            score, prediction, gaps = maps.read_with_gaps(subject, truth)
+            score, prediction = truth.only(score), truth.only(prediction)
             with _naming(maps, subject):
                 counted = binary.count(score, maps.kind, prediction, truth.only(truth.label), mask, maps.sigma_range)
-                counts[maps.method] = counted
-    return counts, noticed
+            found[maps.method] = counted, gaps
+    return found, noticed
 
 
 def _say(noticed, truth, say):
@@ -110,7 +121,7 @@ def map_range(item: tuple[Maps, AnyTruth, str]) -> tuple:
     """(lowest, highest) of one map where voxels count, scalars of its dtype. item: (a method's maps, the truth, a name)."""
     maps, truth, subject = item
     with _naming(maps, subject), notices.gathered():
-        score = maps.score(subject)
+        score = maps.score(subject, truth)
         if truth.rule.ignore is not None:
             score = truth.read(subject).only(score)
         return kinds.value_range(score)
@@ -124,6 +135,7 @@ def _naming(maps: Maps, subject: str) -> Iterator[None]:
     except MapError as error:
         expected = KINDS[maps.kind].expected.replace("{limits}", f" in {maps.sigma_range}" if maps.sigma_range else "")
         do = f"predict again, or leave {maps.method} out"
+        do += "; NaN may only lie outside of masks" if "NaN" in str(error) else ""
         raise UserError(maps.path(subject), expected=expected, found=f"{error}", do=do) from None
 
 

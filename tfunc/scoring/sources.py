@@ -9,6 +9,7 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
+import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.base.errors import NotReady, UserError, command
@@ -17,7 +18,7 @@ from tfunc import kinds, runs
 from tfunc.kinds import KINDS
 from tfunc.methods import METHODS
 from tfunc.scoring import layouts, volumes
-from tfunc.scoring.truth import RecordsTruth, Truth
+from tfunc.scoring.truth import AnyTruth, RecordsTruth, Truth
 from tfunc.scoring.volumes import ENDINGS
 
 
@@ -50,20 +51,48 @@ class Maps:
         paths = self.path(subject), self._prediction_path(subject)
         return [path for path in paths if path is not None]
 
-    def score(self, subject: str) -> NDArray:
-        """The raw map [depth, height, width] in the file's dtype."""
-        return volumes.read(self.path(subject), softmax=KINDS[self.kind].segments)[0]
+    def score(self, subject: str, truth: AnyTruth | None = None) -> NDArray:
+        """The raw map [depth, height, width] in the file's dtype; where it has NaN, as `read` makes it of that truth."""
+        score = volumes.read(self.path(subject), softmax=KINDS[self.kind].segments)[0]
+        if truth is None or score.dtype.kind != "f" or not np.isnan(score).any():
+            return score
+        return self.read(subject, truth.read(subject))[0]
 
     def read(self, subject: str, truth: Truth) -> tuple[NDArray, NDArray]:
-        """(score, prediction) [depth, height, width], checked against the truth's shape and affine (`UserError`)."""
+        """(score, prediction) [depth, height, width], checked against the truth's shape and affine (`UserError`).
+
+        Outside the truth's mask NaN counts as background that the map is sure of; elsewhere it is refused where it is
+        counted, and by name where there is a mask.
+        """
+        return self.read_with_gaps(subject, truth)[:2]
+
+    def read_with_gaps(self, subject: str, truth: Truth) -> tuple[NDArray, NDArray, int]:
+        """The same, and how many voxels of the map are NaN outside the mask."""
         score, space = volumes.read(self.path(subject), softmax=KINDS[self.kind].segments)
         nifti.require_same_space(truth.space, space)
+        score, gaps = self._without_gaps(subject, score, truth)
         prediction_path = self._prediction_path(subject)
         if prediction_path is None:
-            return score, score > 0.5
+            return score, score > 0.5, gaps
         prediction, space = volumes.read_segmentation(prediction_path, truth.rule, self.method)
         nifti.require_same_space(truth.space, space)
-        return score, prediction
+        return score, prediction, gaps
+
+    def _without_gaps(self, subject, score, truth):
+        if score.dtype.kind != "f" or (truth.mask is None and truth.counted is None):
+            return score, 0
+        gaps = np.isnan(score) if truth.counted is None else np.isnan(score) & truth.counted
+        if not gaps.any():
+            return score, 0
+        if inside := int(gaps.sum() if truth.mask is None else (gaps & (truth.mask != 0)).sum()):
+            do = "predict it there, or give masks that leave those voxels out"
+            where, found = self.path(subject), f"NaN in {inside} of its voxels"
+            raise UserError(where, expected="numbers where voxels count", found=found, do=do)
+        given = score[~gaps]
+        sure = (
+            0 if KINDS[self.kind].segments or not given.size else given.min()
+        )  # of least uncertainty, whatever the scale
+        return np.where(gaps, score.dtype.type(sure), score), int(gaps.sum())
 
     def _prediction_path(self, subject):
         name = f"{subject}_prediction"
@@ -77,20 +106,26 @@ class Maps:
 # Of a run
 
 
-def available_methods(run_dir: pathlib.Path | str, dataset: str) -> list[str]:
-    """Methods of the table that have finished predictions of the test set; `NotReady` where none has."""
-    names = [name for name in METHODS if (runs.predictions_dir(run_dir, name) / runs.PREDICTED).exists()]
+def available_methods(run_dir: pathlib.Path | str, dataset: str, split: str = "test") -> list[str]:
+    """Methods of the table that have finished predictions of a split; `NotReady` where none has."""
+    names = [name for name in METHODS if (runs.predictions_dir(run_dir, name, split) / runs.PREDICTED).exists()]
     if not names:
-        run_maps(run_dir, dataset, next(iter(METHODS)))
+        run_maps(run_dir, dataset, next(iter(METHODS)), split)
     return names
 
 
 def run_maps(
-    run_dir: pathlib.Path | str, dataset: str, method: str, split: str = "test", truth: RecordsTruth | None = None
+    run_dir: pathlib.Path | str,
+    dataset: str,
+    method: str,
+    split: str = "test",
+    truth: RecordsTruth | None = None,
+    subjects: Sequence[str] = (),
 ) -> Maps:
     """The `Maps` of a run's method; `NotReady` naming the predict command where they are absent or unfinished.
 
-    truth: the maps must be of its records (`UserError`) and of the whole split (`NotReady`).
+    truth: the maps must be of its records (`UserError`) and of the whole split (`NotReady`), or of the `subjects` that
+    were chosen of it, which are then all that the `Maps` have.
     """
     folder = runs.predictions_dir(run_dir, method, split)
     path = folder / runs.PREDICTED
@@ -104,6 +139,9 @@ def run_maps(
         index = runs.read_predictions(folder) or {}
         _require_same_records(path, index, truth)
         whole = {entry.name for entry in truth.manifest.split(split)}
+        if outside := [name for name in subjects if name not in whole]:
+            raise UserError("--subjects", expected=f"subjects of the {split} split", found=repr(outside[0]))
+        whole = whole & {*subjects} if subjects else whole
         if missing := whole - set(maps.subjects):
             found = f"{len(whole) - len(missing)} of {len(whole)}"
             do = (
@@ -111,8 +149,17 @@ def run_maps(
                 command("predict", **predict, **_begun_with(index)),
                 f", or leave {method} out with --methods",
             )
-            raise NotReady(path, expected=f"all subjects of the {split} split", found=found, do=do)
-    return maps
+            expected = f"the chosen subjects of the {split} split" if subjects else f"all subjects of the {split} split"
+            raise NotReady(path, expected=expected, found=found, do=do)
+    return only(maps, subjects) if subjects else maps
+
+
+def only(maps: Maps, subjects: Sequence[str]) -> Maps:
+    """The same maps of some subjects, in the order of all; raises `UserError` for one that has none."""
+    for name in subjects:
+        if name not in maps.subjects:
+            raise UserError("--subjects", expected=f"subjects that {maps.folder} has maps of", found=repr(name))
+    return dataclasses.replace(maps, subjects=tuple(name for name in maps.subjects if name in subjects))
 
 
 def _require_same_records(path, index, truth):
