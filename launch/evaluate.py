@@ -128,6 +128,8 @@ def _folders():
             raise UserError("--predictions", expected=f"--{name}=DIR beside it", found="none")
     if FLAGS.threshold_split != "test":
         raise UserError("--threshold_split", expected="a run (--dataset)", found="--predictions, which has one set")
+    rule = labels.Rule(labels.parse_map(FLAGS.label_map, labels.MOST), FLAGS.ignore_label, FLAGS.dataset)
+    rule.check()
     all_maps = sources.folder_maps(FLAGS.predictions, FLAGS.kind, FLAGS.layout)
     print(sources.understood(FLAGS.predictions, all_maps))
     print(*(f"{line}\n" for line in sources.softmaxes(all_maps)), sep="", end="")
@@ -136,8 +138,6 @@ def _folders():
         if missing := set(FLAGS.methods) - {maps.method for maps in all_maps}:
             raise UserError(FLAGS.predictions, expected=f"a folder {min(missing)}", found="none")
     task = tasks.find(FLAGS.dataset) if FLAGS.dataset else None
-    rule = labels.Rule(labels.parse_map(FLAGS.label_map, labels.MOST), FLAGS.ignore_label, FLAGS.dataset)
-    rule.check()
     truth = FolderTruth(FLAGS.labels, FLAGS.masks, rule)
     return publish.evaluate_folders(_request(None), all_maps, truth, _pool, task)
 

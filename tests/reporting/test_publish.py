@@ -103,6 +103,16 @@ def run(*arguments):
         (["--predictions=nowhere"], "--predictions: expected --labels=DIR"),
         (["--predictions=p", "--labels=l", "--out_dir=o", "--methods="], "--methods: expected `all`, or names"),
         (["--dataset=brats", "--methods="], "--methods: expected `all`, or names"),
+        (["--dataset=brats", "--label_map=1:1"], "--label_map: expected --predictions beside it"),
+        (
+            ["--predictions=p", "--labels=l", "--out_dir=o", "--label_map=1:2"],
+            "--label_map=1:2: expected raw label and 0",
+        ),
+        (
+            ["--predictions=p", "--labels=l", "--out_dir=o", "--label_map=4:0", "--ignore_label=4"],
+            "--ignore_label: exp",
+        ),
+        (["--predictions=p", "--labels=l", "--out_dir=o", "--ignore_label=0"], "flag --ignore_label=0: "),
     ],
 )
 def test_bad_flags(flags, message):
