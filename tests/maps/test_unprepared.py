@@ -131,7 +131,8 @@ def test_one_bad_patient_does_not_cost_the_others(cohort, brats_run, tmp_path):
     done = []
     with pytest.raises(Faults) as caught:
         done.extend(subject.name for subject, _ in found)
-    assert done == [first.name] and set(caught.value.faults) == {second.name, third.name} and len(lines) == 2
+    assert done == [first.name] and set(caught.value.faults) == {second.name, third.name}
+    assert {second.name, third.name} <= {line.split(":")[0] for line in lines}
     assert (tmp_path / "m" / f"{first.name}_prediction.nii.gz").exists()
 
 

@@ -9,12 +9,14 @@ The run's task says which module reads a subject, how its images are prepared an
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from data_prep import records, voxel_order
-from data_prep.base import artefacts, stamps
+from data_prep.base import artefacts, notices, stamps
 from data_prep.base.errors import Faults, UserError
 from data_prep.map_files import is_written
 from data_prep.subject import Subject
@@ -24,6 +26,7 @@ from tfunc.maps.options import Options
 from tfunc.maps.predictor import Arrays
 from tfunc.methods import Method
 from tfunc.nets import stack
+from tfunc.nets.trained import Trained
 from tfunc.runs import Config
 
 
@@ -52,29 +55,22 @@ def predict_inputs(
         raise UserError(path, expected="a subject's folder or an image", found="nothing")
     made, loaded = predictor.of_method(method, run_dir, dataset, options)
     reader = loaded[0].config.task.load_reader()
-    sources, faults = _found(reader, path, modalities, say)
+    remarks = _Remarks(say)
+    with remarks.heard():
+        sources, faults = _found(reader, path, modalities, say)
     load_options = _with_order(loaded[0].config, data_dir, say)
     load_options |= {"allow_negative": True} if allow_negative else {}  # not every reader has it
-    notes: list[str] = []
+    work = _Work(method, loaded, made, options, pathlib.Path(out_dir), remarks)
     for source in sources:
         try:
-            files = stamps.taken(source.paths)  # before they are read
-            subject = reader.load(source, load_options)
-            notes += _say_once(subject.permuted_note, notes, say)
-            asked = predict.document(method, options, loaded, source=str(pathlib.Path(subject.source).resolve()))
-            if _is_done(pathlib.Path(out_dir), subject, source, asked, options, say):
-                yield subject, None
-                continue
-            ((subject, maps),) = made.subjects([subject])
+            found = work.predict(source, functools.partial(reader.load, source, load_options))
         except UserError as error:
             if len(sources) == 1 and not faults:
                 raise
             say(f"{source.name}: {error}")
             faults[source.name] = error
             continue
-        predict.write_maps(out_dir, subject, maps, options.full_size)
-        artefacts.write_json(_index(out_dir, subject), {**asked, "files": files, **stack.versions()})
-        yield subject, maps
+        yield found
     if faults:
         raise Faults(faults)
 
@@ -91,12 +87,68 @@ def _found(reader, path, modalities, say):
         return error.found, dict(error.faults)
 
 
-def _say_once(note, notes, say):
-    """[note] where it is the first."""
-    if not note or notes:
-        return []
-    say(note)
-    return [note]
+class _Remarks:
+    """What readers notice, each topic said once for all subjects."""
+
+    def __init__(self, say):
+        self.say, self.topics = say, set()
+
+    @contextlib.contextmanager
+    def heard(self):
+        """Says what is noticed inside."""
+        with notices.gathered() as noticed:
+            yield
+        for topic, (line, _) in noticed.remarks.items():
+            if topic not in self.topics:
+                self.topics.add(topic)
+                self.say(line)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """One method's maps of subjects into one folder."""
+
+    method: Method
+    loaded: list[Trained]
+    made: predictor.Predictor
+    options: Options
+    out_dir: pathlib.Path
+    remarks: _Remarks
+
+    def predict(self, source, load):
+        """(subject, maps), written; None in place of the maps where they were there. load: reads the source's subject."""
+        files = stamps.taken(source.paths)  # before they are read
+        with self.remarks.heard():
+            subject = load()
+            if subject.permuted_note:
+                notices.once("voxel order", subject.permuted_note)
+        place = str(pathlib.Path(subject.source).resolve())
+        asked = predict.document(self.method, self.options, self.loaded, source=place)
+        index = self.out_dir / f"{subject.name}.json"  # written last: without it the maps are unfinished
+        if self._is_done(index, subject, source, asked):
+            return subject, None
+        ((subject, maps),) = self.made.subjects([subject])
+        predict.write_maps(self.out_dir, subject, maps, self.options.full_size)
+        artefacts.write_json(index, {**asked, "files": files, **stack.versions()})
+        return subject, maps
+
+    def _is_done(self, index, subject, source, asked):
+        """Whether the same maps of the same files are there; raises `UserError` for those of other networks or places."""
+        if not index.exists():
+            return False
+        stored = artefacts.read_document(index)
+        if different := artefact.difference(stored, asked):
+            do = "choose another --out_dir"
+            raise UserError(index, expected="maps of the same method and networks", found=different, do=do)
+        if not is_written(self.out_dir, subject.name, self.options.full_size):
+            return False
+        if "files" not in stored:
+            why = "predicted by an earlier version, which did not keep what it read"
+        else:
+            why = stamps.changed(stored["files"], source.paths)
+        if why:
+            self.remarks.say(f"{subject.name}: {why}; predicted again")
+        return not why
 
 
 def predict_input(
@@ -107,30 +159,6 @@ def predict_input(
     if len(found) != 1:
         raise UserError(path, expected="one subject", found=str(len(found)))
     return found[0]
-
-
-def _index(out_dir, subject):
-    return pathlib.Path(out_dir) / f"{subject.name}.json"  # written last: without it the maps are unfinished
-
-
-def _is_done(out_dir, subject, source, asked, options, say):
-    """Whether the same maps of the same files are there; raises `UserError` for those of other networks or places."""
-    index = _index(out_dir, subject)
-    if not index.exists():
-        return False
-    stored = artefacts.read_document(index)
-    if different := artefact.difference(stored, asked):
-        do = "choose another --out_dir"
-        raise UserError(index, expected="maps of the same method and networks", found=different, do=do)
-    if not is_written(out_dir, subject.name, options.full_size):
-        return False
-    if "files" not in stored:
-        why = "predicted by an earlier version, which did not keep what it read"
-    else:
-        why = stamps.changed(stored["files"], source.paths)
-    if why:
-        say(f"{subject.name}: {why}; predicted again")
-    return not why
 
 
 def _with_order(config: Config, data_dir: runs.Path | None, say: Callable[[str], Any]) -> dict[str, Any]:
