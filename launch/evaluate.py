@@ -140,6 +140,8 @@ def _folders():
         raise UserError(
             f"--split={FLAGS.split}", expected="a run (--dataset)", found="--predictions, which has no splits"
         )
+    rule = labels.Rule(labels.parse_map(FLAGS.label_map, labels.MOST), FLAGS.ignore_label, FLAGS.dataset)
+    rule.check()
     all_maps = sources.folder_maps(FLAGS.predictions, FLAGS.kind, FLAGS.layout)
     print(sources.understood(FLAGS.predictions, all_maps))
     print(*(f"{line}\n" for line in sources.softmaxes(all_maps)), sep="", end="")
@@ -150,8 +152,6 @@ def _folders():
     if FLAGS.subjects:
         all_maps = [sources.only(maps, FLAGS.subjects) for maps in all_maps]
     task = tasks.find(FLAGS.dataset) if FLAGS.dataset else None
-    rule = labels.Rule(labels.parse_map(FLAGS.label_map, labels.MOST), FLAGS.ignore_label, FLAGS.dataset)
-    rule.check()
     truth = FolderTruth(FLAGS.labels, FLAGS.masks, rule)
     return publish.evaluate_folders(_request(None), all_maps, truth, _pool, task)
 

@@ -23,6 +23,7 @@ def require_raw(array: np.ndarray, path: object, allow_negative: bool = False) -
 
     array: any shape, finite and not of one value.  allow_negative: what would be refused is only said.
     """
+    array = _unwrapped(array)
     lowest = array.min()
     background, values = _sampled(array)
     if lowest < 0:
@@ -54,6 +55,14 @@ def require_raw(array: np.ndarray, path: object, allow_negative: bool = False) -
         notices.once(
             "few values", f"{path}: {len(values)} different values only ({listed}, …): too few for raw intensities"
         )
+
+
+def _unwrapped(array):
+    """Unsigned numbers that lie at both ends of their range only, as signed ones: negative numbers were stored there."""
+    if array.dtype.kind != "u" or array.max() <= np.iinfo(array.dtype).max * 3 // 4:
+        return array
+    signed, quarter = array.view(f"i{array.dtype.itemsize}"), np.iinfo(array.dtype).max // 4
+    return signed if -quarter < signed.min() and signed.max() < quarter else array
 
 
 def _sampled(array):

@@ -41,6 +41,7 @@ NORMALISED = {
     "of the volume, as integers": np.rint(3 * zscored(brain(), False)).astype(np.int16),
     "times a thousand, as integers": np.rint(1000 * zscored(brain(), True)).astype(np.int16),
     "of the volume, int8": np.rint(20 * zscored(brain(), False)).astype(np.int8),
+    "of the brain, as unsigned integers": np.rint(1000 * zscored(brain(), True)).astype(np.int16).view(np.uint16),
     "padded below zero": np.where(brain() > 0, brain() - 450, -1000).astype(np.int16),
     "to [-1, 1]": (brain() / brain().max() * 2 - 1).astype(np.float32),
 }

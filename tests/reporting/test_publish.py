@@ -23,7 +23,7 @@ from data_prep.readers import nifti
 from tfunc import kinds, networks, runs
 from tfunc.reporting import publish, tensorboard
 from tfunc.reporting.table1 import title
-from tfunc.scoring import metrics, overlap, sources, statistics
+from tfunc.scoring import metrics, overlap, sources, statistics, volumes
 from tfunc.scoring.binary import count
 from tfunc.scoring.counts import THRESHOLDS
 from tfunc.scoring.evaluate import evaluate
@@ -104,6 +104,16 @@ def run(*arguments):
         (["--predictions=nowhere"], "--predictions: expected --labels=DIR"),
         (["--predictions=p", "--labels=l", "--out_dir=o", "--methods="], "--methods: expected `all`, or names"),
         (["--dataset=brats", "--methods="], "--methods: expected `all`, or names"),
+        (["--dataset=brats", "--label_map=1:1"], "--label_map: expected --predictions beside it"),
+        (
+            ["--predictions=p", "--labels=l", "--out_dir=o", "--label_map=1:2"],
+            "--label_map=1:2: expected raw label and 0",
+        ),
+        (
+            ["--predictions=p", "--labels=l", "--out_dir=o", "--label_map=4:0", "--ignore_label=4"],
+            "--ignore_label: exp",
+        ),
+        (["--predictions=p", "--labels=l", "--out_dir=o", "--ignore_label=0"], "flag --ignore_label=0: "),
     ],
 )
 def test_bad_flags(flags, message):
@@ -435,12 +445,16 @@ def test_an_evaluation_of_an_earlier_version_is_known(data_dir, tmp_path):
     old = json.loads(
         path.read_text().replace(' error"', ' confidence"').replace('"kind": "error"', '"kind": "confidence"')
     )
-    assert [name.rpartition(" ")[2] for name in old["inputs"]] == ["confidence", "records"]
+    assert [name.rpartition(" ")[2] for name in old["inputs"]] == ["confidence", "records", "predictions"]
+    del old["inputs"]["predictions"]
+    maps = sources.run_maps(tmp_path, "brats", "auxiliary_feat")
+    (folder,) = [name for name in old["inputs"] if name.endswith("confidence")]
+    old["inputs"][folder] = volumes.former_state([path for name in maps.subjects for path in maps.files(name)])
     old["inputs"]["records"] = artefacts.sha256(data_dir / "dataset.json")
     path.write_text(json.dumps(old))
     again = evaluate_run(data_dir, tmp_path, ["auxiliary_feat"])
     assert not again.fresh and again.summary["methods"]["auxiliary_feat"]["kind"] == "error"
-    assert again.summary["inputs"].keys() == first.summary["inputs"].keys()
+    assert {*again.summary["inputs"], "predictions"} == set(first.summary["inputs"])
     path.write_text(json.dumps({**old, "inputs": {**old["inputs"], "records": "0" * 64}}))
     assert evaluate_run(data_dir, tmp_path, ["auxiliary_feat"]).fresh
 
@@ -454,27 +468,31 @@ def test_a_folder_that_can_only_be_read(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(publish.os, "utime", refuse)
     monkeypatch.setattr(publish.os, "access", lambda path, mode: False)
     monkeypatch.setattr(publish.artefacts, "aside", refuse)
     again = evaluate_study(tmp_path)
     assert not again.fresh and not again.doubt and again.markdown == (tmp_path / "out" / "table1.md").read_text()
     monkeypatch.undo()
     undrawn(monkeypatch)
-    os.utime(next((tmp_path / "maps").glob("*_probability.nii.gz")), (1, 1))
+    path = next((tmp_path / "maps").glob("*_probability.nii.gz"))
+    os.utime(path, (1, 1))  # the same file all the same
+    assert not evaluate_study(tmp_path).fresh
+    times, (values, _) = path.stat(), nifti.read_map(path)
+    nifti.write_map(path, values[::-1], nifti.read_header(path).block)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # another one, of the same time
     monkeypatch.setattr(publish.os, "access", lambda path, mode: False)
     seen = evaluate_study(tmp_path)
-    assert not seen.fresh and "written at another time" in seen.doubt
+    assert not seen.fresh and "were others" in seen.doubt
     monkeypatch.setattr(publish.os, "access", lambda path, mode: True)
     assert evaluate_study(tmp_path).fresh
 
 
 def test_what_a_study_counts_as_done(tmp_path):
-    """At least its methods, its threshold split, and nothing predicted since; the file alone says so."""
+    """At least its methods, its threshold split, and these predictions, by what they say of themselves and not by time."""
     make_study(tmp_path)
     finished = evaluate_study(tmp_path)
-    index = tmp_path / "predictions.json"
-    index.write_text("{}")
+    index = tmp_path / "baseline" / "predictions.json"
+    artefacts.write_json(index, {})
     os.utime(index, (1, 1))
     assert publish.is_done(finished.folder, ["maps"], "test", [index])
     assert not publish.is_done(finished.folder, ["maps", "baseline"], "test", [index])
@@ -483,6 +501,16 @@ def test_what_a_study_counts_as_done(tmp_path):
     assert not publish.is_done(tmp_path / "nowhere", ["maps"], "test", [])
     os.utime(index)
     os.utime(finished.folder / "summary.json", (1, 1))
+    assert not publish.is_done(
+        finished.folder, ["maps"], "test", [index]
+    )  # of an earlier version: times are all there is
+    summary = artefacts.read_json(finished.folder / "summary.json")
+    summary["inputs"]["predictions"] = {"baseline": artefacts.sha256(index)}
+    artefacts.write_json(finished.folder / "summary.json", summary)
+    os.utime(finished.folder / "summary.json", (1, 1))
+    assert publish.is_done(finished.folder, ["maps"], "test", [index])
+    artefacts.write_json(index, {"seed": 3})
+    os.utime(index, (1, 1))
     assert not publish.is_done(finished.folder, ["maps"], "test", [index])
 
 

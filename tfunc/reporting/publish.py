@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -101,9 +102,12 @@ def evaluate_run(
     others = [sources.run_maps(*where, name, request.choosing, truth) for name in names] if request.choosing else []
     inputs = _inputs([*all_maps, *others])
     inputs["records"] = truth.manifest.identity
+    indexes = [pathlib.Path(maps.folder) / runs.PREDICTED for maps in (*all_maps, *others)]
+    inputs["predictions"] = {index.parent.name: artefacts.sha256(index) for index in indexes}
     choosing = others[0].subjects if others else None
     shared = overlap.shared(truth.manifest, run_dir, names, all_maps[0].subjects, choosing)
-    if (found := _find_finished(request, names, inputs, truth, shared)) is not None:
+    former = functools.partial(_inputs, [*all_maps, *others], volumes.former_state)
+    if (found := _find_finished(request, names, inputs, truth, former, shared)) is not None:
         return found
     with make_pool(_size(all_maps)) as pool:
         evaluated = evaluate(all_maps, truth, pool)
@@ -126,7 +130,9 @@ def evaluate_folders(
     inputs["truth"] = truth.state(all_maps[0].subjects)
     inputs["unpredicted"] = 0 if request.subjects else truth.unpredicted(all_maps[0].subjects)
     inputs |= truth.rule.document()
-    if (found := _find_finished(request, [maps.method for maps in all_maps], inputs, truth)) is not None:
+    former = functools.partial(_inputs, all_maps, volumes.former_state)
+    names = [maps.method for maps in all_maps]
+    if (found := _find_finished(request, names, inputs, truth, former)) is not None:
         return found
     with make_pool(_size(all_maps)) as pool:
         evaluated = evaluate(all_maps, truth, pool, request.sigma_range)
@@ -136,7 +142,7 @@ def evaluate_folders(
 def is_done(
     evaluation_dir: pathlib.Path, methods: Sequence[str], threshold_split: str, predictions: Sequence[pathlib.Path]
 ) -> bool:
-    """Whether an evaluation is of at least these methods, with that threshold split, and younger than its predictions.
+    """Whether an evaluation is of at least these methods, with that threshold split, and of these predictions.
 
     predictions: the predictions.json it rests on, which must all exist. This is what a study asks before it starts the
     command, which then compares the maps themselves. Raises `UserError` for a summary.json that can't be read.
@@ -144,10 +150,15 @@ def is_done(
     path = pathlib.Path(evaluation_dir) / runs.EVALUATED
     if not path.exists():
         return False
-    written = path.stat().st_mtime
-    if not all(index.exists() and index.stat().st_mtime <= written for index in map(pathlib.Path, predictions)):
-        return False
     found = artefacts.read_document(path, "methods", "settings")
+    known, written = found.get("inputs", {}).get("predictions"), path.stat().st_mtime
+    for index in map(pathlib.Path, predictions):
+        if not index.exists():
+            return False
+        if known is None and index.stat().st_mtime > written:  # an earlier version kept no checksums
+            return False
+        if known is not None and known.get(index.parent.name) != artefacts.sha256(index):
+            return False
     return set(found["methods"]) >= set(methods) and found["settings"]["threshold_split"] == threshold_split
 
 
@@ -170,17 +181,17 @@ def _size(all_maps):
     return sum(maps.path(name).stat().st_size for maps in all_maps for name in maps.subjects)
 
 
-def _inputs(all_maps):
+def _inputs(all_maps, state=volumes.state):
     """{folder and kind: digest of its files, segmentations included}: what an evaluation was computed from."""
     return {
-        f"{pathlib.Path(maps.folder).absolute()} {maps.kind}": volumes.state(
+        f"{pathlib.Path(maps.folder).absolute()} {maps.kind}": state(
             [path for name in maps.subjects for path in maps.files(name)]
         )
         for maps in all_maps
     }
 
 
-def _find_finished(request, names, inputs, truth, shared=NOTHING):
+def _find_finished(request, names, inputs, truth, former, shared=NOTHING):
     """The evaluation that is there, if it is of the same inputs; raises `UserError` for other settings.
 
     Other inputs (a method more, maps predicted again) make it out of date, and it is computed anew, unless its folder can
@@ -199,8 +210,8 @@ def _find_finished(request, names, inputs, truth, shared=NOTHING):
     if missing := [name for name in stored["methods"] if name not in names]:
         raise UserError(folder, expected=f"{', '.join(missing)} among the methods, as evaluated before", do=do)
     doubt = "" if stored["version"] == __version__ else f"it was made by version {stored['version']} of the toolkit"
-    if not _same_inputs(stored["inputs"], inputs, truth):
-        doubt = "the files that it was computed from lay elsewhere or were written at another time"
+    if not _same_inputs(stored["inputs"], inputs, truth, former):
+        doubt = "the files that it was computed from lay elsewhere or were others"
     if stored.get("shared", dataclasses.asdict(NOTHING)) != dataclasses.asdict(shared):
         doubt = "its notes do not say which subjects had a part in the thresholds or networks"
     if doubt and (os.access(folder, os.W_OK) or {*names} != {*stored["methods"]}):
@@ -210,10 +221,6 @@ def _find_finished(request, names, inputs, truth, shared=NOTHING):
         path.exists() for path in (folder / "table1.md", folder / "subjects.csv", folder / report.NAME, *pictures)
     ):
         return None
-    with contextlib.suppress(OSError):  # a folder that others may only read
-        os.utime(
-            folder / runs.EVALUATED
-        )  # it holds for the predictions as they are now, and a study compares the times
     return Finished(folder, (folder / "table1.md").read_text(encoding="utf-8"), pictures, stored, False, doubt)
 
 
@@ -224,11 +231,15 @@ def _require_folder(folder):
         raise UserError(nearest, expected=expected, found="a file", do="use another --out_dir")
 
 
-def _same_inputs(stored, inputs, truth):
-    """Equal; records may go by the name that an earlier version gave them."""
-    if isinstance(truth, RecordsTruth) and truth.manifest.is_same(stored.get("records")):
+def _same_inputs(stored, inputs, truth, former):
+    """Equal; of an earlier version, by the digests and the name of records that it had. former: -> digests as of then."""
+    if not isinstance(truth, RecordsTruth):
+        return stored == inputs
+    if truth.manifest.is_same(stored.get("records")):
         stored = {**stored, "records": inputs["records"]}
-    return stored == inputs
+    if "predictions" in stored:
+        return stored == inputs
+    return stored == {**former(), "records": inputs["records"]}
 
 
 # Writing

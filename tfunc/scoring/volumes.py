@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from numpy.typing import NDArray
 
-from data_prep.base import notices
+from data_prep.base import artefacts, notices
 from data_prep.base.errors import UserError
 from data_prep.readers import labels, nifti
 from data_prep.readers.file_names import ENDINGS
@@ -81,7 +81,15 @@ def stem(path: pathlib.Path) -> str:
 
 
 def state(paths: Iterable[pathlib.Path]) -> str:
-    """Digest of files' full paths, sizes and modification times: another one means another content."""
+    """Digest of files' full paths and contents: names, sizes and times alone would pass another file for the same."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path.absolute()} {artefacts.sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def former_state(paths: Iterable[pathlib.Path]) -> str:
+    """The digest that earlier versions kept, of full paths, sizes and times: what their evaluations are recognised by."""
     digest = hashlib.sha256()
     for path in paths:
         found = path.stat()
