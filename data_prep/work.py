@@ -13,7 +13,7 @@ from typing import Any
 
 from data_prep import patients as people
 from data_prep import preparation, records, shards, splits, tasks, voxel_order
-from data_prep.base import artefacts, pool, stamps
+from data_prep.base import artefacts, notices, pool, stamps
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
 from data_prep.readers import labels, nifti
@@ -175,7 +175,7 @@ def _ordered(task, sources):
         return task, ""
     orders = {}
     for source in sources:
-        with contextlib.suppress(UserError):  # said when it is converted
+        with contextlib.suppress(UserError), notices.gathered():  # said when it is converted
             if own := voxel_order.of_affine(nifti.read_header(source.image).affine):
                 orders[source.name] = own
     order = voxel_order.common(orders)

@@ -32,6 +32,7 @@ class Notices:
     found: dict[str, collections.Counter[int]] = dataclasses.field(default_factory=dict)
     files: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     chosen: dict[str, dict[int, str]] = dataclasses.field(default_factory=dict)
+    _lines: set[str] = dataclasses.field(default_factory=set, repr=False, compare=False)  # a file may be read twice
 
     def add(self, other: Notices) -> None:
         """Adds what another part of the same work noticed."""
@@ -82,7 +83,9 @@ def once(topic: str, line: str) -> None:
     """Says `line` the first time that `topic` occurs. The line names the file."""
     notices = _gathering.get()
     if notices is not None:
-        notices.add(Notices({topic: (line, 1)}))
+        if line not in notices._lines:
+            notices._lines.add(line)
+            notices.add(Notices({topic: (line, 1)}))
     elif topic not in _said:
         _said.add(topic)
         logging.getLogger(__name__).warning("%s", line)

@@ -22,6 +22,7 @@ from typing import Any
 import nibabel
 import numpy as np
 
+from data_prep import place
 from data_prep.base import artefacts, notices
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti_header
@@ -76,14 +77,8 @@ def read_header(path: pathlib.Path | str, dimensions: tuple[int, ...] = (3,), do
     offset = nifti_header.offset(path, raw["vox_offset"], length, do)
     _require_room(path, offset + math.prod(shape) * dtype.itemsize, do)
     slope, inter = nifti_header.scaling(path, float(raw["scl_slope"]), float(raw["scl_inter"]), do)
-    affine = nifti_header.affine(path, raw, shape)
+    affine = place.affine(path, raw, shape)
     return Header(str(path), shape[::-1], dtype, offset, slope, inter, affine, nifti_header.nifti1_block(raw, shape))
-
-
-def block_affine(block: bytes, path: object) -> np.ndarray:
-    """The affine, float64 [4, 4], of a stored header (348 bytes, `Header.block`); `UserError` naming `path` as `read_header`."""
-    raw = nibabel.Nifti1Header(block, "<", check=False)
-    return nifti_header.affine(path, raw, tuple(int(size) for size in raw["dim"][1 : 1 + raw["dim"][0]]))
 
 
 def read_array(header: Header, do: str = AGAIN) -> np.ndarray:

@@ -3,6 +3,7 @@
 import concurrent.futures
 import errno
 import io
+import json
 import os
 import pickle
 import subprocess
@@ -10,7 +11,7 @@ import sys
 
 import pytest
 
-from data_prep.base import artefacts, locks, pool, processes, progress
+from data_prep.base import artefacts, locks, notices, pool, processes, progress
 from data_prep.base.errors import NotReady, UserError, command
 
 LOCKING = {"HDF5_USE_FILE_LOCKING": "TRUE"}  # what a user may have set for other work
@@ -219,3 +220,17 @@ def test_work_goes_on_where_nobody_can_watch():
     with progress.Progress("train", 2, stream=Gone()) as bar:
         bar.interval = 0
         bar.advance()
+
+
+def test_remarks_are_gathered_and_counted_by_file(caplog):
+    """A file that is read twice counts once; inside nothing is logged; outside a topic is logged the first time only."""
+    total = notices.Notices()
+    for name in ("a", "b"):
+        with notices.gathered() as noticed:
+            for _ in range(2):
+                notices.once("tests: odd", f"{name}: odd")
+        total.add(notices.from_document(json.loads(json.dumps(noticed.document()))))
+    assert total.lines() == ["a: odd (and 1 more)"] and not caplog.records
+    for name in ("c", "d"):
+        notices.once("tests: odd", f"{name}: odd")
+    assert [record.message for record in caplog.records] == ["c: odd"]

@@ -7,6 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from data_prep import place, voxel_order
 from data_prep.base import notices
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti
@@ -306,7 +307,8 @@ def test_a_good_sform_beside_a_poor_qform(tmp_path, poor, codes):
     changed(source, *POOR_QFORMS[poor])
     header = nifti.read_header(source)
     np.testing.assert_allclose(header.affine, rotated(), atol=1e-5)
-    np.testing.assert_array_equal(nifti.block_affine(header.block, "a"), header.affine)
+    np.testing.assert_array_equal(place.of_block(header.block, "a"), header.affine)
+    assert voxel_order.of_header(header.block) == "LPS"
     nifti.write_map(tmp_path / "m.nii", np.ones(SHAPE[::-1], np.uint8), header.block)
     one, other = source.read_bytes(), (tmp_path / "m.nii").read_bytes()
     assert one[76:108] == other[76:108] and one[252:328] == other[252:328]  # pixdim; both forms and their codes
@@ -322,6 +324,7 @@ def test_a_poor_qform_alone(tmp_path, poor):
     if poor in ("qfac 0", "qfac 2", "negative sizes", "long quaternion"):
         found = nifti.read_header(source).affine
         np.testing.assert_allclose(found, rotated(), atol=1e-5)
+        assert voxel_order.of_header(nifti.read_header(source).block) == "LPS"
         if poor != "long quaternion":  # nibabel raises on that one
             np.testing.assert_array_equal(found, nibabel.load(source).affine)
     else:
@@ -346,6 +349,7 @@ def test_a_poor_sform_beside_a_good_qform(tmp_path, rows):
     with notices.gathered() as noticed:
         for path in paths:
             np.testing.assert_allclose(nifti.read_header(path).affine, rotated(), atol=1e-5)
+            assert voxel_order.of_header(nifti.read_header(path).block) == "LPS"
     (line,) = noticed.lines()
     assert "a.nii" in line and "its qform (and 1 more)" in line
     with pytest.raises(UserError, match="invertible affine, found an sform that is no invertible affine"):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep import records
+from data_prep import place, records
 from data_prep.base.errors import UserError
 from data_prep.readers import labels, nifti
 from data_prep.readers.labels import PLAIN, Rule
@@ -77,7 +77,7 @@ class RecordsTruth:
         if subject.label is None:
             raise self._unlabelled(name)
         where = f"{self.data_dir}, subject {name}"
-        affine = None if subject.header is None else nifti.block_affine(subject.header, where)
+        affine = None if subject.header is None else place.of_block(subject.header, where)
         space = Space(where, subject.label.shape, affine)
         return Truth(subject.label, subject.inside(self.task), space)
 

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_prep import map_files, voxel_order
+from data_prep import map_files, place, voxel_order
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError, command
 from data_prep.map_files import MAPS
-from data_prep.readers import nifti, photographs
+from data_prep.readers import photographs
 from data_prep.tasks import Task
 from tfunc.serving import transport
 
@@ -139,7 +139,7 @@ def _summary(connection, outputs, header):
             raise _wrong(connection, f"a finite {name}", f"{values[0]}")
     if found["mean_uncertainty"] < 0:  # no tumour: nothing to average over
         found["mean_uncertainty"] = None
-    affine = nifti.block_affine(header, "the patient's first modality")
+    affine = place.of_block(header, "the patient's first modality")
     found["predicted_volume"] = int(found["predicted_volume"])
     cubic_mm = float(abs(np.linalg.det(affine[:3, :3])))
     return {**found, "predicted_volume_ml": round(found["predicted_volume"] * cubic_mm / 1000, 3)}
