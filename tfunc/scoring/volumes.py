@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
@@ -71,5 +72,5 @@ def state(paths: Iterable[pathlib.Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         found = path.stat()
-        digest.update(f"{path.absolute()} {found.st_size} {found.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(path.absolute()) + f" {found.st_size} {found.st_mtime_ns}\n".encode())
     return digest.hexdigest()
