@@ -14,6 +14,7 @@ from typing import Any
 
 from data_prep.base import leftovers
 from data_prep.base.errors import UserError
+from data_prep.base.streams import text_of
 
 
 @contextlib.contextmanager
@@ -70,9 +71,9 @@ def _sync(path):
 
 
 def write_text(path: pathlib.Path | str, text: str) -> None:
-    """Writes `text` as UTF-8, atomically, whatever the locale; of a file's name that is no text, `\\udc..` stands for a byte."""
+    """Writes `text` as UTF-8, atomically, whatever the locale; for a byte of a file's name that is no text stands `\\xfc`."""
     with aside(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(text_of(text), encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: pathlib.Path | str, value: Any) -> None:

@@ -21,7 +21,8 @@ Result = TypeVar("Result")
 ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "1"}
 # what our code is written for, whatever the user set for other work; HDF5's locks would fail where a file system has
 # none, and each of our files has one writer, which writes it aside
-RELIED_ON = {"KERAS_BACKEND": "tensorflow", "MPLBACKEND": "Agg", "HDF5_USE_FILE_LOCKING": "FALSE"}
+KERAS = {"KERAS_BACKEND": "tensorflow", "KERAS_NNX_ENABLED": "false"}
+RELIED_ON = {**KERAS, "MPLBACKEND": "Agg", "HDF5_USE_FILE_LOCKING": "FALSE"}
 
 
 def set_environment() -> None:
@@ -37,7 +38,7 @@ def set_environment() -> None:
 def choose_backend() -> None:
     """The same of Keras' backend alone, for a process that is not ours: before Keras is imported there, not after."""
     if "keras" not in sys.modules:
-        os.environ["KERAS_BACKEND"] = RELIED_ON["KERAS_BACKEND"]
+        os.environ.update(KERAS)
 
 
 def start_tensorflow() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import re
 import sys
 from typing import IO
 
@@ -18,6 +19,7 @@ INSTEAD = {
     "≥": ">=", "σ": "sigma", "°": " degrees", "µ": "u", "²": "2", "³": "3", "’": "'", "‘": "'", "“": '"', "”": '"',
 }  # fmt: skip
 
+_SURROGATE = re.compile("[\udc80-\udcff]+")  # how Python keeps a byte of a name that the locale can't decode
 missing: set[int] = set()  # of 1 and 2, those that were closed when the program started
 
 
@@ -40,6 +42,15 @@ def settle() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a notebook's or a test's stream takes everything
             stream.reconfigure(errors=PLAIN)
+
+
+def text_of(name: str) -> str:
+    """Text with files' names in it as UTF-8 can hold it, whatever the locale made of them; `\\xfc` for a byte that is none."""
+    if not _SURROGATE.search(name):
+        return name
+    return _SURROGATE.sub(
+        lambda found: found[0].encode("ascii", "surrogateescape").decode("utf-8", "backslashreplace"), name
+    )
 
 
 def say_error(line: str) -> None:

@@ -80,3 +80,17 @@ def test_a_path_that_is_no_text(tmp_path):
     raw = os.fsdecode(os.fsencode(tmp_path) + b"/r\xfcw")
     found = start("phantom", "--dataset=isic", f"--raw_dir={raw}", "--subjects=3", "--shape=16,16")
     assert found.returncode == 0 and b"r\\udcfcw" in found.stdout
+
+
+def test_a_locale_without_utf8(folders, tmp_path):
+    """In the C locale as it is, file names are no text to Python: what is written is UTF-8, and the name in it is right."""
+    c = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    flags = [flag.encode() for flag in (*folders, f"--out_dir={tmp_path / 'out'}")]
+    for _ in range(2):
+        command = [sys.executable, str(ROOT / "launch" / "evaluate.py"), *flags]
+        found = subprocess.run(command, capture_output=True, env={**os.environ, **c}, timeout=300)
+        assert found.returncode == 0, found.stderr.decode()
+        assert b"sigma-netz" in found.stdout
+    for name in ("table1.md", "subjects.csv", "report.html", "table1.csv"):
+        assert "σ-netz ü" in (tmp_path / "out" / name).read_text(encoding="utf-8")
+    assert r"$\sigma$-netz ü" in (tmp_path / "out" / "table1.tex").read_text(encoding="utf-8")

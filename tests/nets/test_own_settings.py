@@ -41,7 +41,7 @@ def test_keras_json_and_backend_of_the_user(tmp_path, start, document):
     if start != "processes.start_tensorflow()" and "int3" in document:
         pytest.skip("Keras itself refuses it, before anything of ours runs")
     (tmp_path / "keras.json").write_text(document)
-    environment = {**os.environ, "KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "torch"}
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "torch", "KERAS_NNX_ENABLED": "1"}
     program = PROGRAM.format(start=start, tests=str(ROOT / "tests" / "nets"))
     found = subprocess.run(
         [sys.executable, "-c", program], env={**environment, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}, text=True,

@@ -17,6 +17,7 @@ import numpy as np
 
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError
+from data_prep.base.streams import text_of
 from data_prep.tasks import Task
 from tfunc.reporting.table1 import title
 from tfunc.scoring import metrics, statistics
@@ -158,6 +159,7 @@ def figure1(
 
 def shortened(name: str, longest: int = 22) -> str:
     """A subject's name, cut to fit a title."""
+    name = text_of(name)
     return plain(name if len(name) <= longest else name[: longest - 1] + "…")
 
 

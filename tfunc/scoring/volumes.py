@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
@@ -93,5 +94,5 @@ def former_state(paths: Iterable[pathlib.Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         found = path.stat()
-        digest.update(f"{path.absolute()} {found.st_size} {found.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(path.absolute()) + f" {found.st_size} {found.st_mtime_ns}\n".encode())
     return digest.hexdigest()
