@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -93,10 +94,12 @@ class NotReady(UserError):
 class Stopped(Exception):
     """A signal asked a long command to stop: its state is saved and the same command continues.
 
-    Exit code 143, as a shell reports SIGTERM.
+    number: of the signal; the exit code is 128 more, as a shell reports it.
     """
 
-    exit_code = 143
+    def __init__(self, message: str, number: int = signal.SIGTERM):
+        super().__init__(message)
+        self.exit_code = 128 + number
 
 
 def _joined(pieces: object, typed: Callable[[Command], str]) -> str:

@@ -6,17 +6,15 @@ a training is its variables and its counters, and a resumed training equals an u
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from data_prep.base import progress
+from data_prep.base import progress, signals
 from data_prep.base.errors import Stopped, UserError
 from tfunc import paper, runs
 from tfunc.learning import selection
@@ -54,7 +52,7 @@ class Trainer:
         self.counters = Counters()
         self.checkpoint = Checkpoint(folder)
         self.monitor = Monitor(folder, config, valid, self.steps.objective.show)
-        self.stop = False
+        self.stop = 0  # the signal that asked for it
 
     # Each graph is traced once, for batches of any length.
 
@@ -71,7 +69,7 @@ class Trainer:
     def run(self) -> runs.Document:
         """Trains to the end, from the saved state where there is one. Returns the content of `finished.json`.
 
-        Raises `UserError` for a loss that is not finite and for damaged records, `Stopped` after SIGTERM.
+        Raises `UserError` for a loss that is not finite and for damaged records, `Stopped` after a signal that asks it to end.
         """
         self.resume()
         steps = self.train.steps(self.config.batch_size)
@@ -79,7 +77,7 @@ class Trainer:
         used = ", ".join(devices.record(self.checkpoint.folder, self.steps.strategy, self.counters.step))
         self.say(f"{self.name}: {self.steps.model.count_params():,} parameters, {steps} steps an epoch, on {used}")
         bar = progress.Progress(self.name, total, " steps", done=self.counters.step)
-        with _on_sigterm(self._request_stop), self.monitor, bar:
+        with signals.caught(self._request_stop), self.monitor, bar:
             while not self._over(total):
                 self._epoch(total, bar)
                 with self.steps.averaged():
@@ -123,7 +121,8 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
             if self.stop:
-                raise Stopped(f"{self.name}: stopped at step {counters.step}; the same command continues from there")
+                said = f"{self.name}: stopped at step {counters.step}; the same command continues from there"
+                raise Stopped(said, self.stop)
 
     def _validate(self, total):
         """Scores every validation subject, keeps the best weights, and closes the epoch."""
@@ -156,8 +155,8 @@ class Trainer:
     def _validation_data(self):
         return self.steps.distribute(lambda _: self.valid.in_order(self.config.batch_size, self.steps.replicas))
 
-    def _request_stop(self):
-        self.stop = True
+    def _request_stop(self, number):
+        self.stop = number
 
 
 def _guarded(data, source):
@@ -166,17 +165,3 @@ def _guarded(data, source):
         yield from data
     except tf.errors.DataLossError as error:
         raise source.explain(error) from None
-
-
-@contextlib.contextmanager
-def _on_sigterm(call: Callable[[], None]) -> Iterator[None]:
-    """Calls `call` when SIGTERM arrives while the block runs; does nothing outside the main thread."""
-    try:
-        before = signal.signal(signal.SIGTERM, lambda signum, frame: call())
-    except ValueError:  # not the main thread: whoever runs us there handles signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -10,11 +10,11 @@ import contextlib
 import os
 import pathlib
 import shlex
-import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
+from data_prep.base import signals
 from data_prep.base.errors import Stopped
 
 UNTOLD = ("next:", "look:", "$", "|", "W0000", "I0000")  # beginnings of lines that are advice, progress or TensorFlow's
@@ -46,19 +46,18 @@ def last_line(log: pathlib.Path) -> str:
 
 @contextlib.contextmanager
 def terminating(running: Callable[[], list[subprocess.Popen]]) -> Iterator[None]:
-    """While the block runs, SIGTERM raises `Stopped`; leaving it by an exception ends the commands, which save their state.
+    """While the block runs, a signal that asks to end raises `Stopped`; an exception ends the commands, which save their state.
 
     running: gives the commands that run at that moment.
     """
 
-    def handle(signum, frame):
-        raise Stopped("the study was stopped; the same command continues")
+    def stop(number):
+        raise Stopped("the study was stopped; the same command continues", number)
 
-    before = signal.signal(signal.SIGTERM, handle)
     try:
-        yield
+        with signals.caught(stop):
+            yield
     except BaseException:
-        signal.signal(signal.SIGTERM, before)
         processes = running()
         for process in processes:
             if process.poll() is None:
@@ -66,5 +65,3 @@ def terminating(running: Callable[[], list[subprocess.Popen]]) -> Iterator[None]
         for process in processes:
             process.wait()
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
-from data_prep.base import gpus, locks, progress
+from data_prep.base import gpus, locks, progress, signals
 from data_prep.base.errors import NotReady, Stopped, UserError
 from tfunc import runs
 from tfunc.study import commands
@@ -170,8 +169,9 @@ class Study:
         for error in (UserError, NotReady):
             if code == error.exit_code:
                 raise error(message, do=f"see {self.log(job)}")
-        if code in (-signal.SIGTERM, Stopped.exit_code):
-            raise Stopped(f"job {job.name} was stopped; the same command continues")
+        for number in signals.ASKING:
+            if code in (-number, 128 + number):
+                raise Stopped(f"job {job.name} was stopped; the same command continues", number)
         raise RuntimeError(f"{message}; exit code {code}; see {self.log(job)}")
 
 
