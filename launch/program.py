@@ -31,6 +31,9 @@ MENDABLE = {  # what a full or protected disk, or a file where a folder should b
 }
 
 
+_TOO_LITTLE_MEMORY = "memory: not enough for this; give a smaller --batch_size, fewer --workers or --jobs_per_machine, or a smaller network"
+
+
 def typed(command: Command) -> str:
     """A command as this user types it: started as this program was, with the folders that were given here, quoted."""
     own = dict(command.flags)
@@ -102,5 +105,11 @@ def run(main: Callable[[], object]) -> None:
             _stop(f"{error.filename or 'the disk'}: {error.strerror}", UserError.exit_code)
         except KeyboardInterrupt:
             _stop("interrupted; the same command continues where it stopped", 130)
+        except MemoryError:
+            _stop(_TOO_LITTLE_MEMORY, UserError.exit_code)
+        except Exception as error:
+            if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's, which isn't imported here
+                raise
+            _stop(_TOO_LITTLE_MEMORY, UserError.exit_code)
 
     app.run(guarded, flags_parser=_flags_parser)

@@ -21,7 +21,7 @@ import numpy as np
 
 from data_prep import subject, tasks
 from data_prep.base import notices
-from data_prep.base.errors import UserError, command
+from data_prep.base.errors import Faults, UserError, command
 from data_prep.readers import folders, photographs
 from data_prep.readers.file_names import composed
 from data_prep.readers.photographs import ENDINGS
@@ -68,24 +68,31 @@ class Source:
 def find(raw_dir: pathlib.Path | str) -> list[Source]:
     """All photographs below `raw_dir`, in any official layout, as `Source`s sorted by name; superpixels are ignored.
 
-    Raises `UserError` for an empty folder, for a photograph without mask where its set has masks, a mask without
-    photograph, masks outside a ground truth folder, and a name found twice (the releases of ISIC overlap).
+    Raises `UserError` for an empty folder, for masks outside a ground truth folder, and a name found twice (the releases of
+    ISIC overlap); `Faults`, with the photographs that are right, for those without mask where their set has masks, and for
+    masks without photograph.
     """
     sets, others = _collect(pathlib.Path(raw_dir))
     if not any(roles.get("image") or roles.get("mask") for roles in sets.values()):
         _refuse_empty(raw_dir, others)
     sources: dict[str, Source] = {}
+    faults: dict[str, UserError] = {}
     for (release, part), roles in sorted(sets.items()):
         images, masks = roles.get("image", {}), roles.get("mask")
-        if masks is not None:
-            _require_pairs(images, masks, release)
+        alone = {} if masks is None else _unpaired(images, masks, release)
+        faults.update(alone)
         for name, path in images.items():
+            if name in alone:
+                continue
             source = Source(name, path, (masks or {}).get(name), None, SPLITS.get(part))
             if name not in sources:
                 sources[name] = source
             elif not _same(source, sources[name]):
                 _refuse_twice(path, sources[name].image)
-    return [sources[name] for name in sorted(sources)]
+    found = [sources[name] for name in sorted(sources)]
+    if faults:
+        raise Faults(faults, found)
+    return found
 
 
 def find_one(path: pathlib.Path | str, modalities: Mapping[str, str] | None = None) -> Source:
@@ -113,7 +120,7 @@ def find_new(path: pathlib.Path | str, modalities: Mapping[str, str] | None = No
     found = [file for file in files if not (_MASK.fullmatch(file.stem) or file.stem.endswith("_superpixels"))]
     if not found:
         raise UserError(path, expected=f"photographs ({', '.join(ENDINGS)})", found="none")
-    return [Source(file.stem, str(file)) for file in found]
+    return [Source(composed(file.stem), str(file)) for file in found]
 
 
 def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Subject:
@@ -203,24 +210,17 @@ def _role(parts):
     return None, None
 
 
-def _require_pairs(images, masks, release):
-    alone = sorted(images.keys() - masks.keys())
-    if alone:
-        official = f"{alone[0]}_lesion.bmp" if release == "PH2" else f"{alone[0]}_segmentation.png"
-        raise UserError(
-            images[alone[0]],
-            expected=f"its mask {official}",
-            found=f"no mask for {len(alone)} of {len(images)} images",
-            do="complete the ground truth, or move these images away",
-        )
-    alone = sorted(masks.keys() - images.keys())
-    if alone:
-        raise UserError(
-            masks[alone[0]],
-            expected=f"its image {alone[0]}",
-            found=f"no image for {len(alone)} of {len(masks)} masks",
-            do="complete the images, or move these masks away",
-        )
+def _unpaired(images, masks, release):
+    """{name: `UserError`} of images without a mask and masks without an image."""
+    faults = {}
+    for name in sorted(images.keys() - masks.keys()):
+        official = f"{name}_lesion.bmp" if release == "PH2" else f"{name}_segmentation.png"
+        do = "complete the ground truth, or move this image away"
+        faults[name] = UserError(images[name], expected=f"its mask {official}", found="no mask", do=do)
+    for name in sorted(masks.keys() - images.keys()):
+        do = "complete the images, or move this mask away"
+        faults[name] = UserError(masks[name], expected=f"its image {name}", found="no image", do=do)
+    return faults
 
 
 def _refuse_twice(path, other):

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from data_prep.base import notices
-from data_prep.base.errors import UserError
+from data_prep.base.errors import Faults, UserError
 from data_prep.readers import isic, photographs
 
 SIZE = (30, 41)  # height, width
@@ -86,7 +86,7 @@ def test_ph2(tmp_path):
     np.testing.assert_array_equal(one.label[0], disc() > 0)
     np.testing.assert_array_equal(other.label[0], disc() > 0)
     (folder / f"{name}_lesion" / f"{name}_lesion.bmp").unlink()
-    with pytest.raises(UserError, match=r"IMD003\.bmp: expected its mask IMD003_lesion\.bmp, found no mask for 1 of 2"):
+    with pytest.raises(UserError, match=r"IMD003\.bmp: expected its mask IMD003_lesion\.bmp, found no mask"):
         isic.find(tmp_path)
 
 
@@ -214,16 +214,20 @@ def test_sets_without_ground_truth_are_unlabelled(tmp_path):
 
 
 def test_image_without_mask_and_mask_without_image(tmp_path):
-    """Within a set that has masks both are refused, with the file and how many."""
+    """Within a set that has masks both are refused, each with its file; the others are found."""
     make(tmp_path)
     make(tmp_path, name="ISIC_0000002", mask=False)
+    make(tmp_path, name="ISIC_0000003", mask=False)
     with pytest.raises(
-        UserError, match=r"ISIC_0000002\.jpg: .*ISIC_0000002_segmentation\.png, found no mask for 1 of 2"
-    ):
+        Faults, match=r"ISIC_0000002\.jpg: .*_0000002_segmentation\.png, found no mask \(and 1 more: ISIC_0000003\)"
+    ) as caught:
         isic.find(tmp_path)
+    assert set(caught.value.faults) == {"ISIC_0000002", "ISIC_0000003"}
+    assert [(source.name, source.labelled) for source in caught.value.found] == [("ISIC_0000001", True)]
+    (tmp_path / LAYOUTS["2017"][0] / "ISIC_0000003.jpg").unlink()
     (tmp_path / LAYOUTS["2017"][0] / "ISIC_0000002.jpg").unlink()
     save(tmp_path / LAYOUTS["2017"][1] / "ISIC_0000007_segmentation.png", disc())
-    with pytest.raises(UserError, match=r"ISIC_0000007_segmentation\.png: .*ISIC_0000007, found no image for 1 of 2"):
+    with pytest.raises(UserError, match=r"ISIC_0000007_segmentation\.png: .*ISIC_0000007, found no image"):
         isic.find(tmp_path)
 
 
