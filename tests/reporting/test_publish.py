@@ -21,7 +21,7 @@ from data_prep.base.errors import NotReady, UserError
 from data_prep.phantom import write as phantom
 from data_prep.readers import nifti
 from tfunc import kinds, networks, runs
-from tfunc.reporting import publish, tensorboard
+from tfunc.reporting import publish, remarks, tensorboard
 from tfunc.reporting.table1 import title
 from tfunc.scoring import metrics, overlap, sources, statistics, volumes
 from tfunc.scoring.binary import count
@@ -313,7 +313,9 @@ def test_a_test_set_that_chose_is_said(sharing, data_dir, tmp_path):
     for split in ("test", "valid"):
         predict(records_dir, tmp_path, "baseline", "probability", split)
     finished = evaluate_run(records_dir, tmp_path, ["baseline"], threshold_split="valid")
-    assert finished.summary["shared"] == {"thresholds": 1, "choosing": 2, "best_epoch": 1, "trained": 0}
+    assert finished.summary["shared"] == {
+        "thresholds": 1, "choosing": 2, "best_epoch": 1, "trained": 0, "scans": False,
+    }  # fmt: skip
     report = finished.report.read_text(encoding="utf-8")
     for text in (finished.markdown, (tmp_path / "evaluation" / "table1.tex").read_text(encoding="utf-8"), report):
         assert "so the test set chose nothing" not in text
@@ -354,6 +356,24 @@ def test_a_network_that_keeps_its_last_epoch_chose_on_nobody(sharing, tmp_path):
     assert overlap.shared(manifest, tmp_path, ["ensemble", "baseline"], split["test"]).best_epoch == 1
     assert overlap.shared(manifest, tmp_path, ["baseline"], split["train"]).trained == 3
     assert overlap.shared(manifest, tmp_path, ["ours"], split["test"]) == overlap.Shared()  # nobody knows its networks
+
+
+def test_another_scan_of_a_patient_is_the_patient(sharing, tmp_path):
+    """A split file may divide a patient: a later scan in the test set of whom a network was trained on counts."""
+    records_dir, split = sharing
+    manifest = records.read_manifest(records_dir)
+    entries = [
+        dataclasses.replace(entry, patient="someone") if entry.name in (split["train"][0], split["test"][1]) else entry
+        for entry in manifest.subjects
+    ]
+    divided = dataclasses.replace(manifest, subjects=tuple(entries))
+    found = overlap.shared(divided, tmp_path, ["baseline"], split["test"])
+    assert found == overlap.Shared(best_epoch=1, trained=1, scans=True)
+    said = remarks.remarks({"subjects": 2, "shared": dataclasses.asdict(found)})
+    assert said[1:] == [
+        "Networks were trained on 1 of these 2 subjects.",
+        "Other scans of a subject's patient count as the subject.",
+    ]
 
 
 def test_another_split_and_chosen_subjects(data_dir, tmp_path):

@@ -55,6 +55,18 @@ def test_outside_the_mask(tmp_path, kind):
     assert tables[0] == tables[1]
 
 
+def test_a_segmentation_with_gaps(tmp_path):
+    """NaN outside the mask is background there, too; inside it is no segmentation."""
+    make_study(tmp_path)
+    for path in (tmp_path / "maps").glob("*_prediction.nii.gz"):
+        write(path, np.asarray(nibabel.load(path).dataobj).T.astype(np.float32))
+    change(tmp_path, "prediction", lambda mask, found: mask == 0, np.nan)
+    assert evaluate_study(tmp_path, "error").summary["subjects"] == 3
+    change(tmp_path, "prediction", first_inside, np.nan)
+    with pytest.raises(UserError, match=r"_prediction\.nii\.gz: expected whole numbers"):
+        evaluate_study(tmp_path, "error")
+
+
 @pytest.mark.parametrize("kind", PART)
 def test_inside_the_mask_or_without_one(tmp_path, kind):
     """One voxel inside is refused, with its number; without masks NaN is refused with what would allow it."""

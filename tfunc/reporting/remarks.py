@@ -35,6 +35,8 @@ def remarks(asked: Mapping[str, Any]) -> list[str]:
         found.append(f"The networks' best epochs were chosen on {_of(number, count)}.")
     if number := shared.get("trained"):
         found.append(f"Networks were trained on {_of(number, count)}.")
+    if shared.get("scans"):
+        found.append("Other scans of a subject's patient count as the subject.")
     for method, number in (asked.get("gaps") or {}).items():
         voxels = f"{number:,} voxel{'s' * (number != 1)} of {method}"
         found.append(f"{voxels} outside the masks are NaN and count as background that the map is sure of.")

@@ -21,13 +21,15 @@ class Shared:
     """How many of the evaluated subjects are among others: of the set that chose the thresholds, where that is another
     (`choosing` is its size), of the sets that chose the networks' best epochs, and of the training subjects.
 
-    The last two are of the methods' network that shares most.
+    The last two are of the methods' network that shares most. Another scan of a subject's patient counts as the subject;
+    scans: whether any is among them for that alone.
     """
 
     thresholds: int = 0
     choosing: int = 0
     best_epoch: int = 0
     trained: int = 0
+    scans: bool = False
 
 
 def shared(
@@ -42,14 +44,22 @@ def shared(
     A network's own configuration says what it was trained on and which epoch it keeps; where the run has none of it, the
     records' training and validation sets are meant.
     """
-    these = set(evaluated)
+    these, others, scans = set(evaluated), set(choosing or ()), False
+
+    def among(group):
+        """How many of the evaluated are in a group, by their patients."""
+        nonlocal scans
+        patients = {manifest.patients.get(name, name) for name in group}
+        found = {name for name in these if manifest.patients.get(name, name) in patients}
+        scans = scans or bool(found - group)
+        return len(found)
+
     best_epoch = trained = 0
     for name in dict.fromkeys(name for method in methods for name in _networks(run_dir, method)):
         training, validation = _sets(manifest, run_dir, name)
-        trained = max(trained, len(these & training))
-        best_epoch = max(best_epoch, len(these & validation))
-    others = set(choosing or ())
-    return Shared(len(these & others), len(others), best_epoch, trained)
+        trained = max(trained, among(training))
+        best_epoch = max(best_epoch, among(validation))
+    return Shared(among(others), len(others), best_epoch, trained, scans)
 
 
 def _networks(run_dir, method):

@@ -74,7 +74,7 @@ class Maps:
         prediction_path = self._prediction_path(subject)
         if prediction_path is None:
             return score, score > 0.5, gaps
-        prediction, space = volumes.read_segmentation(prediction_path, truth.rule, self.method)
+        prediction, space = volumes.read_segmentation(prediction_path, truth.rule, self.method, truth.mask)
         nifti.require_same_space(truth.space, space)
         return score, prediction, gaps
 
@@ -89,9 +89,8 @@ class Maps:
             where, found = self.path(subject), f"NaN in {inside} of its voxels"
             raise UserError(where, expected="numbers where voxels count", found=found, do=do)
         given = score[~gaps]
-        sure = (
-            0 if KINDS[self.kind].segments or not given.size else given.min()
-        )  # of least uncertainty, whatever the scale
+        # of least uncertainty, whatever the scale
+        sure = 0 if KINDS[self.kind].segments or not given.size else given.min()
         return np.where(gaps, score.dtype.type(sure), score), int(gaps.sum())
 
     def _prediction_path(self, subject):

@@ -8,6 +8,7 @@ import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.base import artefacts, notices
@@ -42,13 +43,18 @@ def read_labels(path: pathlib.Path, do: str | None = None) -> tuple[NDArray, Spa
     return labels.whole(array, path), space
 
 
-def read_segmentation(path: pathlib.Path, rule: labels.Rule, method: str) -> tuple[NDArray, Space]:
-    """A method's segmentation, uint8 {0, 1}, and where it lies.
+def read_segmentation(
+    path: pathlib.Path, rule: labels.Rule, method: str, mask: NDArray | None = None
+) -> tuple[NDArray, Space]:
+    """A method's segmentation, uint8 {0, 1}, and where it lies. mask: where it is 0, NaN is background.
 
     0 and 1 are as they stand; other numbers mean what `rule` says of the labels, as several classes do. Raises
     `UserError` for what is no segmentation, or none whose meaning is known.
     """
-    array, space = read_labels(path)
+    array, space = read(path)
+    if mask is not None and array.dtype.kind == "f" and array.shape == mask.shape:
+        array = np.where(np.isnan(array) & (mask == 0), array.dtype.type(0), array)
+    array = labels.whole(array, path)
     what, highest = f"segmentations of {method}", array.max()
     if highest > 1:
         return labels.meaning(array, path, dataclasses.replace(rule, ignore=None), what).foreground, space
@@ -85,7 +91,7 @@ def state(paths: Iterable[pathlib.Path]) -> str:
     """Digest of files' full paths and contents: names, sizes and times alone would pass another file for the same."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(f"{path.absolute()} {artefacts.sha256(path)}\n".encode())
+        digest.update(os.fsencode(path.absolute()) + f" {artefacts.sha256(path)}\n".encode())
     return digest.hexdigest()
 
 
