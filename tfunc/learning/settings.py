@@ -131,6 +131,8 @@ def inputs(network: Network, manifest: Manifest, run_dir: runs.Path, settings: S
         folders = heldout_folders(run_dir, manifest, [*names[0], *names[1]], settings["folds"], network.needs[0])
         do = networks.study_command(manifest.task.name)
         there = {folder: runs.require_predictions(folder, do) for folder in dict.fromkeys(folders.values())}
+        for folder in there:
+            runs.require_current(run_dir, folder, do)
         checksums = {folder.name: there[folder]["networks"] for folder in sorted(there)}
         return Inputs(heldout=folders, checksums=checksums)
     return Inputs()
