@@ -264,7 +264,8 @@ def require_current(run_dir: Path, folder: Path, run: Command) -> None:
 
     A network that isn't in the run any more, and one that is trained there for the first time, can't be asked.
     """
-    for name, made in (read_predictions(folder) or {}).get("networks", {}).items():
+    networks = (read_predictions(folder) or {}).get("networks")
+    for name, made in networks.items() if isinstance(networks, dict) else ():
         own = network_dir(run_dir, name)
         done = finished(own)
         prolonged = done is None and (own / CONFIG).exists() and bool(read_config(own).prolonged)

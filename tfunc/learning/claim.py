@@ -80,15 +80,15 @@ def claim(
         say(f"{folder}: what diverged here with other settings is removed")
         artefacts.write_json(path, config.document())
         return
-    grown = config if grows and config.epochs > stored.epochs else None
-    different = runs.difference(
-        msgspec.structs.replace(stored, epochs=grown.epochs) if grown else stored, config, is_same
-    )
-    if different:
+    grown = grows and config.epochs > stored.epochs
+    as_stored = msgspec.structs.replace(config, epochs=stored.epochs) if grown else config
+    if different := runs.difference(stored, as_stored, is_same):
         do = "ask for the same, or choose another --run_dir"
-        raise UserError(
-            path, expected=f"the same configuration of the network {config.network.name}", found=different, do=do
-        )
+        learnt = msgspec.structs.replace(as_stored, learns_from=stored.learns_from)
+        if not runs.difference(stored, learnt, is_same):
+            do = f"it learnt from former weights: remove {folder} and train it again"
+        expected = f"the same configuration of the network {config.network.name}"
+        raise UserError(path, expected=expected, found=different, do=do)
     if grown:
         _prolong(folder, config.task.name, stored.epochs, config.epochs, say)
 

@@ -58,7 +58,13 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("epochs", int, None, "passes over the training slices (default: the reference's, 50 or 100)", lowest=1),
+    Setting(
+        "epochs",
+        int,
+        None,
+        "passes over the training slices (default: the reference's, 50 or 100); more of them prolong a finished training",
+        lowest=1,
+    ),
     Setting("max_steps", int, None, "stop after that many steps, however many epochs they are", lowest=1),
     Setting("batch_size", int, 32, "slices a step, over all devices together", lowest=1),
     Setting("start_filters", int, 32, "channels of the outermost level", lowest=1),
