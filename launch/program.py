@@ -31,7 +31,10 @@ MENDABLE = {  # what a full or protected disk, or a file where a folder should b
 }
 
 
-_TOO_LITTLE_MEMORY = "memory: not enough for this; give a smaller --batch_size, fewer --workers or --jobs_per_machine, or a smaller network"
+_TOO_LITTLE_MEMORY = (
+    "memory: not enough for this; give a smaller --batch_size, fewer --workers or --jobs_per_machine, or train a"
+    " smaller network"
+)
 
 
 def typed(command: Command) -> str:

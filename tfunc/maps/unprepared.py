@@ -25,7 +25,7 @@ from tfunc.maps import artefact, predict, predictor
 from tfunc.maps.options import Options
 from tfunc.maps.predictor import Arrays
 from tfunc.methods import Method
-from tfunc.nets import stack
+from tfunc.nets import memory, stack
 from tfunc.nets.trained import Trained
 from tfunc.runs import Config
 
@@ -127,7 +127,8 @@ class _Work:
         index = self.out_dir / f"{subject.name}.json"  # written last: without it the maps are unfinished
         if self._is_done(index, subject, source, asked):
             return subject, None
-        ((subject, maps),) = self.made.subjects([subject])
+        with memory.enough(self.method.name, {"batch_size": self.options.batch_size}):
+            ((subject, maps),) = self.made.subjects([subject])
         predict.write_maps(self.out_dir, subject, maps, self.options.full_size)
         artefacts.write_json(index, {**asked, "files": files, **stack.versions()})
         return subject, maps
