@@ -58,3 +58,9 @@ def is_written(folder: pathlib.Path | str, subject: str, full_size: bool = False
     """Whether all maps of a subject are there. full_size: the PNG files too."""
     endings = ("nii.gz", "png") if full_size else ("nii.gz",)
     return all(path(folder, subject, name, ending).exists() for name in MAPS for ending in endings)
+
+
+def all_written(folder: pathlib.Path | str) -> list[pathlib.Path]:
+    """The files of all maps in a folder, whosever they are."""
+    found = (pathlib.Path(folder).glob(f"*_{name}.{ending}") for name in MAPS for ending in ("nii.gz", "png"))
+    return [file for files in found for file in files]

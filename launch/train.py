@@ -2,7 +2,8 @@
 
     python launch/train.py --method=aleatoric --dataset=brats
 
-Continues where it was stopped, at the very step. The paper's settings are the defaults: the BraTS baseline takes days on
+Continues where it was stopped, at the very step; a finished training goes on where more --epochs are asked for, as if it
+had been asked for them at once. The paper's settings are the defaults: the BraTS baseline takes days on
 a CPU and hours on a GPU. Ends with the best validation Dice and the folder of the weights.
 """
 
@@ -23,6 +24,10 @@ from tfunc.networks import Network
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("method", None, list(methods.METHODS), "whose networks to train")
 flags.DEFINE_string("network", None, "one network, such as ensemble_03 or cv_0, in place of a method's")
+flags.DEFINE_string(
+    "init_from", None,
+    "begin from the weights of a trained network, <run>/networks/<name>, of any data set: the layers that fit",
+)  # fmt: skip
 settings.define_dataset()
 settings.define_training()
 flags.adopt_module_key_flags(settings)
@@ -38,7 +43,7 @@ def main() -> None:
     strategy = devices.strategy(FLAGS.devices)
     where = FLAGS.dataset, settings.data_dir(), settings.run_dir()
     for network in chosen:
-        folder, done = fit.fit(network, *where, settings.training(), strategy)
+        folder, done = fit.fit(network, *where, settings.training(), strategy, init_from=FLAGS.init_from)
         best = f"best validation Dice {done['valid_dice']:.4f} at epoch {done['best_epoch']}"
         print(f"{network.name}: {best}, in {folder}")
     print(f"look: tensorboard --logdir {settings.run_dir()}")

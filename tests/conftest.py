@@ -115,8 +115,8 @@ def train():
     from tfunc import networks
     from tfunc.learning.fit import fit
 
-    def run(network, dataset, data_dir, run_dir, strategy=None, say=lambda line: None, **settings):
-        return fit(networks.get(network), dataset, data_dir, run_dir, {**TINY, **settings}, strategy, say)
+    def run(network, dataset, data_dir, run_dir, strategy=None, say=lambda line: None, init_from=None, **settings):
+        return fit(networks.get(network), dataset, data_dir, run_dir, {**TINY, **settings}, strategy, say, init_from)
 
     return run
 
@@ -137,12 +137,14 @@ def make_config(network, manifest, keeps="best", **settings):
 def make_trainer(network, data_dir, strategy=None, base=None, folder=None, **settings):
     """A `Trainer` that has not begun, of tiny settings; `fit` without the run around it."""
     from data_prep import records
-    from tfunc import networks
+    from data_prep.base import artefacts
+    from tfunc import networks, runs
     from tfunc.learning.slices import Slices
     from tfunc.learning.trainer import Trainer
 
     manifest = records.read_manifest(data_dir)
     config = make_config(network, manifest, **settings)
+    artefacts.write_json(folder / runs.CONFIG, config.document())
     train, valid = (
         Slices(data_dir, manifest, names, split)
         for names, split in zip(networks.subjects(config.network, manifest), ("train", "valid"), strict=True)

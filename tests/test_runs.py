@@ -175,3 +175,91 @@ def test_earlier_records_do_not_follow_the_table_of_tasks(dataset, monkeypatch):
 def test_todays_tasks_are_those_of_earlier_files():
     """Until a row of the table is changed on purpose, an old file and a new one mean the same."""
     assert former_tasks.TASKS == tasks.TASKS
+
+
+def edited(config, change):
+    """The document with some entries of it, or of its task or network, changed; {"task.frame": value}."""
+    document = json.loads(json.dumps(config))
+    for place, value in change.items():
+        *parents, entry = place.split(".")
+        inner = document
+        for parent in parents:
+            inner = inner[parent]
+        inner[entry] = value
+    return document
+
+
+EDITS = [
+    {"task.frame": [36, 36]},
+    {"task.channels": [{"name": name, "normalise": "minmax", "outside": 0.0} for name in ("red", "green", "blue")]},
+    {"network.dropout": 0.5},
+    {"network.center": True},
+    {"streams": 1},
+    {"precision": "bfloat16"},
+    {"epochs": 3},
+    {"records": "0" * 64},
+]
+
+
+@pytest.mark.parametrize("change", EDITS, ids=lambda change: next(iter(change)))
+def test_an_edited_configuration_is_refused(isic_run, isic_data, train, tmp_path, change):
+    """Whatever entry of a finished training's config.json is changed: prediction, training, export and study say so."""
+    from tfunc.learning import settings as chosen
+    from tfunc.maps import predict
+    from tfunc.maps.options import Options
+    from tfunc.serving import export
+    from tfunc.study.jobs import TrainJob
+
+    run = shutil.copytree(isic_run, tmp_path / "run")
+    path = runs.network_dir(run, "baseline") / runs.CONFIG
+    artefacts.write_json(path, edited(artefacts.read_json(path), change))
+    data, method = records.read_manifest(isic_data), methods.get("baseline")
+    job = TrainJob("train_baseline", (), 1.0, networks.get("baseline"), data, chosen.defaults())
+    for use in (
+        lambda: predict.predict_split(method, "isic", isic_data, run, "test", Options(), say=print),
+        lambda: predict.predict_input(method, "isic", isic_data, run, tmp_path / "maps", Options()),
+        lambda: export.export(method, "isic", run, tmp_path / "export", Options()),
+        lambda: train("baseline", "isic", isic_data, run),
+        lambda: train("center", "isic", isic_data, tmp_path / "other", init_from=path.parent),
+        lambda: job.is_done(run),
+    ):
+        with pytest.raises(
+            UserError, match=r"config\.json.*its training wrote, found an edited file; restore"
+        ) as raised:
+            use()
+        assert str(path) in str(raised.value) and "\n" not in str(raised.value)
+    assert not (tmp_path / "other").exists() and not (run / "predictions").exists()
+
+
+def test_how_a_configuration_is_written_does_not_matter(isic_run, isic_data, train, tmp_path):
+    """Other spaces and another order of its entries are the same configuration."""
+    run = shutil.copytree(isic_run, tmp_path / "run")
+    path = runs.network_dir(run, "baseline") / runs.CONFIG
+    document = artefacts.read_json(path)
+    path.write_text(json.dumps(dict(reversed(document.items()))))
+    assert trained.load(run, "baseline", "isic").config == runs.read_config(runs.network_dir(isic_run, "baseline"))
+    train("baseline", "isic", isic_data, run)
+
+
+def test_maps_know_the_configuration_that_they_were_made_with(isic_run, isic_data, tmp_path):
+    """Of a network of an earlier version, which vouches for its weights only: maps of an edited one are others.
+
+    Maps of an earlier version, which do not say, still count.
+    """
+    from tfunc.maps import predict
+    from tfunc.maps.options import Options
+
+    run = shutil.copytree(isic_run, tmp_path / "run")
+    network, where = runs.network_dir(run, "baseline"), (methods.get("baseline"), "isic", isic_data, run, "test")
+    done = artefacts.read_json(network / runs.FINISHED)
+    del done["config_sha256"]
+    artefacts.write_json(network / runs.FINISHED, done)
+    folder, said = predict.predict_split(*where, Options(), say=print), []
+    document = artefacts.read_json(network / runs.CONFIG)
+    artefacts.write_json(network / runs.CONFIG, edited(document, {"network.dropout": 0.5}))
+    with pytest.raises(UserError, match=r"configurations\.baseline"):
+        predict.predict_split(*where, Options(), say=print)
+    for path in (folder / runs.CONFIG, folder / runs.PREDICTED):
+        artefacts.write_json(path, {k: v for k, v in artefacts.read_json(path).items() if k != "configurations"})
+    predict.predict_split(*where, Options(), say=said.append)
+    assert "finished already" in said[0]

@@ -6,6 +6,8 @@ which is read later follows today's tables. Files of earlier versions are brough
 
 from __future__ import annotations
 
+import hashlib
+import json
 import pathlib
 from collections.abc import Callable
 from typing import Any, Literal
@@ -31,12 +33,31 @@ Path = pathlib.Path | str
 Document = dict[str, Any]
 
 
+# of a network's config.json: what maps depend on, in any schema
+OF_MAPS = ("schema", "network", "dataset", "task", "input", "channels", "count", "start_filters", "depth", "streams")
+
+
+class Beginning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The weights that a training began from in place of random ones: the folder as it was given, and their checksum."""
+
+    network: str
+    weights_sha256: str
+
+
+class Finished(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a training was before it was prolonged: its epochs, and the checksum of the weights it had."""
+
+    epochs: int
+    weights_sha256: str
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a training depends on: a network's `config.json`, schema 2. Another one may not share its folder.
 
     records: the identity of the records.  learns_from: checksums of the networks that its targets or inputs come from.
     keeps: which epoch's weights.  seed: the network's own, added.  streams: version of the random streams, which a
-    folder keeps.  The rest are the user's settings.
+    folder keeps.  init_from: whose weights it began from.  prolonged: what it was when it was finished before.  The rest
+    are the user's settings.
     """
 
     schema: Literal[2] = 2
@@ -60,6 +81,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     augment: str
     deterministic: bool
     streams: Literal[1, 2] = 1
+    init_from: Beginning | None = None
+    prolonged: tuple[Finished, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -116,7 +139,10 @@ def read_records(data_dir: Path, dataset: str) -> Manifest:
 
 
 def read_config(folder: Path) -> Config:
-    """The configuration of a network's folder, every entry checked; raises `UserError` naming the file."""
+    """The configuration of a network's folder, every entry checked; raises `UserError` naming the file.
+
+    That of a finished training must be the one that it wrote: all that is made from its weights depends on it.
+    """
     path = pathlib.Path(folder) / CONFIG
     document = artefacts.read_json(path)
     expected, do = "the configuration of a training", "restore the file, or remove the folder and train again"
@@ -125,6 +151,10 @@ def read_config(folder: Path) -> Config:
     if document.get("schema", 1) not in (1, former.SCHEMA):
         do = "use the version of the toolkit that wrote it, or a newer one"
         raise UserError(path, expected=f"schema {former.SCHEMA} or lower", found=repr(document["schema"]), do=do)
+    written = (finished(folder) or {}).get("config_sha256")  # earlier versions wrote none
+    if written not in (None, checksum(document)):
+        found, do = "an edited file", f"restore the file, or remove {path.parent} and train again"
+        raise UserError(path, expected="the configuration that its training wrote", found=found, do=do)
     try:
         return msgspec.convert(upgrade(document), Config)
     except KeyError as error:
@@ -137,42 +167,41 @@ def difference(stored: Config, asked: Config, is_same: Callable[[str], bool]) ->
     """One phrase naming the first entries in which two trainings differ, or an empty string.
 
     is_same: whether an identity of records means those that are asked for, as `Manifest.is_same`; it covers what of the
-    task matters.
+    task matters. Where weights that it began from lay has no part in it, nor what it was before it was prolonged.
     """
     old, new = stored.document(), asked.document()
+    for document in (old, new):
+        del document["prolonged"]
+        document["init_from"] = document["init_from"] and document["init_from"]["weights_sha256"]
     if is_same(stored.records):
         for entry in ("records", "task"):
             old.pop(entry), new.pop(entry)
     return artefacts.difference(old, new)
 
 
-def as_begun(folder: Path, asked: Config) -> Config:
-    """What is asked for with what a folder keeps whatever today's default is: the version of its random streams."""
-    if not (pathlib.Path(folder) / CONFIG).exists():
-        return asked
-    return msgspec.structs.replace(asked, streams=read_config(folder).streams)
+def claim(folder: Path, document: Document, what: str, compare: Callable[[], str], begun: bool) -> None:
+    """Writes `config.json` into a new folder; in one that is begun it must be of the same configuration.
 
-
-def claim(folder: Path, document: Document, what: str, compare: Callable[[], str]) -> bool:
-    """Writes `config.json` into a new folder; in an existing one it must be of the same configuration.
-
-    compare: called where there is one already -> the first differences. Returns whether there was one.
-    Raises `UserError` naming the differences.
+    compare: called where there is one already -> the first differences. begun: whether anything was made in the folder
+    yet: until then it is nobody's. Raises `UserError` naming the differences.
     """
     path = pathlib.Path(folder) / CONFIG
-    if not path.exists():
+    if not path.exists() or not begun:
         artefacts.write_json(path, document)
-        return False
-    if different := compare():
+    elif different := compare():
         do = "ask for the same, or choose another --run_dir"
         raise UserError(path, expected=f"the same configuration of {what}", found=different, do=do)
-    return True
 
 
-def claim_network(folder: Path, config: Config, is_same: Callable[[str], bool]) -> bool:
-    """`claim` for a training."""
-    what = f"the network {config.network.name}"
-    return claim(folder, config.document(), what, lambda: difference(read_config(folder), config, is_same))
+def checksum(document: Document, *entries: str) -> str:
+    """Of a JSON document's content, or of those of its entries that it has; how it is written has no part in it."""
+    content = {name: document[name] for name in entries if name in document} if entries else document
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def configuration(run_dir: Path, network: str) -> str:
+    """The checksum of what maps depend on in a network's config.json."""
+    return checksum(artefacts.read_document(network_dir(run_dir, network) / CONFIG), *OF_MAPS)
 
 
 def finished(folder: Path) -> Document | None:
@@ -228,3 +257,20 @@ def require_predictions(folder: Path, run: Command) -> Document:
     if found is None:
         raise NotReady(folder, expected="finished predictions", found="none", do=run)
     return found
+
+
+def require_current(run_dir: Path, folder: Path, run: Command) -> None:
+    """Raises `NotReady` for predictions by weights that a network of the run has no more; `run` predicts again.
+
+    A network that isn't in the run any more, and one that is trained there for the first time, can't be asked.
+    """
+    networks = (read_predictions(folder) or {}).get("networks")
+    for name, made in networks.items() if isinstance(networks, dict) else ():
+        own = network_dir(run_dir, name)
+        done = finished(own)
+        prolonged = done is None and (own / CONFIG).exists() and bool(read_config(own).prolonged)
+        if prolonged or (done is not None and done["weights_sha256"] != made):
+            found = "a network that is being trained on" if prolonged else "those of other weights"
+            raise NotReady(
+                pathlib.Path(folder) / PREDICTED, expected=f"the maps of {name} as it is now", found=found, do=run
+            )

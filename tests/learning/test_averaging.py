@@ -15,7 +15,7 @@ from made_up import manifest
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 from tfunc import networks, runs
-from tfunc.learning import settings, steps
+from tfunc.learning import claim, settings, steps
 from tfunc.nets import devices, stack
 
 DECAY = steps.AVERAGE_DECAY
@@ -207,11 +207,15 @@ def test_a_folder_from_before_the_flag(tmp_path):
     data = manifest()
     made = settings.resolve(networks.get("baseline"), data, {**settings.defaults(), "average_weights": False})
     flat = {name: value for name, value in made.document().items() if name not in ("schema", "network", "task")}
-    del flat["average_weights"], flat["augment"]
+    for later in ("average_weights", "augment", "streams", "init_from", "prolonged"):
+        del flat[later]
     before = {**flat, "network": "baseline", "dataset": "brats", "channels": 4, "input": {}, "count": 0}
     artefacts.write_json(tmp_path / runs.CONFIG, before)
-    assert runs.claim_network(tmp_path, made, data.is_same) is True
+    artefacts.write_json(tmp_path / claim.STATE, {})
+    begun = claim.as_begun(tmp_path, made, settings.defaults())
+    assert begun.streams == 1
+    claim.claim(tmp_path, begun, data.is_same, print)
     averaged = settings.resolve(networks.get("baseline"), data, {**settings.defaults(), "average_weights": True})
     with pytest.raises(UserError, match=r"average_weights False \(there\) against True"):
-        runs.claim_network(tmp_path, averaged, data.is_same)
+        claim.claim(tmp_path, claim.as_begun(tmp_path, averaged, settings.defaults()), data.is_same, print)
     assert artefacts.read_json(tmp_path / runs.CONFIG) == before  # brought along in memory only

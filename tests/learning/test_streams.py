@@ -207,6 +207,15 @@ def test_larger_records_are_shuffled_by_a_buffer(brats_data, monkeypatch):
 # What says which
 
 
+def as_written_before(folder):
+    """Takes from a network's files what versions before this one did not write."""
+    for name, later in ((runs.CONFIG, ("streams", "init_from", "prolonged")), (runs.FINISHED, ("config_sha256",))):
+        document = artefacts.read_json(folder / name)
+        for entry in later:
+            del document[entry]
+        artefacts.write_json(folder / name, document)
+
+
 def test_what_is_trained_now_says_version_2(brats_run, brats_data, tmp_path):
     """In config.json; and in predictions.json of a method that samples, which draws with its network's version."""
     config = artefacts.read_json(runs.network_dir(brats_run, "baseline") / runs.CONFIG)
@@ -215,10 +224,8 @@ def test_what_is_trained_now_says_version_2(brats_run, brats_data, tmp_path):
     maps = {}
     for version in (2, 1):
         path = runs.network_dir(run, "baseline") / runs.CONFIG
-        changed = {**config, "streams": version}
         if version == 1:
-            del changed["streams"]
-        artefacts.write_json(path, changed)
+            as_written_before(path.parent)
         shutil.rmtree(run / "predictions", ignore_errors=True)
         where = "brats", brats_data, run, "test"
         folder = predict.predict_split(methods.get("baseline_mc"), *where, Options(samples=2), say=lambda line: None)
@@ -234,10 +241,9 @@ def test_a_folder_keeps_its_version(isic_data, train, tmp_path):
     """A training begun with version 1 is taken up with it by the same command, and a study counts it as its own."""
     from tfunc.study.jobs import TrainJob
 
-    folder, done = train("baseline", "isic", isic_data, tmp_path, epochs=1)
-    config = artefacts.read_json(folder / runs.CONFIG)
-    del config["streams"]
-    artefacts.write_json(folder / runs.CONFIG, config)
+    folder, _ = train("baseline", "isic", isic_data, tmp_path, epochs=1)
+    as_written_before(folder)
+    done = runs.finished(folder)
     assert train("baseline", "isic", isic_data, tmp_path, epochs=1)[1] == done
     manifest = records.read_manifest(isic_data)
     chosen = {**settings.defaults(), **TINY, "epochs": 1}

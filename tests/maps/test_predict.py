@@ -102,7 +102,10 @@ def test_a_map_overlays_its_source_through_one_new_patient(tmp_path, monkeypatch
     patient = write_patient(tmp_path, 5, labelled=False)
 
     trained = types.SimpleNamespace(
-        config=types.SimpleNamespace(input={}, task=tasks.TASKS["brats"], streams=2), name="baseline", checksum="0"
+        config=types.SimpleNamespace(input={}, task=tasks.TASKS["brats"], streams=2),
+        name="baseline",
+        checksum="0",
+        configuration="0",
     )
     monkeypatch.setattr(prediction.predictor, "of_method", lambda *_: (copies(), [trained]))
     method = methods.get("baseline")

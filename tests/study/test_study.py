@@ -279,7 +279,13 @@ def test_another_prediction_is_not_done(tmp_path):
     trained(tmp_path, data, settings)
     method = methods.get("baseline_mc")
     made = artefact.document(
-        method, {"samples": 5, "seed": 20}, "float32", {"baseline": "a"}, split="test", records=data.identity
+        method,
+        {"samples": 5, "seed": 20},
+        "float32",
+        {"baseline": "a"},
+        {"baseline": runs.configuration(tmp_path, "baseline")},
+        split="test",
+        records=data.identity,
     )
     path = runs.predictions_dir(tmp_path, "baseline_mc") / runs.PREDICTED
     for change, done in (
@@ -288,6 +294,7 @@ def test_another_prediction_is_not_done(tmp_path):
         ({"seed": 3}, True),  # a study has no flag for it
         ({"complete": False}, False),
         ({"networks": {"baseline": "b"}}, False),
+        ({"configurations": {"baseline": "b"}}, False),
         ({"records": "others"}, False),
         ({"precision": "bfloat16"}, True),  # they serve as well
         ({"predictive": "Softmax"}, False),

@@ -1,5 +1,7 @@
 """The state of a training that can be taken up again, exactly: variables, counters and history, with a checksum.
 
+A finished training keeps its own, and goes on from it where more epochs are asked for.
+
 `resume-<step>.npz` holds the variables, `resume.json` names it with its SHA-256 and holds the counters. Both are written
 aside and renamed, the arrays first and under a new name: a kill at any moment leaves the old pair or the new one. The kept
 epoch's weights are written under the epoch's name first, and become the best ones once the state that knows them is saved.
@@ -20,10 +22,11 @@ import numpy as np
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 from tfunc import runs
+from tfunc.learning.claim import DIVERGED, STATE
 from tfunc.learning.selection import Counters
 from tfunc.nets import stack
 
-POINTER = "resume.json"
+POINTER = STATE
 
 
 class Checkpoint:
@@ -42,17 +45,11 @@ class Checkpoint:
 
         Raises `UserError` where it was saved by the other stack, and for a damaged file.
         """
+        require_stack(self.folder)
         saved = read(self.folder)
         if saved is None:
             return None
         arrays, found = saved
-        if found["stack"] != stack.name():
-            raise UserError(
-                self.folder / POINTER,
-                expected=f"a training of this stack ({stack.name()})",
-                found=f"one of the stack {found['stack']}, whose optimizer state does not cross",
-                do="continue it there, or train into another --run_dir",
-            )
         assign(variables, arrays)
         names = {field.name for field in dataclasses.fields(Counters)}
         counters = Counters(**{name: value for name, value in found.items() if name in names})
@@ -78,9 +75,17 @@ class Checkpoint:
         return self.folder / f"epoch-{counters.kept_epoch:04}.weights.h5"
 
     def finish(self, variables: Sequence[Any], counters: Counters) -> runs.Document:
-        """Writes `finished.json`, after which the state is not needed; returns its content."""
+        """Writes `finished.json`, which vouches for the weights, config.json and the state; returns its content."""
+        now = {"epochs": counters.epoch, "weights_sha256": artefacts.sha256(self.folder / runs.WEIGHTS)}
+        if now not in counters.finished:
+            counters.finished.append(now)
+        pointer = artefacts.read_json(self.folder / POINTER)
+        artefacts.write_json(self.folder / POINTER, {**pointer, "finished": counters.finished})
+        (self.folder / DIVERGED).unlink(missing_ok=True)
         done = {
-            "weights_sha256": artefacts.sha256(self.folder / runs.WEIGHTS),
+            "weights_sha256": now["weights_sha256"],
+            "config_sha256": runs.checksum(artefacts.read_document(self.folder / runs.CONFIG)),
+            "state_sha256": artefacts.sha256(self.folder / POINTER),
             "last_sha256": fingerprint(variables),
             "epochs": counters.epoch,
             "steps": counters.step,
@@ -90,8 +95,19 @@ class Checkpoint:
             **stack.versions(),
         }
         artefacts.write_json(self.folder / runs.FINISHED, done)
-        discard(self.folder)
         return done
+
+
+def require_stack(folder: pathlib.Path) -> None:
+    """Raises `UserError` where a state was saved by the other stack."""
+    pointer = folder / POINTER
+    if pointer.exists() and (found := artefacts.read_document(pointer, "stack")["stack"]) != stack.name():
+        raise UserError(
+            pointer,
+            expected=f"a training of this stack ({stack.name()})",
+            found=f"one of the stack {found}, whose optimizer state does not cross",
+            do="continue it there, or train into another --run_dir",
+        )
 
 
 def arrays_of(variables: Sequence[Any]) -> list[np.ndarray]:
@@ -138,10 +154,3 @@ def read(folder: pathlib.Path) -> tuple[list[np.ndarray], dict[str, Any]] | None
         raise UserError(path, expected="the saved state", found=found, do=f"remove {pointer} to train from the start")
     with np.load(path, allow_pickle=False) as stored:
         return [stored[name] for name in sorted(stored.files)], counters
-
-
-def discard(folder: pathlib.Path) -> None:
-    """Removes the state: the training is finished."""
-    (folder / POINTER).unlink(missing_ok=True)
-    for old in folder.glob("resume-*.npz"):
-        old.unlink()

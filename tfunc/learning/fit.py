@@ -8,18 +8,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import msgspec
 import tensorflow as tf
 from tensorflow.python.framework import config as framework  # where TensorFlow keeps what turns determinism off again
 
 from data_prep.base.errors import UserError
 from data_prep.records import Manifest
 from tfunc import networks, runs
+from tfunc.learning import checkpoint, claim, initial
 from tfunc.learning import settings as chosen
 from tfunc.learning.second_input import SecondInput
 from tfunc.learning.settings import Inputs, Settings
 from tfunc.learning.slices import Slices
 from tfunc.learning.trainer import Trainer
-from tfunc.nets import trained
+from tfunc.nets import memory, trained
 from tfunc.networks import Network
 from tfunc.runs import Config
 
@@ -34,33 +36,55 @@ def fit(
     settings: Settings,
     strategy: tf.distribute.Strategy | None = None,
     say: Callable[[str], Any] = print,
+    init_from: runs.Path | None = None,
 ) -> tuple[pathlib.Path, runs.Document]:
     """Trains `network` into its folder of the run; finds it where it is finished. Returns (folder, finished.json).
 
-    settings: of `tfunc.learning.settings`; `epochs` None is the network's own number. say: called with each line for the
-    user. Raises `UserError` where the folder holds another configuration, `NotReady` without records or without the
-    networks and predictions that it learns from.
+    settings: of `tfunc.learning.settings`; `epochs` None is the network's own number, more than the folder's prolong its
+    training. say: called with each line for the user. init_from: folder of a trained network whose weights it begins
+    from. Raises `UserError` where the folder holds another configuration, `NotReady` without records or without the
+    networks and predictions that it learns from, and where another process trains there.
     """
     manifest = runs.read_records(data_dir, dataset)
     inputs = chosen.inputs(network, manifest, run_dir, settings)
     folder = runs.network_dir(run_dir, network.name)
-    config = runs.as_begun(folder, chosen.resolve(network, manifest, settings, inputs))
-    done = runs.finished(folder)
-    if done is None:
-        names = networks.subjects(network, manifest, settings["reference_quirks"], settings["folds"])
-        train, valid = (
-            _slices(data_dir, manifest, part, split, inputs)
-            for part, split in zip(names, ("train", "valid"), strict=True)
-        )
-        _check_sizes(config, manifest, train, valid)
-    runs.claim_network(folder, config, manifest.is_same)  # once the data can be trained on
-    if done is not None:
-        say(f"{folder}: trained already (best epoch {done['best_epoch']}, validation Dice {done['valid_dice']:.4f})")
-        return folder, done
+    begins = initial.read(init_from) if init_from is not None else None
+    asked = chosen.resolve(network, manifest, settings, inputs)
+    if init_from is not None and begins is not None:
+        asked = msgspec.structs.replace(asked, init_from=initial.beginning(init_from, begins))
+    config = claim.as_begun(folder, asked, settings, init_from)
+    how = manifest.is_same, say, settings["epochs"] is not None
+    if (done := runs.finished(folder)) is not None and config.epochs <= runs.read_config(folder).epochs:
+        claim.claim(folder, config, *how)
+        return folder, _trained_already(folder, done, config, say)
+    names = networks.subjects(network, manifest, settings["reference_quirks"], settings["folds"])
+    train, valid = (
+        _slices(data_dir, manifest, part, split, inputs) for part, split in zip(names, ("train", "valid"), strict=True)
+    )
+    _check_sizes(config, manifest, train, valid)
     base = trained.load(run_dir, network.base, dataset) if network.base else None
-    keras.utils.set_random_seed(config.seed)  # for what an objective of one's own draws without a seed
-    with op_determinism(config.deterministic):
-        return folder, Trainer(config, train, valid, folder, strategy, say, base).run()
+    checkpoint.require_stack(folder)
+    with claim.held(folder):
+        claim.claim(folder, config, *how)  # once the data can be trained on
+        if (done := runs.finished(folder)) is not None:  # by another process, meanwhile
+            return folder, _trained_already(folder, done, config, say)
+        keras.utils.set_random_seed(config.seed)  # for what an objective of one's own draws without a seed
+        sizes = {name: getattr(config, name) for name in ("batch_size", "start_filters", "depth")}
+        with op_determinism(config.deterministic), memory.enough(network.name, sizes):
+            trainer = Trainer(config, train, valid, folder, strategy, say, base, begins)
+            try:
+                return folder, trainer.run()
+            except claim.Diverged as error:
+                claim.release(folder, error)
+                raise
+
+
+def _trained_already(
+    folder: pathlib.Path, done: runs.Document, config: Config, say: Callable[[str], Any]
+) -> runs.Document:
+    began = f", begun from {config.init_from.network}" if config.init_from else ""
+    say(f"{folder}: trained already{began} (best epoch {done['best_epoch']}, validation Dice {done['valid_dice']:.4f})")
+    return done
 
 
 def _slices(data_dir: runs.Path, manifest: Manifest, names: list[str], split: str, inputs: Inputs) -> Slices:

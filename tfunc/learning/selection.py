@@ -16,7 +16,8 @@ class Counters:
 
     epoch, step: finished ones. step_in_epoch, loss_sum: of the epoch under way. best, best_loss, best_epoch: Dice and
     loss of the best epoch so far, best below 0 before any. kept_epoch: whose weights are kept. waited: epochs since the
-    best. history: one entry an epoch: epoch, step, loss, validation loss, Dice.
+    best. history: one entry an epoch: epoch, step, loss, validation loss, Dice. finished: what the training was each time
+    it was finished, epochs and checksum of its weights: it may be prolonged.
     """
 
     epoch: int = 0
@@ -29,6 +30,7 @@ class Counters:
     kept_epoch: int = 0
     waited: int = 0
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    finished: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     def take_step(self, loss: float) -> None:
         """Counts one optimizer step of that loss."""

@@ -58,7 +58,13 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("epochs", int, None, "passes over the training slices (default: the reference's, 50 or 100)", lowest=1),
+    Setting(
+        "epochs",
+        int,
+        None,
+        "passes over the training slices (default: the reference's, 50 or 100); more of them prolong a finished training",
+        lowest=1,
+    ),
     Setting("max_steps", int, None, "stop after that many steps, however many epochs they are", lowest=1),
     Setting("batch_size", int, 32, "slices a step, over all devices together", lowest=1),
     Setting("start_filters", int, 32, "channels of the outermost level", lowest=1),
@@ -131,6 +137,8 @@ def inputs(network: Network, manifest: Manifest, run_dir: runs.Path, settings: S
         folders = heldout_folders(run_dir, manifest, [*names[0], *names[1]], settings["folds"], network.needs[0])
         do = networks.study_command(manifest.task.name)
         there = {folder: runs.require_predictions(folder, do) for folder in dict.fromkeys(folders.values())}
+        for folder in there:
+            runs.require_current(run_dir, folder, do)
         checksums = {folder.name: there[folder]["networks"] for folder in sorted(there)}
         return Inputs(heldout=folders, checksums=checksums)
     return Inputs()

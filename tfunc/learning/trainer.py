@@ -17,10 +17,11 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep.base import progress
-from data_prep.base.errors import Stopped, UserError
+from data_prep.base.errors import Stopped
 from tfunc import paper, runs
-from tfunc.learning import selection
+from tfunc.learning import initial, selection
 from tfunc.learning.checkpoint import Checkpoint
+from tfunc.learning.claim import Diverged
 from tfunc.learning.monitor import Monitor
 from tfunc.learning.selection import Counters
 from tfunc.learning.slices import Slices
@@ -44,10 +45,14 @@ class Trainer:
         strategy: tf.distribute.Strategy | None = None,
         say: Callable[[str], Any] = print,
         base: Trained | None = None,
+        begins: Trained | None = None,
     ):
-        """folder: of the network in its run. say: called with each line for the user. base: what the network stands on."""
+        """folder: of the network in its run. say: called with each line for the user. base: what the network stands on.
+
+        begins: whose weights it begins from, where they fit.
+        """
         self.config, self.train, self.valid, self.say = config, train, valid, say
-        self.name = config.network.name
+        self.name, self.begins = config.network.name, begins
         self.steps = Steps(config, strategy or tf.distribute.get_strategy(), base)
         self.smooth = paper.recipe(config.task.name).smoothed and self.steps.objective.segments
         self.counters = Counters()
@@ -70,11 +75,13 @@ class Trainer:
     def run(self) -> runs.Document:
         """Trains to the end, from the saved state where there is one. Returns the content of `finished.json`.
 
-        Raises `UserError` for a loss that is not finite and for damaged records, `Stopped` after SIGTERM.
+        Raises `Diverged` for a loss that is not finite, `UserError` for damaged records, `Stopped` after SIGTERM.
         """
         self.resume()
         steps = self.train.steps(self.config.batch_size)
         total = selection.total_steps(self.config, steps)
+        if self._over(total):
+            self.say(f"{self.name}: nothing is left to train, by --max_steps or --patience if not by its epochs")
         self.say(f"{self.name}: {self.steps.model.count_params():,} parameters, {steps} steps an epoch")
         with _on_sigterm(self._request_stop), self.monitor, progress.Progress(self.name, total, " steps") as bar:
             bar.advance(self.counters.step)
@@ -86,11 +93,15 @@ class Trainer:
         return self.checkpoint.finish(self.steps.variables(), self.counters)
 
     def resume(self) -> None:
-        """Takes up the saved state where there is one."""
+        """Takes up the saved state where there is one, else begins, from the weights of another training if it should."""
         found = self.checkpoint.restore(self.steps.variables())
         if found is not None:
             self.counters = found
             self.say(f"{self.name}: continues at epoch {found.epoch + 1}, step {found.step}")
+        elif self.begins is not None:
+            count, left = initial.give(self.steps.model, self.begins)
+            but = f", but not {len(left)}, which have no place or another size there: {'; '.join(left)}" if left else ""
+            self.say(f"{self.name}: begins with the weights of {count} layers of {self.begins.name}{but}")
 
     def save(self) -> None:
         """Saves all that `resume` needs."""
@@ -114,7 +125,7 @@ class Trainer:
                 break
             loss = float(self.step_fn(batch, tf.constant(counters.step, tf.int64)))
             if not np.isfinite(loss):
-                raise UserError(f"{self.name}, step {counters.step}", expected="a finite loss", found=str(loss))
+                raise self._diverged(f"step {counters.step}", "loss", loss)
             counters.take_step(loss)
             bar.advance(note=f"loss {counters.loss_sum / counters.step_in_epoch:.4f}")
             if self.stop or time.monotonic() - saved > SAVE_SECONDS:
@@ -128,8 +139,7 @@ class Trainer:
         counters = self.counters
         score, loss = self.score()
         if not np.isfinite(loss):
-            where = f"{self.name}, epoch {counters.epoch + 1}"
-            raise UserError(where, expected="a finite validation loss", found=str(loss), do="lower --learning_rate")
+            raise self._diverged(f"epoch {counters.epoch + 1}", "validation loss", loss)
         better = counters.close_epoch(score, loss, self.config.reference_quirks)
         if selection.is_kept(better, self._over(total), self.config.keeps):
             counters.kept_epoch = counters.epoch
@@ -139,6 +149,10 @@ class Trainer:
             f"{self.name} epoch {counters.epoch}/{self.config.epochs} loss {counters.history[-1]['loss']:.4f} "
             f"valid Dice {score:.4f}{' *' if better else f' (best {counters.best:.4f} at {counters.best_epoch})'}"
         )
+
+    def _diverged(self, when, what, loss):
+        do = f"train again with a lower --learning_rate than {self.config.learning_rate:g}"
+        return Diverged(f"{self.name}, {when}", expected=f"a finite {what}", found=str(loss), do=do)
 
     def _over(self, total):
         return selection.is_over(self.counters, total, self.config.patience)

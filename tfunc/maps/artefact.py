@@ -13,11 +13,16 @@ from tfunc.methods import Method
 
 
 def document(
-    method: Method, drawn: dict[str, int | None], precision: str, networks: dict[str, str], **more: object
+    method: Method,
+    drawn: dict[str, int | None],
+    precision: str,
+    networks: dict[str, str],
+    configurations: dict[str, str],
+    **more: object,
 ) -> runs.Document:
     """What a method's maps depend on. drawn: `Options.drawn`. networks: {name: checksum of its weights}.
 
-    more: where the subjects come from.
+    configurations: {name: checksum of what maps depend on in its config.json}. more: where the subjects come from.
     """
     kind = kinds.get(method.kind)
     return {
@@ -30,6 +35,7 @@ def document(
         **drawn,
         "precision": precision,
         "networks": networks,
+        "configurations": configurations,
         **more,
     }
 
@@ -39,14 +45,30 @@ def difference(
 ) -> str:
     """One phrase naming the first entries of `asked` that are others in what is stored, or an empty string.
 
-    stored: of any schema; what an old one can't say counts as asked for. is_same: whether an identity of records means
+    stored: of any schema; what an older one can't say counts as asked for. is_same: whether an identity of records means
     those that are asked for.
     """
     found = former.predictions(stored)
-    rest = {name: found.get(name, asked[name] if former.is_old(stored) else None) for name in asked}
+    unsaid = set(asked) if former.is_old(stored) else {"configurations"}
+    rest = {name: found.get(name, asked[name] if name in unsaid else None) for name in asked}
     if "records" in asked and is_same(str(rest["records"])):
         rest["records"] = asked["records"]
     return artefacts.difference(rest, asked)
+
+
+def is_outdated(
+    stored: runs.Document, asked: runs.Document, before: dict[str, set[str]], is_same: Callable[[str], bool]
+) -> bool:
+    """Whether maps differ from those asked for by nothing but weights that a network had before it was prolonged.
+
+    before: {network: checksums of the weights it had}.
+    """
+    made = stored.get("networks")
+    if not isinstance(made, dict) or made == asked["networks"] or set(made) != set(asked["networks"]):
+        return False
+    weights = {name: asked[name] for name in ("networks", "configurations")}
+    known = all(made[name] in {asked["networks"][name], *before.get(name, ())} for name in made)
+    return known and not difference({**stored, **weights}, asked, is_same)
 
 
 def is_done(folder: runs.Path, asked: runs.Document, is_same: Callable[[str], bool]) -> bool:

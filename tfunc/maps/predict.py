@@ -20,7 +20,7 @@ from tfunc.maps import artefact, predictor
 from tfunc.maps.options import Options
 from tfunc.maps.predictor import Arrays, Predictor
 from tfunc.methods import Method
-from tfunc.nets import stack
+from tfunc.nets import memory, stack
 from tfunc.nets.trained import Trained
 
 
@@ -62,12 +62,7 @@ def predict_split(
     require_same_records(manifest, loaded)
     folder = runs.predictions_dir(run_dir, method.name, split)
     asked = _document(method, options, loaded, split=split, records=manifest.identity)
-    runs.claim(
-        folder,
-        asked,
-        "these predictions",
-        lambda: artefact.difference(artefacts.read_document(folder / runs.CONFIG), asked, manifest.is_same),
-    )
+    _claim(folder, asked, loaded, manifest, say)
     waiting = [entry.name for entry in chosen if not is_written(folder, entry.name, options.full_size)]
     stored = runs.read_predictions(folder)
     if not waiting and stored and set(stored["subjects"]) >= {entry.name for entry in chosen}:
@@ -78,6 +73,23 @@ def predict_split(
     _write_all(folder, method, made, subjects, options, len(chosen), len(waiting))
     _finish(folder, asked, manifest, manifest.split(split) or chosen)
     return folder
+
+
+def _claim(folder, asked, loaded, manifest, say):
+    """Claims the folder; maps of weights that a network had before it was prolonged make room, and it is said."""
+    path = folder / runs.CONFIG
+    before = {one.name: {former.weights_sha256 for former in one.config.prolonged} for one in loaded}
+    if path.exists() and artefact.is_outdated(artefacts.read_document(path), asked, before, manifest.is_same):
+        say(f"{folder}: out of date, a network was trained on since; all is predicted again")
+        (folder / runs.PREDICTED).unlink(missing_ok=True)
+        for file in map_files.all_written(folder):
+            file.unlink()
+    begun = bool(map_files.all_written(folder)) or (folder / runs.PREDICTED).exists()
+
+    def compare():
+        return artefact.difference(artefacts.read_document(path), asked, manifest.is_same)
+
+    runs.claim(folder, asked, "these predictions", compare, begun)
 
 
 def _chosen(manifest: Manifest, split: str, names: Sequence[str] | None) -> list[SubjectEntry]:
@@ -100,7 +112,8 @@ def _write_all(
     count: int,
     waiting: int,
 ) -> None:
-    with progress.Progress(f"predict {method.name}", count, " subjects") as bar:
+    sizes = {"batch_size": options.batch_size}
+    with memory.enough(method.name, sizes), progress.Progress(f"predict {method.name}", count, " subjects") as bar:
         bar.advance(count - waiting)
         for subject, maps in made.subjects(subjects):
             write_maps(folder, subject, maps, options.full_size)
@@ -116,8 +129,9 @@ def _finish(folder: pathlib.Path, asked: runs.Document, manifest: Manifest, whol
 
 def _document(method: Method, options: Options, loaded: Sequence[Trained], **more: object) -> runs.Document:
     checksums = {network.name: network.checksum for network in loaded}
+    configurations = {network.name: network.configuration for network in loaded}
     drawn = options.of(loaded[0].config).drawn(method)
-    return artefact.document(method, drawn, options.precision, checksums, **more)
+    return artefact.document(method, drawn, options.precision, checksums, configurations, **more)
 
 
 def predict_held_out(
@@ -182,7 +196,8 @@ def predict_input(
             raise UserError(index, expected="maps of the same method and networks", found=different, do=do)
         if is_written(out_dir, subject.name, options.full_size):
             return subject, None
-    ((subject, maps),) = made.subjects([subject])
+    with memory.enough(method.name, {"batch_size": options.batch_size}):
+        ((subject, maps),) = made.subjects([subject])
     write_maps(out_dir, subject, maps, options.full_size)
     artefacts.write_json(index, {**asked, **stack.versions()})
     return subject, maps

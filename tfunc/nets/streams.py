@@ -14,14 +14,14 @@ A network keeps its version: a training that is taken up again, its maps and its
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 if TYPE_CHECKING:  # the study and the options of a prediction read the version, and need no TensorFlow
     import tensorflow as tf
 
-VERSION = 2
+VERSION: Literal[2] = 2
 ALGORITHM = "philox"  # the same numbers on CPU and GPU
 
 

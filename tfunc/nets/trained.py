@@ -15,12 +15,16 @@ from tfunc.runs import Config, Path
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A network read back from its run: the model, the checksum of its weights, and its configuration."""
+    """A network read back from its run: the model, the checksum of its weights, and its configuration.
+
+    configuration: the checksum of what maps depend on in it.
+    """
 
     name: str
     model: keras.Model
     checksum: str
     config: Config
+    configuration: str = ""
 
 
 def build(
@@ -74,7 +78,7 @@ def load(run_dir: Path, name: str, dataset: str) -> Trained:
         raise UserError(folder, expected=f"a network of {dataset}", found=config.task.name)
     model = _like(config)
     model.load_weights(str(folder / runs.WEIGHTS))
-    return Trained(name, model, done["weights_sha256"], config)
+    return Trained(name, model, done["weights_sha256"], config, runs.configuration(run_dir, name))
 
 
 def copy(trained: Trained) -> keras.Model:
@@ -99,4 +103,21 @@ def load_all(run_dir: Path, names: tuple[str, ...], dataset: str) -> list[Traine
     shapes = {(one.config.channels, str(one.config.input)) for one in loaded}
     if len(shapes) > 1:
         raise NotReady(run_dir, expected="networks trained on the same kind of input", found=str(sorted(shapes)))
+    _require_learnt(run_dir, loaded)
     return loaded
+
+
+def _require_learnt(run_dir, loaded):
+    """Raises `NotReady` for a network that learnt from other weights than another of them has now."""
+    now = {one.name: one.checksum for one in loaded}
+    for one in loaded:
+        for name, checksum in one.config.learns_from.items():
+            if isinstance(checksum, str) and now.get(name, checksum) != checksum:
+                folder = runs.network_dir(run_dir, one.name)
+                train = networks.training_command(one.name, one.config.task.name)
+                raise NotReady(
+                    folder,
+                    expected=f"a network that learnt from {name} as it is now",
+                    found="one that learnt from its former weights",
+                    do=(f"remove {folder} and run ", train),
+                )

@@ -92,6 +92,7 @@ def run_maps(
         expected = f"the predictions of {method}"
         raise NotReady(path, expected=expected, found=found, do=command("predict", **predict))
     maps = _indexed(folder, method)
+    runs.require_current(run_dir, folder, command("predict", **predict))
     if truth is not None:
         index = runs.read_predictions(folder) or {}
         _require_same_records(path, index, truth)

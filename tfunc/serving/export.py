@@ -81,6 +81,7 @@ def export(
         "samples": options.samples if method.sampled else None,
         **description.document(),
         "streams": options.streams if method.sampled else None,
+        "configurations": {network.name: network.configuration for network in trained},
     }
     export_dir = pathlib.Path(export_dir)
     version = version or max(_versions(export_dir), default=1)
@@ -156,6 +157,7 @@ def _require_same(folder, config):
     if not (folder / DESCRIPTION).exists():
         raise UserError(folder, expected="an export of this toolkit", found=f"no {DESCRIPTION}", do=do)
     stored = upgrade(artefacts.read_json(folder / DESCRIPTION))
+    stored.setdefault("configurations", config["configurations"])  # of an earlier version, which did not say
     if difference := artefacts.difference({name: stored.get(name) for name in config}, config):
         raise UserError(folder, expected="the same configuration of this export", found=difference, do=do)
 

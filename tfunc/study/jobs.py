@@ -19,6 +19,7 @@ from data_prep.base import artefacts
 from data_prep.base.errors import NotReady
 from data_prep.records import Manifest
 from tfunc import networks, runs
+from tfunc.learning import claim
 from tfunc.learning import settings as chosen
 from tfunc.learning.settings import Settings
 from tfunc.maps import artefact
@@ -71,7 +72,9 @@ class TrainJob(Job):
         except NotReady:  # what it learnt from is gone
             return False
         stored = runs.read_config(folder)
-        asked = runs.as_begun(folder, chosen.resolve(self.network, self.manifest, self.settings, inputs))
+        asked = claim.as_begun(
+            folder, chosen.resolve(self.network, self.manifest, self.settings, inputs), self.settings
+        )
         asked = msgspec.structs.replace(asked, patience=stored.patience)  # what is finished is not asked to stop sooner
         return not runs.difference(stored, asked, self.manifest.is_same)
 
@@ -103,7 +106,8 @@ class PredictJob(Job):
             return False
         known = {name: checksum for name, checksum in checksums.items() if checksum is not None}
         where = {"split": self.split, "records": self.manifest.identity}
-        asked = artefact.document(self.method, dict(self.drawn), self.precision, known, **where)
+        configurations = {name: runs.configuration(run_dir, name) for name in known}
+        asked = artefact.document(self.method, dict(self.drawn), self.precision, known, configurations, **where)
         del asked["precision"]  # maps that were made in another serve as well
         folder = runs.predictions_dir(run_dir, self.method.name, self.split)
         return artefact.is_done(folder, asked, self.manifest.is_same)

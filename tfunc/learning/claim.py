@@ -1,0 +1,144 @@
+"""Whose the folder of a training is: nobody's until something is trained in it, then of one configuration.
+
+Two things may change in it. A training may go on for more epochs, which makes it the longer training to the bit: its state
+is kept when it is finished. One that diverged makes room for another configuration. No TensorFlow here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from data_prep.base import artefacts, locks
+from data_prep.base.errors import NotReady, UserError, command
+from tfunc import runs
+from tfunc.learning.settings import Settings
+from tfunc.runs import Config
+
+STATE = "resume.json"
+DIVERGED = "diverged.json"
+OF_A_TRAINING = ("resume*", "epoch-*.weights.h5", runs.WEIGHTS, "log.csv", "events.out.tfevents.*", DIVERGED)
+
+
+class Diverged(UserError):
+    """A loss that is not finite. Its training does not keep the folder."""
+
+
+def as_begun(folder: pathlib.Path, asked: Config, settings: Settings, init_from: runs.Path | None = None) -> Config:
+    """What is asked for, with what the folder keeps where the user asks for nothing.
+
+    That are the version of the random streams, the weights that it began from, and the epochs that it was prolonged to.
+    """
+    if not (folder / runs.CONFIG).exists() or not is_begun(folder):
+        return asked
+    stored = runs.read_config(folder)
+    kept: dict[str, Any] = {"streams": stored.streams}
+    if init_from is None and not (folder / DIVERGED).exists():
+        kept["init_from"] = stored.init_from
+    if settings["epochs"] is None and stored.prolonged:
+        kept["epochs"] = stored.epochs
+    return msgspec.structs.replace(asked, **kept)
+
+
+def is_begun(folder: pathlib.Path) -> bool:
+    """Whether something was trained in the folder that another configuration must leave alone."""
+    return (folder / runs.FINISHED).exists() or (folder / STATE).exists()
+
+
+@contextlib.contextmanager
+def held(folder: pathlib.Path) -> Iterator[None]:
+    """Inside the block no other process trains in the folder; raises `NotReady` where one does."""
+    file = locks.taken(folder / ".lock")
+    if file is None:
+        raise NotReady(folder, expected="a network that nobody trains", found="a process that does", do="wait for it")
+    with file:
+        yield
+
+
+def claim(
+    folder: pathlib.Path,
+    config: Config,
+    is_same: Callable[[str], bool],
+    say: Callable[[str], Any],
+    grows: bool = False,
+) -> None:
+    """Writes `config.json`, or finds it of the same configuration; raises `UserError` naming the differences.
+
+    grows: whether more epochs were asked for by the user. A finished training is then unfinished again.
+    """
+    path = folder / runs.CONFIG
+    if not path.exists() or not is_begun(folder):
+        artefacts.write_json(path, config.document())
+        return
+    stored = runs.read_config(folder)
+    if (folder / DIVERGED).exists() and runs.difference(stored, config, is_same):
+        _make_room(folder)
+        say(f"{folder}: what diverged here with other settings is removed")
+        artefacts.write_json(path, config.document())
+        return
+    grown = grows and config.epochs > stored.epochs
+    as_stored = msgspec.structs.replace(config, epochs=stored.epochs) if grown else config
+    if different := runs.difference(stored, as_stored, is_same):
+        do = "ask for the same, or choose another --run_dir"
+        learnt = msgspec.structs.replace(as_stored, learns_from=stored.learns_from)
+        if not runs.difference(stored, learnt, is_same):
+            do = f"it learnt from former weights: remove {folder} and train it again"
+        expected = f"the same configuration of the network {config.network.name}"
+        raise UserError(path, expected=expected, found=different, do=do)
+    if grown:
+        _prolong(folder, config.task.name, stored.epochs, config.epochs, say)
+
+
+def release(folder: pathlib.Path, error: Diverged) -> None:
+    """Lets go of the folder of a training that diverged: what was saved is removed when another one needs the room.
+
+    One that had been finished and was prolonged keeps it.
+    """
+    if not is_begun(folder):
+        (folder / runs.CONFIG).unlink(missing_ok=True)
+    elif not artefacts.read_document(folder / STATE).get("finished"):
+        artefacts.write_json(folder / DIVERGED, {"found": str(error)})
+
+
+def _make_room(folder):
+    for pattern in OF_A_TRAINING:
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+def _prolong(folder, dataset, epochs, more, say):
+    """Makes an unfinished training of more epochs of one that may be finished.
+
+    A kill between any two steps is mended by the same command: the state says what was finished.
+    """
+    done = runs.finished(folder)
+    if done is not None:
+        _require_state(folder, done, dataset)
+        (folder / runs.FINISHED).unlink()
+        say(f"{folder}: goes on from {epochs} to {more} epochs; what was made from its weights will be out of date")
+    finished = artefacts.read_document(folder / STATE).get("finished", [])
+    stored = artefacts.read_json(folder / runs.CONFIG)  # as it was written: entries that came later stay absent
+    more_of_it = {"epochs": more, "prolonged": finished} if finished else {"epochs": more}
+    artefacts.write_json(folder / runs.CONFIG, {**stored, **more_of_it})
+
+
+def _require_state(folder, done, dataset):
+    """Raises `UserError` where a finished training's state isn't there as it was written."""
+    state = folder / STATE
+    expected, found = "the optimizer's state, from which it can go on", None
+    if "state_sha256" not in done:
+        found = "none: a training of an earlier version, which kept none"
+    elif not state.exists() or artefacts.sha256(state) != done["state_sha256"]:
+        found = "another file" if state.exists() else "none"
+    else:
+        named = artefacts.read_document(state, "file", "sha256")
+        path = folder / str(named["file"])
+        if not path.exists() or artefacts.sha256(path) != named["sha256"]:
+            found = f"{path.name} {'damaged' if path.exists() else 'removed'}"
+    if found:
+        start = command("train", network=folder.name, dataset=dataset, init_from=folder, run_dir="…")
+        raise UserError(state, expected=expected, found=found, do=("begin another from its weights: ", start))
