@@ -45,6 +45,8 @@ def main() -> None:
     from tfunc.nets import devices
 
     where = FLAGS.dataset, settings.data_dir(), settings.run_dir()
+    if note := devices.unseen():
+        print(f"predicts on the CPU: {note}")
     if FLAGS.network:
         folder = predict.predict_held_out(FLAGS.network, *where, asked, devices.strategy(FLAGS.devices))
         print(f"{FLAGS.network}: maps of its held-out fold in {folder}")

@@ -13,6 +13,7 @@ from tfunc.nets import devices
 def no_gpu(monkeypatch):
     """A machine on which TensorFlow sees no GPU, and nothing set."""
     monkeypatch.setattr(devices, "logical", lambda kind: [])
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     for name in ("CUDA_VISIBLE_DEVICES", "TFUNC_GPUS_COUNTED", *devices.CHANGING):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
@@ -26,6 +27,7 @@ def test_in_words(no_gpu):
     no_gpu.setenv("CUDA_VISIBLE_DEVICES", "2")
     (said,) = devices.described(tf.distribute.get_strategy())
     assert said == "CPU:0 (CUDA_VISIBLE_DEVICES=2 names a GPU, but TensorFlow sees none)"
+    assert devices.unseen() in said
     no_gpu.setenv("TFUNC_GPUS_COUNTED", "3")
     with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES=2: expected the GPU that the study gave, found none"):
         devices.described(tf.distribute.get_strategy())

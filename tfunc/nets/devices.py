@@ -63,14 +63,22 @@ def _make_logical_cpus(count):
 def described(strategy: tf.distribute.Strategy) -> list[str]:
     """What a strategy runs on, in words: `GPU:0 (NVIDIA A100)`, `CPU:0`.
 
-    Where CUDA_VISIBLE_DEVICES names a GPU and TensorFlow sees none, the CPU's entry says so. Where a study gave this
-    process a GPU that it had counted, that is a `UserError` instead: days on a CPU are not what was asked for.
+    Where a GPU was given and is not seen, the CPU's entry says so, or it is an error; see `unseen`.
     """
-    names = _names(strategy)
-    if any(name.startswith("GPU") for name in names) or logical("GPU"):
-        return [_with_model(name) for name in names]
+    note = unseen()
+    return [_with_model(name) + (f" ({note})" if note else "") for name in _names(strategy)]
+
+
+def unseen() -> str:
+    """`CUDA_VISIBLE_DEVICES=1 names a GPU, but TensorFlow sees none`, or nothing where that is not so.
+
+    Where a study gave this process a GPU that it had counted, that is a `UserError` instead: days on a CPU are not what
+    was asked for.
+    """
     given = gpus.named(os.environ)
-    if given and gpus.COUNTED in os.environ:
+    if not given or tf.config.list_physical_devices("GPU"):  # which starts nothing, as `logical` would
+        return ""
+    if gpus.COUNTED in os.environ:
         found = "none that TensorFlow sees"
         raise UserError(
             f"{gpus.VISIBLE}={','.join(given)}",
@@ -78,8 +86,7 @@ def described(strategy: tf.distribute.Strategy) -> list[str]:
             found=found,
             do="see nvidia-smi",
         )
-    unseen = f" ({gpus.VISIBLE}={','.join(given)} names a GPU, but TensorFlow sees none)" if given else ""
-    return [name + unseen for name in names]
+    return f"{gpus.VISIBLE}={','.join(given)} names a GPU, but TensorFlow sees none"
 
 
 def record(folder: pathlib.Path, strategy: tf.distribute.Strategy, step: int) -> list[str]:
