@@ -163,7 +163,7 @@ def test_keeps_turn_dropout_on_in_running_order(shaken):
 
 def test_call_in_training_mode_drops_channels_of_its_own():
     """Two calls with `training=True` differ, two without do not."""
-    model, image = unet(3, 4, 2, dropout=0.5), np.random.default_rng(0).normal(size=(2, 8, 8, 3))
+    model, image = unet(3, 32, 2, dropout=0.5), np.random.default_rng(0).normal(size=(2, 8, 8, 3))
     model.trainable = False  # batch normalisation stays on its statistics: what differs is dropout
     assert not np.allclose(model(image, training=True), model(image, training=True))
     np.testing.assert_array_equal(model(image), model(image))

@@ -310,6 +310,14 @@ def test_version(connect, patient, tmp_path):
 
 
 @pytest.fixture(scope="module")
+def isic_run(isic_data, train, tmp_path_factory):
+    """A run on photographs of a seed whose network has some contrast after two epochs."""
+    folder = tmp_path_factory.mktemp("isic_run")
+    train("baseline", "isic", isic_data, folder, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def exported(brats_run, isic_run, tmp_path_factory):
     """A server of what launch/export.py writes for tiny runs, under the names of docs/serving.md."""
     folder, found = tmp_path_factory.mktemp("exported"), {}
