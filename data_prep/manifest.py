@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from data_prep import former, tasks
+from data_prep import former, tasks, voxel_order
 from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, UserError, command
 from data_prep.tasks import Task
@@ -55,6 +55,17 @@ class SubjectEntry:
     source: str
     source_size: tuple[int, int] | None  # height, width
     header: bytes | None
+    patient: str | None = None  # None: a patient of its own
+    files: tuple[dict[str, Any], ...] = ()  # stamps of what was read, as of `stamps.taken`; none in older files
+
+
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """A subject that --skip_bad left out: why, and stamps of its files."""
+
+    name: str
+    reason: str
+    files: tuple[dict[str, Any], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +90,7 @@ class Manifest:
     configuration: dict[str, Any]
     path: pathlib.Path
     checksums: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
     @functools.cached_property
     def identity(self) -> str:
@@ -89,11 +101,18 @@ class Manifest:
         task = {name: msgspec.to_builtins(getattr(self.task, name)) for name in IDENTIFYING}
         subjects = [[getattr(entry, name) for name in IDENTIFYING_OF_SUBJECT] for entry in self.subjects]
         content = [task, [dataclasses.astuple(shard) for shard in self.shards], subjects, self.members, self.folds]
+        if self.patients:  # folds and blocks depend on them; records without keep the identity that they had
+            content.append(sorted(self.patients.items()))
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def is_same(self, identity: str) -> bool:
         """Whether a run's record of its records, of any version of this toolkit, means these."""
         return identity == self.identity or identity in self.checksums
+
+    @functools.cached_property
+    def patients(self) -> dict[str, str]:
+        """{subject: patient} of those that are not a patient of their own."""
+        return {entry.name: entry.patient for entry in self.subjects if entry.patient not in (None, entry.name)}
 
     def split(self, name: str) -> list[SubjectEntry]:
         """The subjects of a split, in order: the shards' order."""
@@ -170,24 +189,35 @@ def _without_task(content):
 def _manifest(path, content, checksums):
     def subject(entry):
         header = entry["header"]
-        tuples = {name: _tuple(entry[name]) for name in ("splits", "shape", "source_size")}
+        tuples = {name: _tuple(entry[name]) for name in ("splits", "shape", "source_size", "files") if name in entry}
         return SubjectEntry(**{**entry, **tuples, "header": None if header is None else base64.b64decode(header)})
 
-    names = {field.name for field in dataclasses.fields(Manifest)} - {"path", "subjects", "shards", "task", "checksums"}
+    own = {"path", "subjects", "shards", "task", "checksums", "skipped"}
+    names = {field.name for field in dataclasses.fields(Manifest)} - own
     folds = content["folds"] and tuple(
         {part: tuple(names) for part, names in fold.items()} for fold in content["folds"]
     )
+    subjects = tuple(map(subject, content["subjects"]))
     return Manifest(
         **{name: content[name] for name in names - {"channels", "members", "folds"}},
         channels=tuple(content["channels"]),
         members=content["members"] and tuple(map(tuple, content["members"])),
         folds=folds,
-        subjects=tuple(map(subject, content["subjects"])),
+        subjects=subjects,
         shards=tuple(ShardEntry(**entry) for entry in content["shards"]),
         path=path,
-        task=tasks.from_document(content["task"], path),
+        task=_with_order(tasks.from_document(content["task"], path), subjects),
         checksums=checksums,
+        skipped=tuple(Skipped(**{**entry, "files": _tuple(entry["files"])}) for entry in content.get("skipped", ())),
     )
+
+
+def _with_order(task, subjects):
+    """The task with the voxel order that earlier records were made in: that of all their headers, None where they differ."""
+    if task.is_photograph or task.order is not None:
+        return task
+    orders = {voxel_order.of_header(header) for header in {entry.header for entry in subjects} if header}
+    return tasks.resolved(task, order=orders.pop()) if len(orders) == 1 else task
 
 
 def _tuple(value):

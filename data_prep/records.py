@@ -52,7 +52,7 @@ def read_subjects(data_dir: pathlib.Path | str, manifest: Manifest, names: Itera
         while at < entry.first_record:
             next(stream)
             at += 1
-        yield _assemble(pathlib.Path(data_dir) / shard, entry, stream)
+        yield _assemble(pathlib.Path(data_dir) / shard, entry, stream, manifest.task.order)
         at += entry.slices
 
 
@@ -70,7 +70,7 @@ def _records(path, skip=0):
     raise damaged(path, f"more than {index} records", "no more")
 
 
-def _assemble(path, entry, stream):
+def _assemble(path, entry, stream, order):
     """Puts a subject's slices back into the full volume."""
     import tensorflow as tf
 
@@ -95,6 +95,7 @@ def _assemble(path, entry, stream):
         header=entry.header,
         source=entry.source,
         source_size=entry.source_size,
+        order=order,
     )
 
 

@@ -4,7 +4,8 @@
     <split>-00000-of-00004.tfrecord  a shard: the parts of its subjects
     parts/<shard>.json               written when the shard is whole; only then are its parts deleted
 
-Shards that are no longer planned are taken apart into parts again, so that nothing is converted twice.
+Shards that are no longer planned are taken apart into parts again, so that nothing is converted twice. A part says what
+it was made from and for what: where a source's files or the request are no longer the same, it is thrown away.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from data_prep import records, splits
-from data_prep.base import artefacts
+from data_prep.base import artefacts, notices, stamps
+from data_prep.base.errors import UserError
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 
@@ -31,6 +34,38 @@ class Shard:
 
     name: str
     sources: tuple[splits.Source, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What every part depends on beside its source: the task and the reader's options.
+
+    raw_dir: what files are named relative to. digest: of the rest, as parts keep it.
+    """
+
+    task: Task
+    options: Mapping[str, Any]
+    raw_dir: str
+
+    @property
+    def digest(self) -> str:
+        """12 hexadecimal digits that change with the records that a source becomes."""
+        content = [records.SCHEMA_VERSION, self.task.document(), dict(self.options)]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    def stale(self, source: splits.Source, information: Mapping[str, Any]) -> str:
+        """Why what was converted of a source can't be used any more; empty where it can.
+
+        information: of its part.
+        """
+        entry = information["entry"]
+        if "request" not in information or "files" not in entry:
+            return "converted by an earlier version, which did not keep what it read"
+        if information["request"] != self.digest:
+            return "converted with other options"
+        if entry["labelled"] != source.labelled:
+            return "it has a label now" if source.labelled else "its label is gone"
+        return stamps.changed(entry["files"], source.paths, self.raw_dir)
 
 
 def plan(sources: Sequence[splits.Source], assignment: splits.Assignment, per_shard: int) -> list[Shard]:
@@ -49,43 +84,57 @@ def plan(sources: Sequence[splits.Source], assignment: splits.Assignment, per_sh
 
 def convert_subject(
     load: Callable[[Any, Mapping[str, Any]], Subject],
-    task: Task,
-    options: Mapping[str, Any],
+    request: Request,
     folder: pathlib.Path | str,
     source: splits.Source,
-) -> str:
-    """Loads one subject and writes its part into `folder`; runs in a worker. Returns the subject's name.
+) -> tuple[str, UserError | None]:
+    """Loads one subject and writes its part into `folder`; runs in a worker.
 
-    load, options: of the task's reader. Raises what `load` raises.
+    load: of the task's reader. Returns the subject's name and what is wrong with it, None where its part is written.
     """
+    read = stamps.taken(source.paths, request.raw_dir)
+    try:
+        with notices.gathered() as noticed:
+            subject = load(source, request.options)
+        _write_part(subject, request, pathlib.Path(folder), read, noticed)
+    except UserError as error:
+        return source.name, error
+    return source.name, None
+
+
+def _write_part(subject, request, folder, files, noticed):
     import tensorflow as tf
 
-    subject, folder = load(source, options), pathlib.Path(folder)
     part = folder / f"{subject.name}.tfrecord"
     with artefacts.aside(part) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
-        for example in records.subject_examples(subject, task):
+        for example in records.subject_examples(subject, request.task):
             writer.write(example)
     depth, height, width, _ = subject.image.shape
     information = {
         "slices": depth,
-        "training_slices": int(subject.training_slices(task).sum()),
+        "training_slices": int(subject.training_slices(request.task).sum()),
         "shape": (depth, height, width),
         "labelled": subject.label is not None,
         "source": str(subject.source),
         "source_size": subject.source_size,
         "header": None if subject.header is None else base64.b64encode(subject.header).decode(),
+        "files": files,
     }
-    artefacts.write_json(folder / f"{subject.name}.json", {"bytes": part.stat().st_size, "entry": information})
-    return subject.name
+    document = {
+        "bytes": part.stat().st_size,
+        "request": request.digest,
+        "entry": information,
+        "noticed": noticed.document(),
+    }
+    artefacts.write_json(folder / f"{subject.name}.json", document)
 
 
 def part_done(source: splits.Source, parts: pathlib.Path) -> bool:
-    """Whether the folder `parts` has this subject, whole and with a label if it has one now."""
+    """Whether the folder `parts` has this subject, whole; `take_apart` has thrown away what is stale."""
     part, information = parts / f"{source.name}.tfrecord", parts / f"{source.name}.json"
     if not (part.exists() and information.exists()):
         return False
-    content = artefacts.read_json(information)
-    return content["bytes"] == part.stat().st_size and content["entry"]["labelled"] == source.labelled
+    return bool(artefacts.read_json(information)["bytes"] == part.stat().st_size)
 
 
 def shard_done(shard: Shard, data_dir: pathlib.Path) -> bool:
@@ -112,20 +161,46 @@ def join(shard: Shard, data_dir: pathlib.Path) -> None:
     _remove_parts(parts, [source.name for source in shard.sources])
 
 
-def take_apart(shards: Sequence[Shard], data_dir: pathlib.Path) -> None:
-    """Turns finished shards that are no longer planned back into parts, so that nothing is converted again."""
-    planned = {shard.name: [(source.name, source.labelled) for source in shard.sources] for shard in shards}
-    parts = data_dir / PARTS
+def take_apart(shards: Sequence[Shard], data_dir: pathlib.Path, request: Request) -> dict[str, str]:
+    """Turns finished shards that are no longer planned back into parts, so that nothing is converted again without need.
+
+    Returns {subject: why} of what was converted and is stale; its part is removed.
+    """
+    planned = {shard.name: [source.name for source in shard.sources] for shard in shards}
+    sources, parts = {source.name: source for shard in shards for source in shard.sources}, data_dir / PARTS
+    stale: dict[str, str] = {}
+
+    def look(name, information):
+        why = request.stale(sources[name], information) if name in sources else ""
+        if why:
+            stale[name] = why
+        return why
+
     for record in sorted(parts.glob("*.tfrecord.json")):
         content, path = artefacts.read_json(record), data_dir / record.name.removesuffix(".json")
-        held = [(subject["name"], subject["entry"]["labelled"]) for subject in content["subjects"]]
+        held = [subject["name"] for subject in content["subjects"]]
         if path.exists() and path.stat().st_size == content["shard"]["bytes"]:
-            if planned.get(path.name) == held:
-                _remove_parts(parts, [name for name, _ in held])  # a kill after the shard's JSON left some
+            why = [look(subject["name"], subject) for subject in content["subjects"]]
+            if planned.get(path.name) == held and not any(why):
+                _remove_parts(parts, held)  # a kill after the shard's JSON left some
                 continue
             _write_parts(path, content["subjects"], parts)
         path.unlink(missing_ok=True)
         record.unlink()
+    for name in sources:
+        information = parts / f"{name}.json"
+        if information.exists() and look(name, artefacts.read_json(information)):
+            _remove_parts(parts, [name])
+    return stale
+
+
+def noticed(shards: Sequence[Shard], data_dir: pathlib.Path) -> notices.Notices:
+    """What was noticed of all subjects of the finished shards, on whichever run they were converted."""
+    found = notices.Notices()
+    for shard in shards:
+        for subject in artefacts.read_json(data_dir / PARTS / f"{shard.name}.json")["subjects"]:
+            found.add(notices.from_document(subject.get("noticed")))
+    return found
 
 
 def _remove_parts(parts, names):
@@ -141,5 +216,5 @@ def _write_parts(path, subjects, parts):
                 left = subject["bytes"]
                 while left:
                     left -= part.write(shard.read(min(left, PIECE)))
-            information = {name: subject[name] for name in ("bytes", "entry")}
+            information = {name: subject[name] for name in ("bytes", "request", "entry", "noticed") if name in subject}
             artefacts.write_json(parts / f"{subject['name']}.json", information)

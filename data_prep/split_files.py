@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import pathlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ def read_split_file(path: pathlib.Path | str) -> tuple[str, dict[str, Any]]:
     expected = "an object with train and, where wanted, valid and test: each a list of names or a list of such lists"
     if not (isinstance(content, dict) and content.get("train") and set(content) <= set(PARTS)):
         raise UserError(path, expected=expected, found=_brief(content))
-    content = {part: content.get(part) for part in PARTS}
+    content = {part: _composed(content.get(part)) for part in PARTS}
     nested = isinstance(content["train"], list) and all(isinstance(item, list) for item in content["train"])
     if nested:
         k = len(content["train"])
@@ -70,6 +71,13 @@ def read_split_file(path: pathlib.Path | str) -> tuple[str, dict[str, Any]]:
     if None in content["valid"]:
         raise UserError(path, expected="a valid list in each fold", found="null in some")
     return "cv", content
+
+
+def _composed(value):
+    """Names in Unicode's composed form, as readers give them, whichever form they were typed in."""
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value)
+    return [_composed(item) for item in value] if isinstance(value, list) else value
 
 
 def _each(path, part, lists, k):
@@ -190,6 +198,20 @@ def refuse_unfit(
             if name not in allowed:
                 expected = f"{title} within train{'' if allowed is train else ' and valid'} of the data's own split"
                 raise UserError(where, expected=expected, found=f"{name}, which is not in it")
+    if folds:
+        refuse_uncovered(where, parts["train"], folds)
+
+
+def refuse_uncovered(
+    where: object, train: Sequence[str], folds: Sequence[Mapping[str, Sequence[str]]], do: str = "complete the file"
+) -> None:
+    """Each training subject must be held out by a fold: the auxiliary networks learn from what a fold's network, which
+    never saw it, makes of it. Raises `UserError` naming some that none holds out."""
+    held_out = {name for fold in folds for name in fold["valid"]}
+    if missing := [name for name in train if name not in held_out]:
+        shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        expected = "each training subject in the valid list of a fold"
+        raise UserError(where, expected=expected, found=f"{len(missing)} in none ({shown})", do=do)
 
 
 def _refuse_overlap(where, first, names, second, others):

@@ -13,6 +13,7 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from data_prep import patients as people
 from data_prep import split_files as files
 from data_prep.base.errors import UserError
 from data_prep.split_files import PARTS, Names
@@ -22,10 +23,17 @@ NAMES = (*PARTS, PREDICT)
 
 
 class Source(Protocol):
-    """What a reader says of a subject before it is read: its name, whether it has labels, what its layout tells."""
+    """What a reader says of a subject before it is read: its name, its files, whether it has labels, what its layout tells.
+
+    image: what it is named after in errors. paths: every file that is read, labels too.
+    """
 
     @property
     def name(self) -> str: ...
+    @property
+    def image(self) -> str: ...
+    @property
+    def paths(self) -> tuple[str, ...]: ...
     @property
     def labelled(self) -> bool: ...
     @property
@@ -71,11 +79,14 @@ def largest_remainder(total: int, weights: Sequence[float]) -> list[int]:
     return shares
 
 
-def counts(total: int, ratio: Sequence[float]) -> list[int]:
-    """Subjects for each part, in proportion to `ratio`, none empty. Raises `UserError` below one subject a part."""
+def counts(total: int, ratio: Sequence[float], unit: str = "labelled subject") -> list[int]:
+    """Subjects for each part, in proportion to `ratio`, none empty. Raises `UserError` below one subject a part.
+
+    unit: what is counted, for the message.
+    """
     if total < len(ratio):
         raise UserError(
-            f"{total} labelled subject{'s' * (total != 1)}",
+            f"{total} {unit}{'s' * (total != 1)}",
             expected=f"at least {len(ratio)}, to fill every split",
             do="say with --split_file which are for train, valid and test (a subject may be in valid and test)",
         )
@@ -87,15 +98,23 @@ def counts(total: int, ratio: Sequence[float]) -> list[int]:
 
 
 def by_seed(
-    names: Iterable[str], ratio: Sequence[float], seed: int, grades: Mapping[str, str | None] | None = None
+    names: Iterable[str],
+    ratio: Sequence[float],
+    seed: int,
+    grades: Mapping[str, str | None] | None = None,
+    patients: Mapping[str, str] | None = None,
 ) -> list[list[str]]:
     """Splits `names` into as many lists as `ratio` has entries, each shuffled; stratified where `grades` are given.
 
     grades: dict from name to grade, or None. Each grade is spread over the parts in proportion, as far as whole
     numbers allow, while the parts keep the sizes that `ratio` asks for.
+    patients: dict from name to patient, or None. Patients are split and not subjects: theirs stay together, and `ratio`
+    and grades are of patients.
     """
-    order = shuffled(names, seed)
-    sizes = counts(len(order), ratio)
+    names = list(names)
+    units = people.grouped(names, patients)
+    order = shuffled(units, seed)
+    sizes = counts(len(order), ratio, "labelled subject" if len(units) == len(names) else "patient")
     by_grade: dict[str | None, list[str]] = {}
     for name in order:
         by_grade.setdefault(grades[name] if grades else None, []).append(name)
@@ -108,7 +127,8 @@ def by_seed(
             del stratum[:share]
         parts.append([name for name in order if name in taken])
     kept = set(itertools.chain(*strata))
-    return [[name for name in order if name in kept], *reversed(parts)]
+    parts = [[name for name in order if name in kept], *reversed(parts)]
+    return [[name for unit in part for name in units[unit]] for part in parts]
 
 
 def assign(
@@ -118,32 +138,57 @@ def assign(
     split_files: Sequence[pathlib.Path | str] = (),
     split_fold: int | None = None,
     allow_missing: bool = False,
+    patients: Mapping[str, str] | None = None,
 ) -> Assignment:
     """Splits the subjects found.
 
     sources: objects with name, grade, split and labelled. ratio: (train, valid, test) for the seeded split.
     split_files: paths, at most one of each form (see `split_files.py`). split_fold: which fold is the data
-    set's split where a cross-validation file stands alone. Returns an `Assignment`; raises `UserError`.
+    set's split where a cross-validation file stands alone. patients: {subject: patient}; what is split here never
+    divides a patient, and what files or the layout divide is noted. Returns an `Assignment`; raises `UserError`.
     """
+    if split_files:
+        found = _from_files(sources, split_files, split_fold, allow_missing)
+    else:
+        found = _made(sources, ratio, seed, split_fold, allow_missing, patients)
+    return dataclasses.replace(found, notes=(*found.notes, *_divided_notes(found, patients), *_shared_notes(found)))
+
+
+def _made(sources, ratio, seed, split_fold, allow_missing, patients):
+    """The layout's own split, or one by seed."""
     unlabelled = tuple(source.name for source in sources if not source.labelled)
     labelled = [source for source in sources if source.labelled]
-    if split_files:
-        return _from_files(sources, split_files, split_fold, allow_missing)
     if split_fold is not None:
         raise UserError("--split_fold", expected="a cross-validation file given with --split_file", found="none")
-    notes: Sequence[str] = ()
+    notes: tuple[str, ...] = ("--allow_missing changes nothing without --split_file",) if allow_missing else ()
     if not labelled:
         parts: dict[str, list[str]] = {part: [] for part in PARTS}
     elif all(source.split for source in labelled):
-        parts, notes = _official(labelled, ratio, seed)
+        parts, more = _official(labelled, ratio, seed, patients)
+        notes += more
     else:
+        notes += _unused(labelled)
         names = [source.name for source in labelled]
         grades = {source.name: source.grade for source in labelled} if all(s.grade for s in labelled) else None
-        parts = dict(zip(PARTS, by_seed(names, ratio, seed, grades), strict=True))
+        parts = dict(zip(PARTS, by_seed(names, ratio, seed, grades, patients), strict=True))
     return Assignment(_tuples({**parts, PREDICT: unlabelled}), notes=(*notes, *_unlabelled_note(unlabelled)))
 
 
-def _official(labelled, ratio, seed):
+def _unused(labelled):
+    """Notes on what only some subjects have, so that a split by seed cannot use it."""
+    graded, placed = sum(bool(one.grade) for one in labelled), sum(bool(one.split) for one in labelled)
+    notes = []
+    if 0 < graded < len(labelled):
+        notes.append(
+            f"{len(labelled) - graded} of {len(labelled)} labelled subjects have no grade: grades do not divide them"
+        )
+    if placed > 0:
+        without = len(labelled) - placed
+        notes.append(f"the layout's own sets are not kept: {without} of {len(labelled)} labelled subjects are in none")
+    return tuple(notes)
+
+
+def _official(labelled, ratio, seed, patients):
     """The layout's own sets; what it lacks (ISIC 2016 has no validation set) is held out of its training set."""
     parts = _official_names(labelled)
     weight = dict(zip(PARTS, ratio, strict=True))
@@ -154,7 +199,7 @@ def _official(labelled, ratio, seed):
         )
     if not lacking:
         return parts, ()
-    chosen = by_seed(parts["train"], [weight[part] for part in ("train", *lacking)], seed)
+    chosen = by_seed(parts["train"], [weight[part] for part in ("train", *lacking)], seed, None, patients)
     parts.update(zip(("train", *lacking), chosen, strict=True))
     sizes = " and ".join(f"{len(parts[part])} for {part}" for part in lacking)
     return parts, (f"the layout has no labelled {' or '.join(lacking)} set: {sizes} held out of the training set",)
@@ -181,61 +226,37 @@ def _official_names(sources):
     return {part: [source.name for source in sources if source.labelled and source.split == part] for part in PARTS}
 
 
+def _divided_notes(found, patients):
+    """Warnings of patients that the layout's own split or a split file divides; what is made here divides none."""
+    pairs = [("train", "valid"), ("train", "test")]
+    lists = [(f"{a} and {b}", found.parts.get(a, ()), found.parts.get(b, ())) for a, b in pairs]
+    for index, fold in enumerate(found.folds or ()):
+        lists.append((f"train and valid of fold {index}", fold["train"], fold["valid"]))
+    notes = []
+    for title, first, second in lists:
+        if both := people.divided(first, second, patients):
+            shown = ", ".join(both[:3]) + (", …" if len(both) > 3 else "")
+            notes.append(
+                f"warning: {len(both)} patients have scans in both {title} ({shown}): scores will look too good"
+            )
+    return notes
+
+
+def _shared_notes(found):
+    """What validation and test have in common chose the epoch, and is then judged."""
+    valid, test = set(found.parts.get("valid", ())), set(found.parts.get("test", ()))
+    shared = len(valid & test)
+    if not shared:
+        return ()
+    return (
+        f"warning: {shared} of {len(test)} test subjects are validation subjects too: the best epoch, and thresholds of"
+        " --threshold_split=valid, are chosen on subjects that are tested",
+    )
+
+
 def _unlabelled_note(unlabelled):
     return (f"subjects without a label, kept for prediction: {len(unlabelled)}",) if unlabelled else ()
 
 
 def _tuples(parts):
     return {part: tuple(names) for part, names in parts.items()}
-
-
-def k_folds(names: Iterable[str], k: int, grades: Iterable[str | None] | None = None) -> list[dict[str, list[str]]]:
-    """Cross-validation in `k` folds without shuffling: a list of {"train": names, "valid": names}.
-
-    names: in order. grades: one for each name, to stratify by, or None for consecutive blocks. Equal to scikit-learn's
-    `StratifiedKFold(k, shuffle=False)` and `KFold(k)`, which made the paper's folds.
-    """
-    names = list(names)
-    if not 2 <= k <= len(names):
-        raise UserError(f"{k} folds", expected=f"2 to {len(names)}, the number of subjects")
-    if grades is None:
-        fold_of = [index for index, block in enumerate(_blocks(names, k)) for _ in block]
-    else:
-        fold_of = _stratified(list(grades), k)
-    return [
-        {
-            "train": [name for name, fold in zip(names, fold_of, strict=True) if fold != index],
-            "valid": [name for name, fold in zip(names, fold_of, strict=True) if fold == index],
-        }
-        for index in range(k)
-    ]
-
-
-def _stratified(grades, k):
-    """The fold of each subject. Grades count in order of appearance; of the subjects sorted by grade, every k-th one
-    says how many of its grade a fold gets, and each fold takes that many in order."""
-    appearance = {grade: index for index, grade in enumerate(dict.fromkeys(grades))}
-    ordered = sorted(appearance[grade] for grade in grades)
-    queues = {
-        grade: iter([fold for fold in range(k) for _ in range(ordered[fold::k].count(index))])
-        for grade, index in appearance.items()
-    }
-    return [next(queues[grade]) for grade in grades]
-
-
-def leave_out_blocks(names: Iterable[str], members: int) -> list[list[str]]:
-    """Training subjects of each ensemble member: member i leaves out the i-th consecutive block of max(10, members).
-
-    With the paper's ten members each trains on 90 %. With fewer subjects than blocks the last blocks are empty, and
-    nothing is left out; a single subject is never left out.
-    """
-    names = list(names)
-    blocks = _blocks(names, max(10, members))[:members]
-    return [[name for name in names if name not in block] or names for block in map(set, blocks)]
-
-
-def _blocks(names, number):
-    """Consecutive blocks whose sizes differ by at most one, the larger first."""
-    size, larger = divmod(len(names), number)
-    ends = [index * size + min(index, larger) for index in range(number + 1)]
-    return [names[start:end] for start, end in itertools.pairwise(ends)]

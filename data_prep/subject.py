@@ -9,6 +9,7 @@ import dataclasses
 
 import numpy as np
 
+from data_prep import voxel_order
 from data_prep.base.errors import UserError
 from data_prep.tasks import Task
 
@@ -27,6 +28,7 @@ class Subject:
     header: the 348 bytes of the first modality's NIfTI-1 header, little-endian; None for a photograph.
     source: path of the first modality or of the photograph.
     source_size: (height, width) of the photograph before it was resized; None for a volume.
+    order: the voxel order of the arrays (see `voxel_order`), which may be another than the header's; None: the header's.
     """
 
     name: str
@@ -38,11 +40,37 @@ class Subject:
     header: bytes | None = None
     source: str = ""
     source_size: tuple[int, int] | None = None
+    order: str | None = None
 
     @property
     def is_photograph(self) -> bool:
         """Whether this is one photograph rather than a volume of slices."""
         return self.source_size is not None
+
+    def restored(self, array: np.ndarray) -> np.ndarray:
+        """An array [depth, height, width, …] of this subject's in the voxel order of its header, as its files have it."""
+        if self.header is None or self.order is None:
+            return array
+        return voxel_order.permuted(array, self.order, voxel_order.of_header(self.header))
+
+    def in_order(self, order: str | None) -> Subject:
+        """The subject with all its arrays in another voxel order; None: that of its files."""
+        own = None if self.header is None else voxel_order.of_header(self.header)
+        start, end = self.order or own, order or own
+        if start is None or end is None or start == end:
+            return self
+
+        def moved(array):
+            return None if array is None else voxel_order.permuted(array, start, end)
+
+        image, label, raw_label = moved(self.image), moved(self.label), moved(self.raw_label)
+        return dataclasses.replace(self, image=image, label=label, raw_label=raw_label, order=end)
+
+    @property
+    def permuted_note(self) -> str:
+        """The line for the user where the arrays lie in another voxel order than the files; else empty."""
+        own = self.header and voxel_order.of_header(self.header)
+        return voxel_order.permuted_note({self.name: own}, self.order) if own and self.order else ""
 
     def normalised(self) -> np.ndarray:
         """float32 [depth, height, width, channels]: `(image - mean) / std`."""

@@ -62,6 +62,8 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     slices are resampled to, or None.  frame: the common (height, width) of all slices, None where it follows from the data.
     ratio: (train, valid, test) of a split by seed.  per_shard: subjects in a file of records.
     show: names of the channels that pictures show: one for grey, three for colours.
+    order: the voxel order that subjects are brought to (see `voxel_order`), of the records or of the run that the task
+    stands in; None where it is not known, and for photographs.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     ratio: tuple[int, int, int]
     per_shard: int
     show: tuple[str, ...]
+    order: str | None = None
 
     @property
     def is_photograph(self) -> bool:
@@ -143,7 +146,10 @@ TASKS = {
 }
 
 
-OPTIONS = {"photograph": ("image_size", "intensity"), "volume": ("label_map",)}  # what a form of task may be asked for
+OPTIONS = {
+    "photograph": ("image_size", "intensity"),
+    "volume": ("label_map", "allow_negative"),
+}  # what a form of task may be asked for
 
 
 def find(name: str) -> Task:
@@ -160,10 +166,12 @@ def resolved(
     normalise: Normalise | None = None,
     frame: Sequence[int] | None = None,
     label_map: Mapping[Any, int] | None = None,
+    order: str | None = None,
 ) -> Task:
     """The task with what `prepare` was asked for in place of the table's.
 
     normalise: the rule of intensities. frame: the slices' (height, width). label_map: {raw label: index of its class}.
+    order: that the voxels of the records lie in.
     """
     if label_map is not None:
         targets = {0: 0, **{int(raw): target for raw, target in label_map.items()}}
@@ -173,18 +181,21 @@ def resolved(
     if normalise is not None:
         channels = tuple(msgspec.structs.replace(channel, normalise=normalise) for channel in task.channels)
         task = msgspec.structs.replace(task, channels=channels)
+    if order is not None:
+        task = msgspec.structs.replace(task, order=order)
     return task if frame is None else msgspec.structs.replace(task, frame=(frame[0], frame[1]))
 
 
 def load_options(task: Task, label_map: dict[int, int] | None = None) -> dict[str, Any]:
     """What the reader's `load` is given so that a subject comes out as the task has it, in plain JSON types.
 
-    Photographs: {"image_size": [height, width], "intensity": a rule}. Volumes: {"label_map": {raw label: 0 or 1}}, or
-    {} without a map, as for a new patient, who has no labels.
+    Photographs: {"image_size": [height, width], "intensity": a rule}. Volumes: {"label_map": {raw label: 0 or 1}},
+    without a map for a new patient, who has no labels, and {"order": voxel order} where the task knows one.
     """
     if task.is_photograph:
         return {"image_size": list(task.frame or ()), "intensity": task.normalise}
-    return {} if label_map is None else {"label_map": label_map}
+    options = {"label_map": label_map, "order": task.order}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def from_document(document: Any, where: object = "task") -> Task:

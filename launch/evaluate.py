@@ -4,9 +4,12 @@ A run's predictions, all methods that have any:
 
     python launch/evaluate.py --dataset=brats
 
-Anyone's NIfTI maps, one folder of them or a folder of method folders:
+Anyone's NIfTI maps, one folder of them, a folder of method folders, or a folder for each subject:
 
     python launch/evaluate.py --predictions=DIR --labels=DIR [--masks=DIR] --kind=probability --out_dir=DIR
+
+A label's voxels are 0 and one other number, or what the names of BraTS' files tell; else `--label_map=1:1,2:1,4:0` says
+which numbers are foreground. `--ignore_label=N` leaves voxels out of everything.
 
 `--kind` says what the maps are: `probability` of the foreground, in `<subject>_probability.nii.gz`; `error`, an error
 probability, or `sigma`, in `<subject>_uncertainty.nii.gz` with `<subject>_prediction.nii.gz` beside it.
@@ -16,6 +19,7 @@ table1.{csv,md,tex}, summary.json, figure1, thresholds and calibration (PNG and 
 shows all of it and the voxels of some subjects in a browser.
 """
 
+import os
 import pathlib
 import sys
 
@@ -26,11 +30,12 @@ from absl import flags
 from data_prep import tasks
 from data_prep.base import pool, processes
 from data_prep.base.errors import UserError, command
+from data_prep.readers import labels
 from launch import program, settings
 from tfunc import kinds, runs
 from tfunc.methods import METHODS, parse
 from tfunc.reporting import publish, tensorboard
-from tfunc.scoring import sources
+from tfunc.scoring import layouts, sources
 from tfunc.scoring.truth import FolderTruth
 
 FLAGS = flags.FLAGS
@@ -43,13 +48,35 @@ flags.DEFINE_enum(
     "Which subjects choose the thresholds of U-E and BnF: `test`, the paper's way, or `valid`, which needs predictions "
     "with --split=valid.",
 )  # fmt: skip
+flags.DEFINE_enum(
+    "split", "test", ["test", "valid", "train"],
+    "Of a run: whose predictions to score; another than test goes to <run_dir>/evaluation@<split>.",
+)  # fmt: skip
+flags.DEFINE_list(
+    "subjects", [], "Score only these, by name; of a run, into a folder of their own beside its evaluation."
+)
 flags.DEFINE_list("figure_subjects", [], "Subjects for Figure 1, up to three; by default chosen by their calibration.")
 flags.DEFINE_string("predictions", None, "A folder of maps, or of method folders, to evaluate in place of a run.")
-flags.DEFINE_string("labels", None, "With --predictions: folder of <subject>.nii.gz or <subject>_{seg,label,mask}.")
+flags.DEFINE_string(
+    "labels",
+    None,
+    "With --predictions: folder of <subject>.nii.gz or <subject>-seg, _seg, _label, _mask, or of folders by subject.",
+)
 flags.DEFINE_string("masks", None, "With --predictions: folder of masks; calibration is measured inside. Named alike.")
+flags.DEFINE_string(
+    "label_map", None, "With --predictions: which numbers of the labels are foreground, as 1:1,2:1,4:0; by default those "
+    "that the files' names tell, or the one number beside 0."
+)  # fmt: skip
+flags.DEFINE_integer(
+    "ignore_label", None, "With --predictions: voxels of this number in the labels count nowhere.", lower_bound=1
+)
 flags.DEFINE_enum(
     "kind", None, list(kinds.NAMES), "With --predictions: what the maps are; confidence is error's old name."
 )
+flags.DEFINE_enum(
+    "layout", "auto", layouts.LAYOUTS,
+    "With --predictions: what the folders in it are, methods or subjects (as MONAI's separate_folder); auto looks inside.",
+)  # fmt: skip
 flags.DEFINE_list("sigma_range", None, "With --kind=sigma: MIN,MAX that become 0 and 1; by default the set's own.")
 flags.DEFINE_string(
     "out_dir", None, "Where the files go; by default <run_dir>/evaluation; required with --predictions."
@@ -70,13 +97,15 @@ def main() -> None:
         raise UserError("--methods", expected="`all`, or names of methods", found="none")
     finished = _folders() if FLAGS.predictions else _run()
     if not FLAGS.predictions and finished.fresh:
-        print(f"TensorBoard: tensorboard --logdir={tensorboard.write(finished)}")
+        print(f"TensorBoard: tensorboard --logdir={program.quoted(tensorboard.write(finished))}")
     if not finished.fresh:
         print(f"{finished.folder} already holds this evaluation; nothing to do.")
+    if finished.doubt:
+        print(f"But it can't be written here, and {finished.doubt}: --out_dir=DIR evaluates what is there now.")
     print(f"\n{finished.markdown}")
     print("Pictures:", *(f"  {path}" for path in finished.pictures if path.suffix == ".png"), sep="\n")
     print(f"Tables and counts: {finished.folder}")
-    print(f"Report: open {finished.report}")
+    print(f"Report: open {program.quoted(finished.report)}")
     if not FLAGS.predictions and (rest := [name for name in METHODS if name not in finished.summary["methods"]]):
         print(f"next: {program.typed(command('train', method=rest[0], dataset=FLAGS.dataset))}")
 
@@ -88,16 +117,17 @@ def _run():
             expected=f"--dataset={'|'.join(tasks.TASKS)}, or --predictions=DIR and --labels=DIR",
             found="neither",
         )
-    for name in ("labels", "masks", "kind", "sigma_range"):
-        if getattr(FLAGS, name):
+    for name in ("labels", "masks", "label_map", "ignore_label", "kind", "sigma_range", "layout"):
+        if getattr(FLAGS, name) not in (None, "", "auto"):
             raise UserError(f"--{name}", expected="--predictions beside it", do="a run knows this itself")
     run_dir, data_dir = settings.run_dir(), settings.data_dir()
     names = FLAGS.methods
     if names == ["all"]:
-        names = sources.available_methods(run_dir, FLAGS.dataset)
+        names = sources.available_methods(run_dir, FLAGS.dataset, FLAGS.split)
     else:
         names = [method.name for method in parse(names)]
-    return publish.evaluate_run(_request(runs.evaluation_dir(run_dir)), run_dir, data_dir, names, _pool)
+    folder = runs.evaluation_dir(run_dir, FLAGS.split, sorted(set(FLAGS.subjects)))
+    return publish.evaluate_run(_request(folder), run_dir, data_dir, names, _pool)
 
 
 def _folders():
@@ -106,13 +136,23 @@ def _folders():
             raise UserError("--predictions", expected=f"--{name}=DIR beside it", found="none")
     if FLAGS.threshold_split != "test":
         raise UserError("--threshold_split", expected="a run (--dataset)", found="--predictions, which has one set")
-    all_maps = sources.folder_maps(FLAGS.predictions, FLAGS.kind)
+    if FLAGS.split != "test":
+        raise UserError(
+            f"--split={FLAGS.split}", expected="a run (--dataset)", found="--predictions, which has no splits"
+        )
+    rule = labels.Rule(labels.parse_map(FLAGS.label_map, labels.MOST), FLAGS.ignore_label, FLAGS.dataset)
+    rule.check()
+    all_maps = sources.folder_maps(FLAGS.predictions, FLAGS.kind, FLAGS.layout)
+    print(sources.understood(FLAGS.predictions, all_maps))
+    print(*(f"{line}\n" for line in sources.softmaxes(all_maps)), sep="", end="")
     if FLAGS.methods != ["all"]:
         all_maps = [maps for maps in all_maps if maps.method in FLAGS.methods]
         if missing := set(FLAGS.methods) - {maps.method for maps in all_maps}:
             raise UserError(FLAGS.predictions, expected=f"a folder {min(missing)}", found="none")
+    if FLAGS.subjects:
+        all_maps = [sources.only(maps, FLAGS.subjects) for maps in all_maps]
     task = tasks.find(FLAGS.dataset) if FLAGS.dataset else None
-    truth = FolderTruth(FLAGS.labels, FLAGS.masks)
+    truth = FolderTruth(FLAGS.labels, FLAGS.masks, rule)
     return publish.evaluate_folders(_request(None), all_maps, truth, _pool, task)
 
 
@@ -123,11 +163,14 @@ def _request(out_dir):
         threshold_split=FLAGS.threshold_split,
         figure_subjects=tuple(FLAGS.figure_subjects),
         sigma_range=settings.sigma_range(FLAGS.sigma_range),
+        split=FLAGS.split,
+        subjects=tuple(sorted(set(FLAGS.subjects))),
     )
 
 
 def _pool(size):
     """Where the counting runs; asked for only where there is something to count."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing here needs a GPU, whose memory each worker would take whole
     if not FLAGS.predictions:
         processes.start_tensorflow()  # reads records; folders of maps need none
     count = FLAGS.workers or (1 if size <= SMALL else pool.cpus())

@@ -51,11 +51,9 @@ def main() -> None:
         FLAGS.data_dir,
     )
     model = f"{FLAGS.dataset}_{FLAGS.method}"
+    volume = program.quoted(f"{folder.parent.resolve()}:/models/{model}")
     print(f"{FLAGS.method}: SavedModel in {folder}")
-    print(
-        f"next: docker run -p 8500:8500 -p 8501:8501 -v {folder.parent.resolve()}:/models/{model} -e MODEL_NAME={model} "
-        "tensorflow/serving"
-    )
+    print(f"next: docker run -p 8500:8500 -p 8501:8501 -v {volume} -e MODEL_NAME={model} tensorflow/serving")
 
 
 if __name__ == "__main__":

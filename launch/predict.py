@@ -3,7 +3,7 @@
     python launch/predict.py --method=aleatoric --dataset=brats
     python launch/predict.py --method=baseline_mc --dataset=brats --input=patient_folder --out_dir=maps
 
-Subjects that are written already are left alone. `--input` needs a trained run only: no records, no labels.
+Subjects that are written already, from the same files, are left alone. `--input` needs a trained run only: no records, no labels.
 """
 
 import pathlib
@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import tasks
+from data_prep import splits, tasks
 from data_prep.base import processes
 from data_prep.base.errors import UserError, command
 from launch import program, settings
@@ -27,19 +27,21 @@ settings.define_dataset()
 flags.adopt_module_key_flags(settings)
 flags.DEFINE_string("split", "test", "which subjects: test, valid, train, or predict (those without labels)")
 flags.DEFINE_list("subjects", None, "only these subjects, by name")
-flags.DEFINE_string("input", None, "one new patient: a folder with the four modalities, or an image")
+flags.DEFINE_string("input", None, "new patients: a folder with the four modalities, or of such folders; an image")
+flags.DEFINE_list("modalities", None, "with --input of one patient: its files, as flair=a.nii.gz,t1=b.nii.gz, …")
 flags.DEFINE_string("out_dir", None, "where the maps of --input go")
 flags.DEFINE_integer("samples", 20, "passes of a sampled method")
 flags.DEFINE_integer("seed", 20, "of the samples' dropout masks")
 flags.DEFINE_integer("batch_size", 16, "slices a batch; the maps do not depend on it")
 flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "of the convolutions")
+flags.DEFINE_bool("allow_negative", False, "with --input: take volumes that look normalised as they are")
 flags.DEFINE_bool("full_size", False, "photographs: also write PNG maps at the photograph's own size")
 
 
 def main() -> None:
     asked = _checked()
     processes.start_tensorflow()
-    from tfunc.maps import predict
+    from tfunc.maps import predict, unprepared
     from tfunc.nets import devices
 
     where = FLAGS.dataset, settings.data_dir(), settings.run_dir()
@@ -49,18 +51,29 @@ def main() -> None:
         return
     method = methods.get(FLAGS.method)
     if FLAGS.input:
-        one = FLAGS.input, settings.run_dir(), FLAGS.out_dir
-        subject, maps = predict.predict_input(method, FLAGS.dataset, *one, asked)
-        if maps is None:
-            print(f"{subject.name}: finished already; maps in {FLAGS.out_dir}")
-            return
-        share = f"{maps['prediction'].sum():,} foreground voxels ({maps['prediction'].mean():.2%})"
-        print(f"{subject.name}: {share}; maps in {FLAGS.out_dir}")
+        places = FLAGS.input, settings.run_dir(), FLAGS.out_dir
+        more = settings.data_dir(), _modalities(), FLAGS.allow_negative
+        for subject, maps in unprepared.predict_inputs(method, FLAGS.dataset, *places, asked, *more):
+            if maps is None:
+                print(f"{subject.name}: finished already; maps in {FLAGS.out_dir}")
+                continue
+            share = f"{maps['prediction'].sum():,} foreground voxels ({maps['prediction'].mean():.2%})"
+            print(f"{subject.name}: {share}; maps in {FLAGS.out_dir}")
         return
     strategy = devices.strategy(FLAGS.devices)
     folder = predict.predict_split(method, *where, FLAGS.split, asked, FLAGS.subjects, strategy)
     print(f"{method.name}: maps in {folder}")
-    print(f"next: {program.typed(command('evaluate', dataset=FLAGS.dataset))}")
+    if FLAGS.split != splits.PREDICT:  # without labels there is nothing to evaluate
+        print(f"next: {program.typed(command('evaluate', dataset=FLAGS.dataset))}")
+
+
+def _modalities() -> dict[str, str] | None:
+    """{channel: file} of --modalities; raises `UserError` for another form."""
+    pairs = [pair.partition("=") for pair in FLAGS.modalities or ()]
+    if any(not (name and file) for name, _, file in pairs) or len({name for name, _, _ in pairs}) < len(pairs):
+        expected = "each channel once with its file, as flair=a.nii.gz,t1=b.nii.gz"
+        raise UserError("--modalities", expected=expected, found=",".join(FLAGS.modalities))
+    return {name: file for name, _, file in pairs} or None
 
 
 def _checked() -> options.Options:
@@ -72,9 +85,13 @@ def _checked() -> options.Options:
         raise UserError("--method", expected=f"one of {', '.join(methods.METHODS)}", found="none")
     if bool(FLAGS.input) != bool(FLAGS.out_dir):
         raise UserError("--input and --out_dir", expected="both or neither")
+    if FLAGS.modalities and not FLAGS.input:
+        raise UserError("--modalities", expected="--input beside it")
     if FLAGS.full_size and not tasks.find(FLAGS.dataset).is_photograph:
         photographs = [f"--dataset={task.name}" for task in tasks.TASKS.values() if task.is_photograph]
         raise UserError("--full_size", expected=" or ".join(photographs), found=FLAGS.dataset)
+    if FLAGS.allow_negative and not (FLAGS.input and "allow_negative" in tasks.OPTIONS[tasks.find(FLAGS.dataset).form]):
+        raise UserError("--allow_negative", expected="--input with a patient's volumes beside it", do="leave it out")
     options.check_seed(FLAGS.seed)
     return options.Options(FLAGS.samples, FLAGS.seed, FLAGS.batch_size, FLAGS.precision, FLAGS.full_size)
 

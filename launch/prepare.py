@@ -19,10 +19,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import convert, tasks
+from data_prep import convert, splits, tasks
 from data_prep.base import pool, processes
 from data_prep.base.errors import UserError, command
-from data_prep.readers import photographs
+from data_prep.readers import labels, photographs
 from launch import program
 
 FLAGS = flags.FLAGS
@@ -37,11 +37,18 @@ flags.DEFINE_list(
 )
 flags.DEFINE_integer("split_fold", None, "Where a cross-validation file stands alone: the fold to use; default 0.")
 flags.DEFINE_boolean("allow_missing", False, "Leave out subjects of the split files that the data do not have.")
+flags.DEFINE_string(
+    "patients", None, "Table (CSV) of subject and patient: splits keep a patient's subjects together. Default: by name."
+)
+flags.DEFINE_boolean("skip_bad", False, "Leave out subjects that cannot be converted, and list them in the manifest.")
 flags.DEFINE_string("image_size", None, "isic: height,width to resize to; default 192,256.")
 flags.DEFINE_enum(
     "intensity", None, ["unit", "minmax"], "isic: divide by 255 (unit, the default) or stretch each image (minmax)."
 )
 flags.DEFINE_string("label_map", None, "brats: what is tumour, as 1:1,2:1,4:1; default any known label but 0.")
+flags.DEFINE_boolean(
+    "allow_negative", None, "brats: take volumes that look normalised, with negative voxels, as they are."
+)
 flags.DEFINE_integer("workers", min(8, os.cpu_count() or 1), "Subjects converted at the same time.", lower_bound=1)
 flags.DEFINE_integer("seed", 100, "Seed of the split, where neither a file nor the layout says it.")
 
@@ -59,33 +66,47 @@ def main() -> None:
             FLAGS.dataset,
             FLAGS.raw_dir,
             data_dir,
-            options(tasks.find(FLAGS.dataset), FLAGS.image_size, FLAGS.intensity, FLAGS.label_map),
+            options(
+                tasks.find(FLAGS.dataset), FLAGS.image_size, FLAGS.intensity, FLAGS.label_map, FLAGS.allow_negative
+            ),
             seed=FLAGS.seed,
             split_files=FLAGS.split_file,
             split_fold=FLAGS.split_fold,
             allow_missing=FLAGS.allow_missing,
+            patients=FLAGS.patients,
+            skip_bad=FLAGS.skip_bad,
             executor=executor,
             workers=FLAGS.workers,
         )
     for line in convert.summary(manifest):
         print(line)
     print(f"manifest: {manifest.path}")
-    print(f"next: {program.typed(command('train', method='baseline', dataset=FLAGS.dataset))}")
+    if any(subject.labelled for subject in manifest.subjects):
+        follows = command("train", method="baseline", dataset=FLAGS.dataset)
+    else:  # nothing to learn from: a cohort for networks that are trained already
+        follows = command("predict", method="baseline", dataset=FLAGS.dataset, split=splits.PREDICT, data_dir=data_dir)
+    print(f"next: {program.typed(follows)}")
 
 
 def options(
-    task: tasks.Task, image_size: str | None, intensity: tasks.Normalise | None, label_map: str | None
+    task: tasks.Task,
+    image_size: str | None,
+    intensity: tasks.Normalise | None,
+    label_map: str | None,
+    allow_negative: bool | None = None,
 ) -> dict[str, Any]:
-    """What the task's reader is given, from flag texts (None where not given).
+    """What the task's reader is given, from flags (None where not given).
 
     Which flags a task takes follows from its form; raises `UserError` for one of the other's.
     """
-    for name, value in (("image_size", image_size), ("intensity", intensity), ("label_map", label_map)):
+    given = {"image_size": image_size, "intensity": intensity, "label_map": label_map, "allow_negative": allow_negative}
+    for name, value in given.items():
         if value is not None and name not in tasks.OPTIONS[task.form]:
             found = f"--dataset={task.name}"
             raise UserError(f"--{name}", expected="another dataset", found=found, do="leave it out")
     if not task.is_photograph:
-        return {"label_map": parse_label_map(label_map)}
+        more = {"allow_negative": True} if allow_negative else {}  # folders from before the flag have no such entry
+        return {"label_map": labels.parse_map(label_map), **more}
     frame = None if image_size is None else parse_size(image_size)
     return tasks.load_options(tasks.resolved(task, normalise=intensity, frame=frame))
 
@@ -99,22 +120,6 @@ def parse_size(text: str) -> tuple[int, int]:
     if height * width > photographs.MAX_PIXELS:
         raise UserError(f"--image_size={text}", expected=f"at most {photographs.MAX_PIXELS} pixels")
     return height, width
-
-
-def parse_label_map(text: str | None) -> dict[int, int] | None:
-    """{raw label: 0 or 1} of `1:1,2:1,4:0`; None for None."""
-    if text is None:
-        return None
-    pairs = [pair.split(":") for pair in text.split(",")]
-    for pair in pairs:
-        if len(pair) != 2 or not pair[0].strip().isdecimal() or pair[1].strip() not in ("0", "1"):
-            raise UserError(f"--label_map={text}", expected="raw label and 0 or 1, as 1:1,2:1,4:0")
-    found = {int(raw): int(target) for raw, target in pairs}
-    if len(found) < len(pairs):
-        raise UserError(f"--label_map={text}", expected="each raw label once")
-    if max(found) > 255 or found.get(0):
-        raise UserError(f"--label_map={text}", expected="raw labels from 1 to 255, and 0 as background")
-    return found
 
 
 if __name__ == "__main__":

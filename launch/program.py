@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import pathlib
 import shlex
 import sys
@@ -12,9 +11,10 @@ from typing import NoReturn
 
 from absl import app, flags
 
-from data_prep.base import processes
+from data_prep.base import processes, streams
 from data_prep.base.errors import Command, Stopped, UserError
 
+streams.settle()
 processes.set_environment()  # a launcher may import TensorFlow on its own
 
 started_as = "python"  # or `tfunc`, where launch/main.py started the program
@@ -31,6 +31,12 @@ MENDABLE = {  # what a full or protected disk, or a file where a folder should b
 }
 
 
+_TOO_LITTLE_MEMORY = (
+    "memory: not enough for this; give a smaller --batch_size, fewer --workers or --jobs_per_machine, or train a"
+    " smaller network"
+)
+
+
 def typed(command: Command) -> str:
     """A command as this user types it: started as this program was, with the folders that were given here, quoted."""
     own = dict(command.flags)
@@ -40,10 +46,11 @@ def typed(command: Command) -> str:
         if name not in own and name in flags.FLAGS and flags.FLAGS[name].present
     }
     start = f"tfunc {command.program}" if started_as == "tfunc" else f"python launch/{command.program}.py"
-    return " ".join([start, *(f"--{name}={_quoted(value)}" for name, value in {**own, **given}.items())])
+    return " ".join([start, *(f"--{name}={quoted(value)}" for name, value in {**own, **given}.items())])
 
 
-def _quoted(value):
+def quoted(value: object) -> str:
+    """A path or value as it must be typed behind a command that is printed."""
     return str(value) if value == "…" else shlex.quote(str(value))  # the dots stand for what only the user knows
 
 
@@ -75,8 +82,7 @@ def _flags_parser(argv):
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    sys.stdout.flush()
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    streams.say_error(f"error: {message}")
     sys.exit(code)
 
 
@@ -85,17 +91,28 @@ def run(main: Callable[[], object]) -> None:
 
     def guarded(_):
         try:
-            return main()
+            main()
+            sys.stdout.flush()  # here, where a full disk or a reader that has left still becomes a line and a code
         except (UserError, Stopped) as error:
             stop(error)
         except BrokenPipeError:  # whoever read our output has had enough, as `head` has
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            streams.abandon(1)
             sys.exit(141)
         except OSError as error:
             if error.errno not in MENDABLE:
                 raise
+            try:
+                sys.stdout.flush()
+            except OSError:  # it is what is full
+                streams.abandon(1)
             _stop(f"{error.filename or 'the disk'}: {error.strerror}", UserError.exit_code)
         except KeyboardInterrupt:
             _stop("interrupted; the same command continues where it stopped", 130)
+        except MemoryError:
+            _stop(_TOO_LITTLE_MEMORY, UserError.exit_code)
+        except Exception as error:
+            if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's, which isn't imported here
+                raise
+            _stop(_TOO_LITTLE_MEMORY, UserError.exit_code)
 
     app.run(guarded, flags_parser=_flags_parser)

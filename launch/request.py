@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import tasks
+from data_prep import tasks, voxel_order
 from data_prep.base.errors import UserError
 from launch import program
 
@@ -25,6 +25,11 @@ flags.DEFINE_integer("version", None, "of the model (default: the latest that is
 flags.DEFINE_string("input", None, "a folder with the four modalities, or an image", required=True)
 flags.DEFINE_string("out_dir", None, "where the maps go", required=True)
 flags.DEFINE_float("timeout", 600.0, "seconds to wait for an answer")
+flags.DEFINE_string(
+    "voxel_order",
+    voxel_order.DISTRIBUTED,
+    "volumes: the order that the model was trained in, which export says; `as_is` sends voxels as they lie",
+)
 flags.DEFINE_bool("full_size", False, "photographs: also write PNG maps at the photograph's own size")
 
 
@@ -37,7 +42,8 @@ def main() -> None:
     if not 0 < FLAGS.timeout <= 86400:
         raise UserError(f"--timeout={FLAGS.timeout:g}", expected="seconds above 0, at most 86400")
     connection = transport.connect(FLAGS.server, FLAGS.model, FLAGS.version, FLAGS.timeout)
-    answer = client.request(connection, task, FLAGS.input, FLAGS.out_dir, FLAGS.full_size)
+    order = None if FLAGS.voxel_order == "as_is" else voxel_order.parse(FLAGS.voxel_order, "--voxel_order")
+    answer = client.request(connection, task, FLAGS.input, FLAGS.out_dir, FLAGS.full_size, order)
     prediction = answer.maps["prediction"]
     volume = f", {answer.document['predicted_volume_ml']:,.1f} ml" if "predicted_volume_ml" in answer.document else ""
     share = f"{int(prediction.sum()):,} foreground voxels ({prediction.mean():.2%}){volume}"

@@ -32,7 +32,9 @@ flags.DEFINE_enum("threshold_split", "test", ["test", "valid"], "who chooses the
 flags.DEFINE_bool("dry_run", False, "print the plan and stop")
 flags.DEFINE_string("job", None, "run this one job of the plan")
 flags.DEFINE_integer("job_index", None, "run the job of this number, from 0")
-flags.DEFINE_integer("jobs_per_machine", 1, "jobs at a time; with GPUs, one network on each", lower_bound=1)
+flags.DEFINE_integer(
+    "jobs_per_machine", 1, "jobs at a time; each sees one GPU, shared where they are fewer", lower_bound=1
+)
 
 
 def main() -> None:
@@ -53,7 +55,7 @@ def main() -> None:
     folder = runs.evaluation_dir(settings.run_dir())
     print(f"\n{(folder / 'table1.md').read_text(encoding='utf-8')}\nPictures:")
     print(*(f"  {path}" for path in sorted(folder.glob("*.png"))), sep="\n")
-    print(f"Tables and counts: {folder}\nReport: open {folder / 'report.html'}")
+    print(f"Tables and counts: {folder}\nReport: open {program.quoted(folder / 'report.html')}")
 
 
 def _shared() -> dict[str, list[str]]:

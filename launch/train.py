@@ -46,7 +46,7 @@ def main() -> None:
         folder, done = fit.fit(network, *where, settings.training(), strategy, init_from=FLAGS.init_from)
         best = f"best validation Dice {done['valid_dice']:.4f} at epoch {done['best_epoch']}"
         print(f"{network.name}: {best}, in {folder}")
-    print(f"look: tensorboard --logdir {settings.run_dir()}")
+    print(f"look: tensorboard --logdir {program.quoted(settings.run_dir())}")
     if FLAGS.method:
         print(f"next: {program.typed(command('predict', method=FLAGS.method, dataset=FLAGS.dataset))}")
 

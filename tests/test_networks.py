@@ -81,10 +81,11 @@ def test_quirk_trains_isic_auxiliary_on_fold_0():
 def test_split_file_wins():
     """Members and folds of the split file are used as they are, and another number is refused."""
     names = [f"s{index:03}" for index in range(20)]
-    folds = tuple({"train": tuple(names[5:]), "valid": tuple(names[:5])} for _ in range(5))
+    blocks = [names[start : start + 4] for start in range(0, 20, 4)]
+    folds = tuple({"train": tuple(n for n in names if n not in part), "valid": tuple(part)} for part in blocks)
     data = manifest(members=(tuple(names[3:]), tuple(names[:-3])), folds=folds)
     assert networks.subjects(networks.member(1, 2), data)[0] == names[:-3]
-    assert networks.subjects(networks.fold(4, 5), data) == (names[5:], names[:5])
+    assert networks.subjects(networks.fold(4, 5), data) == (names[:16], names[16:])
     with pytest.raises(UserError, match="at most the split file's 2"):
         networks.subjects(networks.member(2, 3), data)
     with pytest.raises(UserError, match="--folds=3"):

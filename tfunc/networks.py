@@ -7,8 +7,9 @@ from typing import Literal
 
 import msgspec
 
-from data_prep import splits
+from data_prep import split_files
 from data_prep.base.errors import Command, UserError, command
+from data_prep.folds import k_folds, leave_out_blocks
 from data_prep.records import Manifest
 from tfunc import paper
 
@@ -144,12 +145,17 @@ def folds(manifest: Manifest, count: int) -> list[tuple[Names, Names]]:
     if manifest.folds is not None:
         if len(manifest.folds) != count:
             raise UserError(f"--folds={count}", expected=f"{len(manifest.folds)}, as in the split file of the records")
+        do = "prepare the data with a whole cross-validation file"  # records of before may hold another
+        split_files.refuse_uncovered(
+            manifest.path, [entry.name for entry in manifest.split("train")], manifest.folds, do
+        )
         made: Sequence[Mapping[str, Sequence[str]]] = manifest.folds
     else:
         recipe = paper.recipe(manifest.task.name)
         entries = {entry.name: entry for split in recipe.folds_of for entry in manifest.split(split)}
         grades = [entry.grade for entry in entries.values()]
-        made = splits.k_folds(list(entries), count, grades if recipe.stratified and all(grades) else None)
+        stratify = grades if recipe.stratified and all(grades) else None
+        made = k_folds(list(entries), count, stratify, manifest.patients)
     return [(list(fold["train"]), list(fold["valid"])) for fold in made]
 
 
@@ -168,7 +174,7 @@ def subjects(
                 expected = f"at most the split file's {len(manifest.members)}"
                 raise UserError("--ensemble_size", expected=expected, found=f"{network.count}")
             return list(manifest.members[network.index]), valid
-        return splits.leave_out_blocks(train, network.count)[network.index], valid
+        return leave_out_blocks(train, network.count, manifest.patients)[network.index], valid
     if network.subset == "fold":
         return folds(manifest, network.count)[network.index]
     if quirks and network.objective in paper.recipe(manifest.task.name).quirk_one_fold:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from data_prep import records, tasks
-from data_prep.base import artefacts
+from data_prep.base import artefacts, leftovers
 from data_prep.base.errors import Command, NotReady, UserError
 from data_prep.records import Manifest
 from data_prep.tasks import Task
@@ -24,6 +24,7 @@ from tfunc.networks import Network
 
 CONFIG = "config.json"
 FINISHED = "finished.json"
+RESUME = "resume.json"  # of an unfinished training: where it stands
 WEIGHTS = "best.weights.h5"
 PREDICTED = "predictions.json"  # of a folder of predictions, written last
 EVALUATED = "summary.json"  # of an evaluation, written last
@@ -124,9 +125,12 @@ def predictions_dir(run_dir: Path, method: str, split: str = "test") -> pathlib.
     return pathlib.Path(run_dir) / "predictions" / (method if split == "test" else f"{method}@{split}")
 
 
-def evaluation_dir(run_dir: Path) -> pathlib.Path:
-    """The folder of the evaluation."""
-    return pathlib.Path(run_dir) / "evaluation"
+def evaluation_dir(run_dir: Path, split: str = "test", subjects: Sequence[str] = ()) -> pathlib.Path:
+    """The folder of the evaluation of the whole test split; of another split, and of chosen subjects, one of their own."""
+    name = "evaluation" if split == "test" else f"evaluation@{split}"
+    if subjects:
+        name += f"@{len(subjects)}-{hashlib.sha256(chr(10).join(sorted(subjects)).encode()).hexdigest()[:8]}"
+    return pathlib.Path(run_dir) / name
 
 
 def read_records(data_dir: Path, dataset: str) -> Manifest:
@@ -186,6 +190,7 @@ def claim(folder: Path, document: Document, what: str, compare: Callable[[], str
     yet: until then it is nobody's. Raises `UserError` naming the differences.
     """
     path = pathlib.Path(folder) / CONFIG
+    leftovers.sweep_once(folder)
     if not path.exists() or not begun:
         artefacts.write_json(path, document)
     elif different := compare():

@@ -9,23 +9,25 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from data_prep.base import leftovers
 from data_prep.base.errors import UserError
+from data_prep.base.streams import text_of
 
 
 @contextlib.contextmanager
 def aside(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
     """Yields a temporary path beside `path` (same ending, so that writers choose the same format); renames it at the end.
 
-    A kill leaves at most a file named `.partial-<host>-<pid>-<name>`, which nothing reads and the next writer of the
-    same host and process id overwrites. On an exception the temporary file is removed and `path` stays as it was.
+    A kill leaves at most a file named `.partial-<host>-<pid>-<name>`, which nothing reads and the next process that writes
+    into the folder removes (`leftovers.sweep`). On an exception the temporary file is removed and `path` stays as it was.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".partial-{socket.gethostname()}-{os.getpid()}-{path.name}")
+    leftovers.sweep_once(path.parent)
+    temporary = path.with_name(leftovers.partial(path.name))
     try:
         yield temporary
         with open(temporary, "rb") as written:
@@ -39,14 +41,12 @@ def aside(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
 def folder_aside(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
     """The same for a folder: yields a new one beside `path` and renames it at the end, which needs `path` not to be there.
 
-    What a kill left of an earlier one, of this host and a process that is gone, is removed.
+    What killed processes left in that folder is removed.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".partial-{socket.gethostname()}-*-{path.name}"):
-        if not _runs(int(left.name.split("-")[-2])):
-            shutil.rmtree(left, ignore_errors=True)
-    temporary = path.with_name(f".partial-{socket.gethostname()}-{os.getpid()}-{path.name}")
+    leftovers.sweep(path.parent)
+    temporary = path.with_name(leftovers.partial(path.name))
     temporary.mkdir()
     try:
         yield temporary
@@ -62,16 +62,6 @@ def folder_aside(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _runs(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
 def _sync(path):
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -81,9 +71,9 @@ def _sync(path):
 
 
 def write_text(path: pathlib.Path | str, text: str) -> None:
-    """Writes `text` as UTF-8, atomically."""
+    """Writes `text` as UTF-8, atomically, whatever the locale; for a byte of a file's name that is no text stands `\\xfc`."""
     with aside(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text_of(text), encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: pathlib.Path | str, value: Any) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import signal
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 
@@ -66,6 +67,24 @@ class UserError(Exception):
         return _rebuild, (type(self), where, expected, found, do)
 
 
+class Faults(UserError):
+    """Several subjects cannot be used, each for its own reason; what can be is found all the same.
+
+    faults: {subject or place: its error}, at least one. found: what the function would have returned without them.
+    The line is the first fault's, and how many more there are.
+    """
+
+    def __init__(self, faults: Mapping[str, UserError], found: Any = None):
+        self.faults, self.found = dict(faults), found
+        (first, *rest) = self.faults.values()
+        where, expected, seen, do = first.arguments
+        more = f" (and {len(rest)} more: {', '.join(list(self.faults)[1:4])}{', …' if len(rest) > 3 else ''})"
+        super().__init__(where, expected=expected, found=f"{seen}{more}" if rest else seen, do=do)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Faults, (self.faults, self.found)
+
+
 class NotReady(UserError):
     """Another command must run first; exit code 3. `do` names that command."""
 
@@ -75,10 +94,12 @@ class NotReady(UserError):
 class Stopped(Exception):
     """A signal asked a long command to stop: its state is saved and the same command continues.
 
-    Exit code 143, as a shell reports SIGTERM.
+    number: of the signal; the exit code is 128 more, as a shell reports it.
     """
 
-    exit_code = 143
+    def __init__(self, message: str, number: int = signal.SIGTERM):
+        super().__init__(message)
+        self.exit_code = 128 + number
 
 
 def _joined(pieces: object, typed: Callable[[Command], str]) -> str:

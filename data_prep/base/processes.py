@@ -1,4 +1,7 @@
-"""How a process of ours starts: TensorFlow without its chatter, and a worker that does not outlive its parent."""
+"""How a process of ours starts: on settings of its own, TensorFlow without its chatter; and a worker that ends with its parent.
+
+What the user keeps for other work (a keras.json, KERAS_BACKEND, a matplotlibrc) must not change a number of ours.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,30 @@ Result = TypeVar("Result")
 # oneDNN's convolutions are TensorFlow's default only on processors with instructions for neural networks; on others they
 # halve the time of a training step all the same (BUILD_NOTES.md)
 ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "1"}
+# what our code is written for, whatever the user set for other work; HDF5's locks would fail where a file system has
+# none, and each of our files has one writer, which writes it aside
+KERAS = {"KERAS_BACKEND": "tensorflow", "KERAS_NNX_ENABLED": "false"}
+RELIED_ON = {**KERAS, "MPLBACKEND": "Agg", "HDF5_USE_FILE_LOCKING": "FALSE"}
 
 
 def set_environment() -> None:
-    """What TensorFlow is to find when it is imported first; a user's own settings stay."""
+    """What TensorFlow, Keras and matplotlib are to find when they are imported first.
+
+    A user's own `ENVIRONMENT` stays; what is `RELIED_ON` does not.
+    """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    os.environ.update(RELIED_ON)
+
+
+def choose_backend() -> None:
+    """The same of Keras' backend alone, for a process that is not ours: before Keras is imported there, not after."""
+    if "keras" not in sys.modules:
+        os.environ.update(KERAS)
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow and looks for GPUs while standard error is set aside.
+    """Imports TensorFlow and Keras, the latter without the user's keras.json, and looks for GPUs; standard error is set aside.
 
     TensorFlow's C++ code prints half a dozen lines about drivers and instruction sets there before any setting reaches
     it; a user's one-line error must not drown in them. If the import fails, the lines are shown.
@@ -33,10 +50,26 @@ def start_tensorflow() -> None:
     set_environment()
     if "tensorflow" in sys.modules:
         return
-    with _standard_error_aside():
+    with _standard_error_aside(), _without_keras_json():
+        import keras  # noqa: F401 - its settings are read when it is imported first
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _without_keras_json():
+    """Keras looks for its settings in a folder that is empty; it writes its defaults there, not into the user's home."""
+    before = os.environ.get("KERAS_HOME")
+    with tempfile.TemporaryDirectory(prefix="keras-") as empty:
+        os.environ["KERAS_HOME"] = empty
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["KERAS_HOME"]
+            else:
+                os.environ["KERAS_HOME"] = before
 
 
 def start_worker() -> None:

@@ -10,7 +10,6 @@ A subject without seg is unlabelled: it can be predicted, not trained on.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 import pathlib
@@ -20,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import subject, tasks
-from data_prep.base.errors import UserError, command
-from data_prep.readers import labels, nifti
+from data_prep import subject, tasks, voxel_order
+from data_prep.base.errors import Faults, UserError, command
+from data_prep.readers import file_names, folders, intensities, labels, name_mapping, nifti, patient_folder
 
 TASK = tasks.TASKS["brats"]
 CHANNELS = tuple(channel.name for channel in TASK.channels)
@@ -31,13 +30,8 @@ SUFFIXES = {
     **{f"_{name}": name for name in (*CHANNELS, "seg")},
     **{"-t2f": "flair", "-t1n": "t1", "-t2w": "t2", "-t1c": "t1ce", "-seg": "seg"},
 }
-_FILE = re.compile(rf"(?P<name>.+)(?P<suffix>{'|'.join(SUFFIXES)})\.nii(\.gz)?")
+_FILE = re.compile(rf"(?P<name>.+)(?P<suffix>{'|'.join(SUFFIXES)})\.nii(\.gz)?", re.IGNORECASE)
 _NAMES = "<id>_flair, _t1, _t2, _t1ce (to 2021) or <id>-t2f, -t1n, -t2w, -t1c (from 2023), each .nii or .nii.gz"
-
-# Whole tumour is any non-zero label of these sets. Up to 2021 enhancing tumour is 4; redistributed copies renumber it
-# 3, which is safe to accept, as 3 never meant anything else but tumour. From 2023 it is 3, and 4 is refused there:
-# since 2024 it is the resection cavity, in files named like those of 2023.
-LABELS = {"_seg": ({0, 1, 2, 4}, {0, 1, 2, 3}), "-seg": ({0, 1, 2, 3},)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +53,11 @@ class Source:
         return self.files[0]
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file that is read."""
+        return (*self.files, *((self.seg,) if self.seg else ()))
+
+    @property
     def labelled(self) -> bool:
         """Whether there is a ground truth."""
         return self.seg is not None
@@ -67,48 +66,82 @@ class Source:
 def find(raw_dir: pathlib.Path | str) -> list[Source]:
     """All subjects below `raw_dir`, of any official layout or several, as `Source`s sorted by name.
 
-    Raises `UserError` for an empty folder, a subject with a modality missing or twice, a subject found twice, a folder
-    of NIfTI files with other names, and an unrecognised segmentation beside an otherwise unlabelled subject.
+    Raises `UserError` for an empty folder; `Faults`, with all that is wrong and the subjects that are right, where a
+    subject has a modality missing or twice or is found twice, a folder has NIfTI files with other names, or an
+    unrecognised segmentation lies beside an otherwise unlabelled subject.
     """
     raw_dir = pathlib.Path(raw_dir)
-    folders = _walk(raw_dir)
+    below = _walk(raw_dir)
     sources: dict[str, Source] = {}
-    for folder, names in folders.items():
-        for source in _subjects(folder, names):
+    faults: dict[str, UserError] = {}
+    for folder, names in below.items():
+        for source in _subjects(folder, names, faults=faults):
+            grade = _folder_grade(raw_dir, folder)
+            if (other := sources.get(source.name)) and _same(source, other):  # reached by a link, which may lie in HGG
+                sources[source.name] = dataclasses.replace(other, grade=other.grade or grade)
+                continue
             if source.name in sources:
-                raise UserError(
+                faults[source.name] = UserError(
                     source.image,
                     expected="each subject once",
                     found=f"{source.name} also in {os.path.dirname(sources[source.name].image)}",
                     do="remove or rename one of them",
                 )
-            sources[source.name] = dataclasses.replace(source, grade=_folder_grade(raw_dir, folder))
-    if not sources:
-        _refuse_empty(raw_dir, folders)
-    grades = _mapped_grades(folders)
-    return [
-        dataclasses.replace(source, grade=source.grade or grades.get(name)) for name, source in sorted(sources.items())
+            sources[source.name] = dataclasses.replace(source, grade=grade)
+    if not sources and not faults:
+        _refuse_empty(raw_dir, below)
+    grades = name_mapping.grades([folder / name for folder, names in below.items() for name in names], sources)
+    found = [
+        dataclasses.replace(source, grade=source.grade or grades.get(name))
+        for name, source in sorted(sources.items())
+        if name not in faults
     ]
+    if faults:
+        raise Faults(faults, found)
+    return found
 
 
-def find_one(path: pathlib.Path | str) -> Source:
-    """The `Source` of one new patient's folder. Labels beside the modalities are ignored."""
-    path = pathlib.Path(path)
-    if path.is_file():
-        raise UserError(path, expected="a subject's folder with four modalities", found="a file", do="give its folder")
-    folders = _walk(path)
-    found = [source for folder, names in folders.items() for source in _subjects(folder, names, labelled=False)]
-    if not found:
-        _refuse_empty(path, folders)
+def find_one(path: pathlib.Path | str, modalities: Mapping[str, str] | None = None) -> Source:
+    """The `Source` of one new patient's folder; arguments as `find_new`. Raises `UserError` for several."""
+    found = find_new(path, modalities)
     if len(found) > 1:
         raise UserError(path, expected="one subject", found=f"{len(found)}", do=f"give one folder, as {found[0].name}")
     return found[0]
 
 
+def find_new(path: pathlib.Path | str, modalities: Mapping[str, str] | None = None) -> list[Source]:
+    """The `Source`s of the new patients below a folder, in order of name. Labels beside the modalities are ignored.
+
+    modalities: {channel: file} of the one patient, where names don't tell. Raises `UserError` where no patient has all
+    modalities, `Faults`, with those who have, where some have not.
+    """
+    path = pathlib.Path(path)
+    if path.is_file():
+        raise UserError(path, expected="a subject's folder with four modalities", found="a file", do="give its folder")
+    folders = _walk(path)
+    if modalities:
+        return _sources({path.resolve().name: patient_folder.named(path, modalities, CHANNELS)})
+    try:
+        found = patient_folder.found(folders, SUFFIXES, CHANNELS)
+    except Faults as error:
+        raise Faults(error.faults, _sources(error.found)) from None
+    if not found:
+        for folder, names in folders.items():  # says what is wrong with the first that there is
+            _subjects(folder, names, labelled=False)
+        _refuse_empty(path, folders)
+    return _sources(found)
+
+
+def _sources(found):
+    return [Source(name, tuple(str(files[channel]) for channel in CHANNELS)) for name, files in sorted(found.items())]
+
+
 def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Subject:
     """Reads and checks a subject.
 
-    options: {"label_map": {raw label: 0 or 1} or None}.
+    options: {"label_map": {raw label: 0 or 1} or None, "order": the voxel order to bring it to, or None for its own};
+    without a map what `label_sets` knows is tumour is. "allow_negative": whether volumes that look normalised are taken as
+    they are.
     Returns a `Subject` with image [depth, height, width, 4] (int16 where every modality is made of integers that fit,
     else float32), the reference's z-score statistics, label (whole tumour) and raw_label uint8 [depth, height, width],
     or None for both without seg. Raises `UserError` naming the file at fault.
@@ -117,15 +150,21 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
     seg = None if source.seg is None else nifti.read_header(source.seg)
     for other in (*headers[1:], *((seg,) if seg else ())):
         nifti.require_same_space(headers[0], other)
-    nifti.warn_unless_axial(headers[0])
-    channels = [_intensities(header) for header in headers]
+    options = options or {}
+    own, order = voxel_order.of_affine(headers[0].affine), options.get("order")
+    if order is None:
+        nifti.warn_unless_axial(headers[0])
+    negative = bool(options.get("allow_negative"))
+    channels = [voxel_order.permuted(_intensities(header, negative), own, order) for header in headers]
     image = np.stack(channels, axis=-1)  # int16 and float32 stack to float32, which holds every int16
     del channels
     mean, std = subject.statistics(image, TASK.normalise, os.path.dirname(source.image))
     raw_label = label = None
     if seg:
         raw_label = labels.read(seg)
-        label = whole_tumour(raw_label, seg.path, (options or {}).get("label_map"))
+        rule = labels.Rule(options.get("label_map"), dataset=TASK.name)
+        label = labels.meaning(raw_label, seg.path, rule).foreground
+        raw_label, label = (voxel_order.permuted(each, own, order) for each in (raw_label, label))
     return subject.Subject(
         name=source.name,
         image=image,
@@ -135,65 +174,61 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
         raw_label=raw_label,
         header=headers[0].block,
         source=source.image,
+        order=order or own,
     )
-
-
-def whole_tumour(raw_label: np.ndarray, path: object, label_map: Mapping | None = None) -> np.ndarray:
-    """uint8 {0, 1}, of the shape of `raw_label` (uint8): non-zero labels, or what `label_map` says.
-
-    Raises `UserError` naming `path` if the labels aren't one of the sets known for such a file name (`LABELS`), or if
-    `label_map` ({raw label: 0 or 1}, 0 implied) does not cover them.
-    """
-    if label_map is not None:
-        return labels.mapped(raw_label, label_map, path)
-    found = labels.present(raw_label)
-    allowed = LABELS["-seg" if re.search(r"-seg\.nii(\.gz)?$", str(path)) else "_seg"]
-    if not any(found <= known for known in allowed):
-        example = ",".join(f"{label}:1" for label in sorted(found - {0})[:12])
-        raise UserError(
-            path,
-            expected=f"labels of {' or '.join(map(labels.listed, allowed))}",
-            found=labels.listed(found),
-            do=f"say which are tumour, as --label_map={example} (from 2024 on, 4 is the resection cavity: 4:0)",
-        )
-    return (raw_label != 0).astype(np.uint8)
 
 
 def _walk(raw_dir):
     """{folder: sorted file names} below `raw_dir`, hidden files left out, links to folders followed."""
     if not raw_dir.is_dir():
         raise UserError(raw_dir, expected="a folder of raw BraTS data", found="no such folder")
-    folders = {}
-    for folder, below, names in os.walk(raw_dir, followlinks=True):
-        below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
-        folders[pathlib.Path(folder)] = sorted(name for name in names if not name.startswith("."))
-    return folders
+    return dict(folders.walk(raw_dir))
 
 
-def _subjects(folder, names, labelled=True):
-    """The subjects whose files lie directly in `folder`; none if it has no NIfTI files."""
-    images = [name for name in names if name.endswith((".nii", ".nii.gz"))]
+def _subjects(folder, files, labelled=True, faults=None):
+    """The subjects whose files lie directly in `folder`; none if it has no NIfTI files.
+
+    faults: {subject or folder: what is wrong with it}, filled here; None: the first one is raised.
+    """
+
+    def refuse(name, error):
+        if faults is None:
+            raise error
+        faults[name] = error
+
+    images = [name for name in files if file_names.is_volume(name) and not patient_folder.is_map(name)]
     grouped, others = {}, []
     for file in images:
         match = _FILE.fullmatch(file)
         if match is None:
             others.append(file)
             continue
-        found = grouped.setdefault(match["name"], {})
-        modality = SUFFIXES[match["suffix"]]
+        found = grouped.setdefault(file_names.composed(match["name"]), {})
+        modality = SUFFIXES[match["suffix"].lower()]
+        if modality in found and folders.same_file(folder / file, folder / found[modality]):
+            continue
         if modality in found and (labelled or modality != "seg"):
-            raise UserError(
-                folder, expected=f"one {modality} file", found=f"{found[modality]} and {file}", do="remove one"
-            )
+            twice = f"{found[modality]} and {file}"
+            refuse(match["name"], UserError(folder, expected=f"one {modality} file", found=twice, do="remove one"))
         found[modality] = file
     if others and not grouped:
-        raise UserError(
-            folder,
-            expected=f"files named {_NAMES}",
-            found=_some(others),
-            do="rename them if all four raw modalities are there, else move the folder away",
-        )
-    return [_source(folder, name, found, others, labelled) for name, found in grouped.items()]
+        do = "rename them if all four raw modalities are there, else move the folder away"
+        refuse(str(folder), UserError(folder, expected=f"files named {_NAMES}", found=_some(others), do=do))
+    sources = []
+    for name, found in grouped.items():
+        try:
+            sources.append(_source(folder, name, found, others, labelled))
+        except UserError as error:
+            refuse(name, error)
+    return sources
+
+
+def _same(source, other):
+    """Whether two subjects are one: of the same name and of the same files, whatever links lead there."""
+    if source.name != other.name or source.labelled != other.labelled:
+        return False
+    pairs = zip((*source.files, source.seg or ""), (*other.files, other.seg or ""), strict=True)
+    return all(one == two or folders.same_file(one, two) for one, two in pairs)
 
 
 def _source(folder, name, found, others, labelled):
@@ -205,9 +240,9 @@ def _source(folder, name, found, others, labelled):
         raise UserError(
             folder, expected=f"four modalities named {_NAMES}", found=files, do=f"{', '.join(missing)} missing: add it"
         )
-    stray = [file for file in others if "seg" in file.lower()]
+    stray = [file for file in others if file_names.seems_labels(file)]
     if labelled and "seg" not in found and stray:  # in 2020, BraTS20_Training_355 has W39_1998.09.19_Segm.nii
-        ending = ".nii.gz" if stray[0].endswith(".gz") else ".nii"
+        ending = ".nii.gz" if stray[0].lower().endswith(".gz") else ".nii"
         raise UserError(
             folder / stray[0],
             expected=f"labels of {name} under an official name",
@@ -218,8 +253,8 @@ def _source(folder, name, found, others, labelled):
     return Source(name, tuple(str(folder / found[channel]) for channel in CHANNELS), seg)
 
 
-def _refuse_empty(raw_dir, folders):
-    files = [name for names in folders.values() for name in names]
+def _refuse_empty(raw_dir, below):
+    files = [name for names in below.values() for name in names]
     raise UserError(
         raw_dir,
         expected=f"BraTS subjects, a folder for each, with {_NAMES}",
@@ -233,41 +268,16 @@ def _folder_grade(raw_dir, folder):
     return next((part for part in reversed(parts) if part in ("HGG", "LGG")), None)
 
 
-def _mapped_grades(folders):
-    """{subject: grade} from name_mapping*.csv, whose columns are Grade and one BraTS_<year>_subject_ID a year."""
-    grades = {}
-    for folder, names in folders.items():
-        for name in names:
-            if not (name.startswith("name_mapping") and name.endswith(".csv")):
-                continue
-            try:
-                with open(folder / name, encoding="utf-8-sig", newline="") as file:
-                    rows = list(csv.DictReader(file))
-            except (OSError, UnicodeDecodeError, csv.Error) as error:
-                raise UserError(folder / name, expected="a CSV table", found=str(error)) from None
-            for row in rows:
-                if row.get("Grade") in ("HGG", "LGG"):
-                    ids = [value for key, value in row.items() if key and key.startswith("BraTS") and value]
-                    grades.update(dict.fromkeys(set(ids) - {"NA"}, row["Grade"]))
-    return grades
-
-
-def _intensities(header):
+def _intensities(header, allow_negative):
     """A modality as int16 if it holds integers that fit, else float32; refuses what cannot be a raw BraTS image."""
     array = nifti.read_array(header)
     lowest, highest = array.min(), array.max()
     if not (np.isfinite(lowest) and np.isfinite(highest)):
         bad = np.count_nonzero(~np.isfinite(array))
         raise UserError(header.path, expected="finite voxels", found=f"{bad} that are NaN or infinite", do="repair it")
-    if array.dtype.kind == "f" and lowest < 0:
-        raise UserError(
-            header.path,
-            expected="raw intensities of 0 and more",
-            found=f"floating-point voxels down to {lowest:g}: the image is already normalised",
-            do="use the image before normalisation, as the brain is where t2 is above 0",
-        )
     if lowest == highest:
         raise UserError(header.path, expected="voxels that vary", found=f"{lowest:g} everywhere", do=nifti.AGAIN)
+    intensities.require_raw(array, header.path, allow_negative)
     if array.dtype.kind in "iu" and lowest >= -(2**15) and highest < 2**15:
         return array.astype(np.int16, copy=False)
     if highest > np.finfo(np.float32).max:

@@ -4,7 +4,7 @@ Official layouts, anywhere below the raw folder (<set> is Training, Validation, 
     2016         ISBI2016_ISIC_Part1_<set>_Data, ISBI2016_ISIC_Part1_<set>_GroundTruth/<id>_Segmentation.png
     2017         ISIC-2017_<set>_Data, ISIC-2017_<set>_Part1_GroundTruth/<id>_segmentation.png
     2018 Task 1  ISIC2018_Task1-2_<set>_Input, ISIC2018_Task1_<set>_GroundTruth/<id>_segmentation.png
-    PH2          <id>/<id>_Dermoscopic_Image/<id>.bmp, <id>/<id>_lesion/<id>_lesion.bmp
+    PH2          <id>/<id>_Dermoscopic_Image/<id>.bmp, <id>/<id>_lesion/<id>_lesion.bmp; copies in other formats beside them
 A set without its ground truth folder is unlabelled: it can be predicted, not trained on.
 """
 
@@ -20,8 +20,10 @@ from typing import Any
 import numpy as np
 
 from data_prep import subject, tasks
-from data_prep.base.errors import UserError, command
-from data_prep.readers import photographs
+from data_prep.base import notices
+from data_prep.base.errors import Faults, UserError, command
+from data_prep.readers import folders, photographs
+from data_prep.readers.file_names import composed
 from data_prep.readers.photographs import ENDINGS
 
 TASK = tasks.TASKS["isic"]
@@ -38,7 +40,8 @@ _FOLDERS = (  # release, role, folder name
     ("PH2", "image", r".+_Dermoscopic_Image(?P<set>)"),
     ("PH2", "mask", r".+_lesion(?P<set>)"),
 )
-_MASK = re.compile(r"(?P<name>.+)_([Ss]egmentation|lesion)")
+# official are _segmentation, _Segmentation and _lesion; the rest are other tools' names, which no photograph has
+_MASK = re.compile(r"(?P<name>.+)[_-](segmentation|lesion|seg|segm|masks?|labels?)", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +55,11 @@ class Source:
     split: str | None = None
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file that is read."""
+        return (self.image, *((self.mask,) if self.mask else ()))
+
+    @property
     def labelled(self) -> bool:
         """Whether there is a ground truth."""
         return self.mask is not None
@@ -60,33 +68,59 @@ class Source:
 def find(raw_dir: pathlib.Path | str) -> list[Source]:
     """All photographs below `raw_dir`, in any official layout, as `Source`s sorted by name; superpixels are ignored.
 
-    Raises `UserError` for an empty folder, for a photograph without mask where its set has masks, a mask without
-    photograph, masks outside a ground truth folder, and a name found twice (the releases of ISIC overlap).
+    Raises `UserError` for an empty folder, for masks outside a ground truth folder, and a name found twice (the releases of
+    ISIC overlap); `Faults`, with the photographs that are right, for those without mask where their set has masks, and for
+    masks without photograph.
     """
     sets, others = _collect(pathlib.Path(raw_dir))
     if not any(roles.get("image") or roles.get("mask") for roles in sets.values()):
         _refuse_empty(raw_dir, others)
     sources: dict[str, Source] = {}
+    faults: dict[str, UserError] = {}
     for (release, part), roles in sorted(sets.items()):
         images, masks = roles.get("image", {}), roles.get("mask")
-        if masks is not None:
-            _require_pairs(images, masks, release)
+        alone = {} if masks is None else _unpaired(images, masks, release)
+        faults.update(alone)
         for name, path in images.items():
-            if name in sources:
+            if name in alone:
+                continue
+            source = Source(name, path, (masks or {}).get(name), None, SPLITS.get(part))
+            if name not in sources:
+                sources[name] = source
+            elif not _same(source, sources[name]):
                 _refuse_twice(path, sources[name].image)
-            sources[name] = Source(name, path, (masks or {}).get(name), None, SPLITS.get(part))
-    return [sources[name] for name in sorted(sources)]
+    found = [sources[name] for name in sorted(sources)]
+    if faults:
+        raise Faults(faults, found)
+    return found
 
 
-def find_one(path: pathlib.Path | str) -> Source:
-    """The `Source` of one new photograph (JPEG, PNG or BMP); masks beside it are ignored."""
+def find_one(path: pathlib.Path | str, modalities: Mapping[str, str] | None = None) -> Source:
+    """The `Source` of one new photograph (JPEG, PNG or BMP); masks beside it are ignored. modalities: must be None."""
+    if modalities:
+        raise UserError(
+            "--modalities", expected="a task of several files a subject", found="photographs", do="leave it out"
+        )
     path = pathlib.Path(path)
     if not path.is_file() or path.suffix.lower() not in ENDINGS:
         found = "a folder" if path.is_dir() else ("another file" if path.exists() else "nothing")
         raise UserError(path, expected=f"one photograph ({', '.join(ENDINGS)})", found=found)
     if _MASK.fullmatch(path.stem) or path.stem.endswith("_superpixels"):
         raise UserError(path, expected="a photograph", found="a mask by its name", do="give the photograph itself")
-    return Source(path.stem, str(path))
+    return Source(composed(path.stem), str(path))
+
+
+def find_new(path: pathlib.Path | str, modalities: Mapping[str, str] | None = None) -> list[Source]:
+    """The `Source`s of new photographs, in order of name: of one file, or of those in a folder; masks are left out."""
+    path = pathlib.Path(path)
+    if modalities or not path.is_dir():
+        return [find_one(path, modalities)]
+    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    files = [file for file in files if file.suffix.lower() in ENDINGS]
+    found = [file for file in files if not (_MASK.fullmatch(file.stem) or file.stem.endswith("_superpixels"))]
+    if not found:
+        raise UserError(path, expected=f"photographs ({', '.join(ENDINGS)})", found="none")
+    return [Source(composed(file.stem), str(file)) for file in found]
 
 
 def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Subject:
@@ -102,8 +136,12 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
     photograph = photographs.read_photograph(source.image)
     size = photograph.shape[:2]
     label = None
-    if source.mask is not None:
+    if source.mask is None:
+        photographs.say_if_turned(source.image)
+    else:
         mask = photographs.read_mask(source.mask)
+        photograph = photographs.aligned(photograph, mask.shape, source.image, source.mask)
+        size = photograph.shape[:2]
         if mask.shape != size:
             raise UserError(
                 source.mask,
@@ -124,12 +162,10 @@ def _collect(raw_dir):
     if not raw_dir.is_dir():
         raise UserError(raw_dir, expected="a folder of raw ISIC data", found="no such folder")
     sets, others = {}, []
-    for folder, below, names in os.walk(raw_dir, followlinks=True):
-        below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
-        folder = pathlib.Path(folder)
+    for folder, names in folders.walk(raw_dir):
         key, role = _role((raw_dir.resolve().name, *folder.relative_to(raw_dir).parts))
         found = sets.setdefault(key, {}).setdefault(role, {}) if role else None
-        for file in sorted(name for name in names if not name.startswith(".")):
+        for file in names:
             stem, ending = os.path.splitext(file)
             match = _MASK.fullmatch(stem)
             if ending.lower() not in ENDINGS or stem.endswith("_superpixels") or (role == "mask" and not match):
@@ -140,11 +176,29 @@ def _collect(raw_dir):
             elif role is None:
                 others.append(file)
             else:
-                name = match["name"] if match else stem
-                if name in found:
-                    _refuse_twice(folder / file, found[name])
-                found[name] = str(folder / file)
+                name = composed(match["name"] if match else stem)
+                found[name] = _one(key[0], found[name], str(folder / file)) if name in found else str(folder / file)
     return sets, others
+
+
+def _one(release, first, second):
+    """Which of two files of a name in one set is read: either of a file and its link, or PH2's official .bmp."""
+    if folders.same_file(first, second):
+        return first
+    official = [path for path in (first, second) if path.lower().endswith(".bmp")]
+    if release != "PH2" or len(official) != 1:
+        _refuse_twice(second, first)
+    copy = second if official == [first] else first
+    notices.once("PH2 copies", f"{copy}: a copy beside PH2's official .bmp, which is read in its place")
+    return official[0]
+
+
+def _same(source, other):
+    """Whether two photographs are one: the same image with the same mask, whatever links lead there."""
+    masks = source.mask is None and other.mask is None
+    if source.mask is not None and other.mask is not None:
+        masks = folders.same_file(source.mask, other.mask)
+    return masks and folders.same_file(source.image, other.image)
 
 
 def _role(parts):
@@ -156,24 +210,17 @@ def _role(parts):
     return None, None
 
 
-def _require_pairs(images, masks, release):
-    alone = sorted(images.keys() - masks.keys())
-    if alone:
-        official = f"{alone[0]}_lesion.bmp" if release == "PH2" else f"{alone[0]}_segmentation.png"
-        raise UserError(
-            images[alone[0]],
-            expected=f"its mask {official}",
-            found=f"no mask for {len(alone)} of {len(images)} images",
-            do="complete the ground truth, or move these images away",
-        )
-    alone = sorted(masks.keys() - images.keys())
-    if alone:
-        raise UserError(
-            masks[alone[0]],
-            expected=f"its image {alone[0]}",
-            found=f"no image for {len(alone)} of {len(masks)} masks",
-            do="complete the images, or move these masks away",
-        )
+def _unpaired(images, masks, release):
+    """{name: `UserError`} of images without a mask and masks without an image."""
+    faults = {}
+    for name in sorted(images.keys() - masks.keys()):
+        official = f"{name}_lesion.bmp" if release == "PH2" else f"{name}_segmentation.png"
+        do = "complete the ground truth, or move this image away"
+        faults[name] = UserError(images[name], expected=f"its mask {official}", found="no mask", do=do)
+    for name in sorted(masks.keys() - images.keys()):
+        do = "complete the images, or move this mask away"
+        faults[name] = UserError(masks[name], expected=f"its image {name}", found="no image", do=do)
+    return faults
 
 
 def _refuse_twice(path, other):

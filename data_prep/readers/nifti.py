@@ -22,7 +22,8 @@ from typing import Any
 import nibabel
 import numpy as np
 
-from data_prep.base import artefacts
+from data_prep import place
+from data_prep.base import artefacts, notices
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti_header
 from data_prep.readers.nifti_header import SLACK
@@ -76,7 +77,7 @@ def read_header(path: pathlib.Path | str, dimensions: tuple[int, ...] = (3,), do
     offset = nifti_header.offset(path, raw["vox_offset"], length, do)
     _require_room(path, offset + math.prod(shape) * dtype.itemsize, do)
     slope, inter = nifti_header.scaling(path, float(raw["scl_slope"]), float(raw["scl_inter"]), do)
-    affine = nifti_header.affine(path, raw, shape)
+    affine = place.affine(path, raw, shape)
     return Header(str(path), shape[::-1], dtype, offset, slope, inter, affine, nifti_header.nifti1_block(raw, shape))
 
 
@@ -177,10 +178,12 @@ def write_map(path: pathlib.Path | str, array: np.ndarray, header: bytes | None 
 
 
 def read_map(
-    path: pathlib.Path | str, do: str = "it is damaged: remove it and make it again"
+    path: pathlib.Path | str,
+    do: str = "it is damaged: remove it and make it again",
+    dimensions: tuple[int, ...] = (2, 3),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Reads a map: (array [depth, height, width] or [height, width] in its own dtype, affine float64 [4, 4])."""
-    header = read_header(path, dimensions=(2, 3), do=do)
+    header = read_header(path, dimensions=dimensions, do=do)
     return read_array(header, do), header.affine
 
 
@@ -191,11 +194,31 @@ def _open(path, do):
         with open(path, "rb") as plain, contextlib.ExitStack() as stack:
             magic = plain.read(2)
             plain.seek(0)
-            yield stack.enter_context(gzip.GzipFile(fileobj=plain)) if magic == b"\x1f\x8b" else plain
+            yield stack.enter_context(_Inflated(path, plain)) if magic == b"\x1f\x8b" else plain
     except _UNREADABLE as error:
         raise UserError(path, expected="a whole NIfTI file", found=str(error).rstrip("."), do=do) from None
     except OSError as error:
         raise UserError(path, expected="a file that can be read", found=error.strerror or str(error)) from None
+
+
+class _Inflated(gzip.GzipFile):
+    """A gzip file's content, all members of it; bytes after the last that are none are left aside, as gzip does, and said."""
+
+    def __init__(self, path, plain):
+        super().__init__(fileobj=plain, mode="rb")
+        self._path, self._over = path, False
+
+    def read(self, size=-1):
+        """The next bytes; none after the end of the last member."""
+        try:
+            return b"" if self._over else super().read(size)
+        except gzip.BadGzipFile as error:
+            if not str(error).startswith("Not a gzipped file"):  # that is of a member's start, which the first one has
+                raise
+            self._over = True
+            line = f"{self._path}: bytes after the end of its gzip data are not read, as a newline or a page may leave"
+            notices.once("bytes after gzip", line)
+            return b""
 
 
 def _sizeof_hdr(start):
@@ -221,7 +244,7 @@ def _fill(file, array):
 
 def _require_room(path, needed, do):
     with _open(path, do) as file:
-        most = os.path.getsize(path) * (DEFLATE_RATIO if isinstance(file, gzip.GzipFile) else 1)
+        most = os.path.getsize(path) * (DEFLATE_RATIO if isinstance(file, _Inflated) else 1)
     if most < needed:
         size = os.path.getsize(path)
         raise UserError(

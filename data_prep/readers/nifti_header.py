@@ -5,7 +5,6 @@ Raw headers are nibabel's, of NIfTI-1 or NIfTI-2. Everything here raises `UserEr
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -17,7 +16,6 @@ from data_prep.base.errors import UserError
 
 MAX_VOXELS = 512**3  # 15 times a BraTS volume
 SLACK = 16 << 20  # bytes allowed to header extensions, and to what follows the voxels
-FORMS_TOLERANCE = 0.5  # mm by which sform and qform may disagree: far above rounding, below a voxel
 READABLE = {np.dtype(name) for name in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")}
 
 
@@ -78,43 +76,6 @@ def scaling(path: object, slope: float, inter: float, do: str) -> tuple[float, f
     if math.isinf(slope) or not math.isfinite(inter):
         raise UserError(path, expected="a finite scl_slope and scl_inter", found=f"{slope:g} and {inter:g}", do=do)
     return slope, inter
-
-
-def affine(path: object, raw: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """float64 [4, 4], voxel x, y, z to mm: the sform where its code is set, else the qform, as the standard says.
-
-    Contradictions between the two are refused.
-    """
-    try:
-        sform, qform = raw.get_sform(coded=True)[0], raw.get_qform(coded=True)[0]
-    except HeaderDataError as error:
-        raise UserError(path, expected="a valid qform", found=str(error), do="restore the header's geometry") from None
-    if sform is None and qform is None:
-        raise UserError(
-            path,
-            expected="the image's place in the patient",
-            found="neither sform nor qform (both codes are 0)",
-            do="restore the header, or set an sform with its code if you know the orientation",
-        )
-    found = np.asarray(qform if sform is None else sform, np.float64)
-    if not np.isfinite(found).all() or abs(np.linalg.det(found[:3, :3])) < 1e-9:
-        raise UserError(path, expected="an invertible affine", found=f"{found[:3].tolist()}", do="restore the header")
-    if sform is not None and qform is not None and raw["sform_code"] == raw["qform_code"]:
-        gap = _displacement(sform, qform, shape)
-        if not gap <= FORMS_TOLERANCE:
-            raise UserError(
-                path,
-                expected="sform and qform of the same code to agree",
-                found=f"that they place a corner of the image {gap:.3g} mm apart",
-                do="restore the header, or set the code of the wrong one to 0",
-            )
-    return found
-
-
-def _displacement(first, second, shape):
-    """The largest distance in mm between the images of the volume's corners under two affines."""
-    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, n - 1) for n in (*shape, 1)[:3]))])
-    return np.linalg.norm((corners @ (np.asarray(first) - second).T)[:, :3], axis=1).max()
 
 
 def nifti1_block(raw: Any, shape: tuple[int, ...]) -> bytes:

@@ -1,6 +1,7 @@
 """Photographs and their masks: decoded with suspicion, resized as the reference does.
 
-EXIF orientation is ignored, as the reference does: masks are drawn on the pixels as stored.
+Pixels are taken as they are stored, as the reference does. A photograph with an EXIF orientation is turned where its mask has
+the turned size; where the mask's size does not tell, it is refused.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from data_prep.base import notices
 from data_prep.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,19 +35,13 @@ def read_photograph(path: pathlib.Path | str) -> np.ndarray:
 
 
 def read_mask(path: pathlib.Path | str) -> np.ndarray:
-    """uint8 {0, 1} [height, width] of a mask that holds 0 and at most one other value, in any number of equal channels.
+    """uint8 {0, 1} [height, width] of a mask that holds 0 and at most one other value, wherever in the file it stands.
 
-    Raises `UserError` for any other mask: grey levels mean interpolation, JPEG noise or several classes.
+    That may be equal channels, the transparency of an image of one colour, or a palette's numbers. Raises `UserError` for
+    any other mask: grey levels mean interpolation, JPEG noise or several classes; channels that differ mean colours.
     """
-    image = _decode(path)
-    if image.mode not in ("1", "L", "I", "I;16"):
-        image = image.convert("RGB")
-    values = np.asarray(image)
-    if values.ndim == 3:
-        if (values != values[..., :1]).any():
-            raise UserError(path, expected="a binary mask", found="a non-binary mask in colours", do=BINARY)
-        values = values[..., 0]
-    found = np.unique(values)
+    values = _carrier(_decode(path), path)
+    found, counts = np.unique(values, return_counts=True)
     if len(found) > 2 or (len(found) == 2 and found[0] != 0):
         listed = ", ".join(str(int(value)) for value in found[:6]) + (", …" if len(found) > 6 else "")
         raise UserError(
@@ -54,7 +50,98 @@ def read_mask(path: pathlib.Path | str) -> np.ndarray:
             found=f"a non-binary mask of {len(found)} values: {listed}",
             do=BINARY,
         )
+    notices.values("masks", {int(value): int(count) for value, count in zip(found, counts, strict=True)})
     return (values != 0).astype(np.uint8)
+
+
+def _carrier(image, path):
+    """The values [height, width] that carry a mask: a plane of the image, its transparency, or its palette's numbers."""
+    if image.mode.startswith("I") or image.mode == "1" or (image.mode == "L" and not image.has_transparency_data):
+        return np.asarray(image)
+    if _is_deep_png(path):  # Pillow keeps the high byte only, which may be 0 where the mask is not
+        found = f"16 bits in each channel of {image.mode}"
+        raise UserError(path, expected="a mask of 8 bits a channel, or grey of 16", found=found, do=BINARY)
+    rgba = np.asarray(image.convert("RGBA"))
+    colours, alpha = rgba[..., :3], rgba[..., 3]
+    numbers = np.asarray(image) if image.mode == "P" else None
+    if (colours != colours[..., :1]).any():
+        return _of_colours(colours, numbers, path)
+    grey = colours[..., 0]
+    if not image.has_transparency_data or not _varies(alpha):
+        if numbers is not None and not _varies(grey) and _varies(numbers):
+            return numbers  # a palette that shows all in one colour
+        if image.has_transparency_data and grey.any() and not alpha.any():
+            raise UserError(path, expected="a mask", found="a wholly transparent image that is not black", do=BINARY)
+        return grey
+    if not _varies(grey):
+        return alpha
+    if ((grey != 0) & (alpha == 0)).any():
+        found = "one in its grey values and another in its transparency"
+        raise UserError(path, expected="one mask", found=found, do="keep the one that is meant")
+    return grey
+
+
+def _of_colours(colours, numbers, path):
+    """A palette of black and one colour is a mask, as drawing programs store it; other colours are none."""
+    black = ~colours.any(axis=-1)
+    if numbers is not None and black.any() and len(np.unique(colours.reshape(-1, 3), axis=0)) == 2:
+        return np.where(black, 0, np.maximum(numbers, 1))
+    raise UserError(path, expected="a binary mask", found="a non-binary mask in colours", do=BINARY)
+
+
+def _varies(values):
+    return values.min() != values.max()
+
+
+def aligned(photograph: np.ndarray, mask: tuple[int, ...], path: object, mask_path: object) -> np.ndarray:
+    """A photograph [height, width, 3] on its mask, of the shape `mask`: as stored, or turned as its EXIF orientation says.
+
+    The mask's size decides. Raises `UserError` naming `path` where both ways have it, and naming `mask_path` for a mask that
+    has an orientation of its own; a size that is neither's is left to the caller.
+    """
+    orientation, of_mask = _orientation(path), _orientation(mask_path)
+    if orientation == of_mask:  # also where neither has one: both are taken as stored
+        return photograph
+    if of_mask != 1:
+        found = f"EXIF orientation {of_mask}, and {orientation} of its photograph"
+        do = "turn the mask's pixels and remove the entry"
+        raise UserError(mask_path, expected="the mask on its photograph's pixels", found=found, do=do)
+    turned = _TURNS[orientation](photograph)
+    if turned.shape == photograph.shape and mask == photograph.shape[:2]:
+        found = f"EXIF orientation {orientation}, and a mask whose size fits the pixels as stored and as turned"
+        do = "turn its pixels if the mask was drawn on the upright photograph, and remove the entry in any case"
+        raise UserError(path, expected="a photograph that its mask lies on", found=found, do=do)
+    if mask != turned.shape[:2]:
+        say_if_turned(path)
+        return photograph
+    line = f"{path}: turned as its EXIF orientation {orientation} says, since its mask has that size"
+    notices.once("photographs that are turned", line)
+    return turned
+
+
+def say_if_turned(path: object) -> None:
+    """Says once that a photograph has an EXIF orientation and is read as it is stored."""
+    if (orientation := _orientation(path)) != 1:
+        line = f"{path}: its EXIF orientation {orientation} is left aside: pixels are read as they are stored"
+        notices.once("photographs as stored", line)
+
+
+_TURNS = {  # by EXIF orientation: what brings the stored pixels upright
+    1: lambda pixels: pixels,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: np.rot90(pixels),
+}
+
+
+def _orientation(path):
+    """The EXIF orientation of an image file, 1 to 8; 1 where it has none or another number."""
+    found = _decode(path, pixels=False).getexif().get(0x0112, 1)
+    return found if found in _TURNS else 1
 
 
 def resize(image: np.ndarray | tf.Tensor, height: int, width: int) -> tf.Tensor:
@@ -73,13 +160,16 @@ def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
 
 
-def _decode(path):
-    """A loaded Pillow image, sizes checked before anything is decoded."""
+def _decode(path, pixels=True):
+    """A Pillow image, loaded if its `pixels` are wanted, sizes checked before anything is decoded."""
     try:
         with Image.open(path, formats=("JPEG", "PNG", "BMP")) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(path, expected=f"at most {MAX_PIXELS} pixels", found=f"{image.width}x{image.height}")
-            image.load()
+            if pixels:
+                image.load()
+            else:
+                image.getexif()  # while the file is open
             return image
     except Image.DecompressionBombError:
         raise UserError(path, expected=f"at most {MAX_PIXELS} pixels", found="a header that asks for more") from None

@@ -1,6 +1,9 @@
 """What every program stands on: bounded calls, locks, errors that name commands."""
 
 import concurrent.futures
+import errno
+import io
+import json
 import os
 import pickle
 import subprocess
@@ -8,8 +11,10 @@ import sys
 
 import pytest
 
-from data_prep.base import artefacts, locks, pool, processes
+from data_prep.base import artefacts, locks, notices, pool, processes, progress
 from data_prep.base.errors import NotReady, UserError, command
+
+LOCKING = {"HDF5_USE_FILE_LOCKING": "TRUE"}  # what a user may have set for other work
 
 
 def test_few_calls_are_under_way_at_a_time():
@@ -83,6 +88,31 @@ def test_a_lock_is_held_while_its_file_is_open(tmp_path):
     assert subprocess.run([sys.executable, "-c", ask]).returncode == 0
 
 
+@pytest.mark.parametrize("reason", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, caplog, reason):
+    """Work goes on there, and a warning says once what that means; any other refusal is an error."""
+
+    def refuse(*_):
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    for name in ("one.lock", "two.lock"):
+        with locks.taken(tmp_path / name) as file:
+            assert file is not None
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [str(tmp_path)]
+    reason = errno.EIO
+    with pytest.raises(OSError, match="Input/output"):
+        locks.taken(tmp_path / "one.lock")
+
+
+def test_weights_need_no_lock_of_their_file_system():
+    """HDF5 takes locks of its own, which fail where there are none; programs and their workers do without."""
+    ask = "import os; from data_prep.base import processes; processes.start_tensorflow(); import h5py; "
+    ask += "print(os.environ['HDF5_USE_FILE_LOCKING'])"
+    found = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, env={**os.environ, **LOCKING})
+    assert found.stdout.split() == ["FALSE"]
+
+
 def test_errors_name_commands_as_they_are_typed():
     """A command reads as from a checkout, or as whoever prints the message renders it; also after a way between processes."""
     ready = command("train", method="center", dataset=None)
@@ -143,3 +173,64 @@ def test_a_document_of_another_kind_is_one_line(tmp_path, text):
     assert str(raised.value).startswith(f"{path}: expected a JSON")
     path.write_text('{"methods": {}, "more": 1}')
     assert artefacts.read_document(path, "methods") == {"methods": {}, "more": 1}
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_rate_is_this_processs(monkeypatch, told):
+    """Of 50,000 steps 40,000 were done before: at two a second 10,000 take 1:23:20, whoever says so and however."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    stream = Terminal()
+    bar = progress.Progress("baseline", 50000, " steps", stream, done=40000 if told else 0)
+    if not told:
+        bar.advance(40000)
+    for _ in range(8):
+        now[0] += 0.5
+        bar.advance()
+    last = stream.getvalue().split("\x1b[K")[-1]
+    assert last == "baseline 40008/50000 steps 2.0/s 1:23:16 left"
+    bar.close()
+    assert "2.0/s" in stream.getvalue().split("\x1b[K")[-1]
+
+
+def test_all_that_is_done_here_counts(monkeypatch):
+    """What starts from nothing has the rate that it always had."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    stream = io.StringIO()
+    with progress.Progress("evaluate", 4, " subjects", stream) as bar:
+        for _ in range(4):
+            now[0] += 0.5
+            bar.advance()
+    assert stream.getvalue() == "evaluate 4/4 subjects 2.0/s in 0:02\n"
+
+
+def test_work_goes_on_where_nobody_can_watch():
+    """A terminal that was closed, and no stream at all, end no work."""
+
+    class Gone(Terminal):
+        def write(self, text):
+            raise OSError(5, "Input/output error")
+
+    with progress.Progress("train", 2, stream=Gone()) as bar:
+        bar.interval = 0
+        bar.advance()
+
+
+def test_remarks_are_gathered_and_counted_by_file(caplog):
+    """A file that is read twice counts once; inside nothing is logged; outside a topic is logged the first time only."""
+    total = notices.Notices()
+    for name in ("a", "b"):
+        with notices.gathered() as noticed:
+            for _ in range(2):
+                notices.once("tests: odd", f"{name}: odd")
+        total.add(notices.from_document(json.loads(json.dumps(noticed.document()))))
+    assert total.lines() == ["a: odd (and 1 more)"] and not caplog.records
+    for name in ("c", "d"):
+        notices.once("tests: odd", f"{name}: odd")
+    assert [record.message for record in caplog.records] == ["c: odd"]

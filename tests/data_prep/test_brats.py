@@ -11,6 +11,7 @@ import pytest
 
 from data_prep.base.errors import UserError
 from data_prep.readers import brats
+from data_prep.readers import labels as labelling
 
 SHAPE = (6, 5, 4)  # x, y, z
 AFFINE = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -155,6 +156,59 @@ def test_known_label_sets(tmp_path, suffixes, seg, accepted):
     assert f"found {{{', '.join(map(str, seg))}}}" in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "seg", "foreground"),
+    [
+        ("BraTS-PED-00001-000", (0, 1, 2, 3, 4), 4),  # 4 is oedema there (F06)
+        ("BraTS-GLI-00001-000", (0, 1, 2, 3), 3),
+        ("BraTS-MEN-00001-000", (0, 1, 2, 3), 3),
+        ("BraTS-MET-00001-000", (0, 1, 2, 3), 3),
+        ("BraTS-SSA-00001-000", (0, 1, 2, 3), 3),
+    ],
+)
+def test_labels_by_sub_challenge(tmp_path, name, seg, foreground):
+    """The subject's name says which labels are tumour."""
+    make(tmp_path / name, NEW, seg=seg)
+    assert load_one(tmp_path).label.sum() == foreground
+
+
+def test_the_advised_map_is_that_of_the_sub_challenge(tmp_path):
+    """In BraTS-GLI 4 is the resection cavity: the advice leaves it out, and works as it is typed."""
+    make(tmp_path / "BraTS-GLI-00001-100", NEW, seg=(0, 1, 2, 4))
+    with pytest.raises(UserError, match=r"--label_map=(\S+) \(from 2024 on, 4 is the resection cavity") as caught:
+        load_one(tmp_path)
+    typed = str(caught.value).partition("--label_map=")[2].split()[0]
+    assert load_one(tmp_path, label_map=labelling.parse_map(typed)).label.sum() == 2
+
+
+@pytest.mark.parametrize("written", ["S1_seg.NII.GZ", "S1_SEG.nii.gz", "S1-Seg.nii.gz"])
+def test_labels_in_any_case(tmp_path, written):
+    """Other cases of an official name are that name, for labels and modalities (F17)."""
+    folder = make(tmp_path / "S1", seg=(0, 1, 2))
+    (folder / "S1_seg.nii.gz").rename(folder / written)
+    (folder / "S1_t1.nii.gz").rename(folder / "S1_T1.NII.gz")
+    assert load_one(tmp_path).label.sum() == 2
+
+
+@pytest.mark.parametrize(
+    "written", ["S1_mask.nii.gz", "S1_label.nii", "S1_Segm.nii.gz", "S1-Label.NII.GZ", "roi_Mask.nii"]
+)
+def test_labels_under_other_names_are_named(tmp_path, written):
+    """They would make the subject unlabelled without a word; beside official labels, or of the brain, they do not matter."""
+    folder = make(tmp_path / "S1", seg=None)
+    write(folder / "a.nii.gz", labels(0, 1))
+    (folder / "a.nii.gz").rename(folder / written)
+    with pytest.raises(
+        UserError, match=rf"S1.{written}: expected labels of S1 under an official name.*rename it to S1_seg"
+    ):
+        brats.find(tmp_path)
+    write(folder / "S1_seg.nii.gz", labels(0, 1))
+    assert brats.find(tmp_path)[0].labelled
+    (folder / "S1_seg.nii.gz").unlink()
+    (folder / written).rename(folder / "S1_brain_mask.nii.gz")
+    assert not brats.find(tmp_path)[0].labelled
+
+
 def test_label_map(tmp_path):
     """A label map decides alone, must cover what is found, and leaves the raw labels."""
     make(tmp_path / "S1", NEW, seg=(0, 1, 2, 3, 4))
@@ -190,6 +244,32 @@ def test_subject_twice(tmp_path):
         brats.find(tmp_path)
 
 
+def test_links_to_one_subject_are_one(tmp_path):
+    """A subject reached through links is one, with the grade that any of its places tells; loops of links end."""
+    make(tmp_path / "sorted" / "HGG" / "S1")
+    (tmp_path / "all").mkdir()
+    (tmp_path / "all" / "S1").symlink_to(tmp_path / "sorted" / "HGG" / "S1")
+    for name in ("loop", "another"):
+        (tmp_path / "sorted" / name).symlink_to(tmp_path)
+    (source,) = brats.find(tmp_path)
+    assert (source.name, source.grade) == ("S1", "HGG")
+    assert brats.find_one(tmp_path).name == "S1"
+    folder = tmp_path / "sorted" / "HGG" / "S1"
+    (folder / "S1_t1.nii").hardlink_to(folder / "S1_t1.nii.gz")
+    assert len(brats.find(tmp_path)) == 1
+    make(tmp_path / "LGG" / "S1")
+    with pytest.raises(UserError, match="each subject once"):
+        brats.find(tmp_path)
+
+
+def test_names_are_compared_composed(tmp_path):
+    """Modalities of a name that a Mac decomposed, and of the same name composed, are of one subject."""
+    folder = make(tmp_path / "S", name="m\u00fcller")
+    (folder / "m\u00fcller_t1.nii.gz").rename(folder / "mu\u0308ller_t1.nii.gz")
+    (source,) = brats.find(tmp_path)
+    assert source.name == "m\u00fcller" and brats.load(source).label is not None
+
+
 def test_empty_and_foreign_folders(tmp_path):
     """No folder, nothing in it, no NIfTI in it, or NIfTI files of other names."""
     (tmp_path / "empty").mkdir()
@@ -216,13 +296,21 @@ def test_misnamed_segmentation(tmp_path):
 
 
 def test_normalised_images_are_refused(tmp_path):
-    """Negative floating-point voxels: neither the brain mask nor the z-score would be right."""
+    """Neither the brain mask nor the z-score would be right; --allow_negative takes the image as it is."""
+    folder = make(tmp_path / "S1", dtype=np.float32)
+    write(folder / "S1_t1.nii.gz", (voxels(dtype=np.float32) - 450) / 260)
+    with pytest.raises(UserError, match=r"S1_t1\.nii\.gz: .*already normalised; .*--allow_negative"):
+        load_one(tmp_path)
+    assert load_one(tmp_path, allow_negative=True).image.min() < 0
+
+
+def test_one_negative_voxel_is_no_normalisation(tmp_path):
+    """Resampling leaves a few; they stay as they are (F13)."""
     folder = make(tmp_path / "S1", dtype=np.float32)
     negative = voxels(dtype=np.float32)
-    negative[0, 0, 0] = -3.5
+    negative[0, 0, 0] = -0.02
     write(folder / "S1_t1.nii.gz", negative)
-    with pytest.raises(UserError, match=r"S1_t1\.nii\.gz: .*down to -3\.5: the image is already normalised"):
-        load_one(tmp_path)
+    np.testing.assert_array_equal(load_one(tmp_path).image[..., 1], negative.T)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

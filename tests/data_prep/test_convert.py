@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from data_prep import convert, records, shards, splits, subject, tasks
-from data_prep.base import artefacts
+from data_prep import convert, records, shards, splits, subject, tasks, work
+from data_prep.base import artefacts, notices
 from data_prep.base import processes as workers
 from data_prep.base.errors import UserError
 
@@ -41,6 +41,10 @@ class Source:
     grade: str | None = None
     split: str | None = None
 
+    @property
+    def paths(self):
+        return (self.image,) if self.image else ()
+
 
 def find(raw_dir):
     paths = sorted(pathlib.Path(raw_dir).glob("*.json"))
@@ -52,7 +56,10 @@ def load(source, options):
         log.write(source.name + "\n")
     if source.name == options.get("killed_at"):
         os.kill(os.getpid(), signal.SIGKILL)
-    if source.name == options.get("broken"):
+    if options.get("remarked"):
+        notices.once("remark", f"{source.image}: a remark")
+        notices.values("labels", {0: 10, 4: 2})
+    if source.name in (options.get("broken") or ()):
         raise UserError(source.image, expected="a whole file", found="half of one")
     generator = np.random.default_rng(artefacts.read_json(source.image)["seed"])
     image = np.zeros((3, 6, 5, 4), np.int16)
@@ -100,6 +107,18 @@ def contents(folder):
 # The plan
 
 
+def test_what_readers_notice_is_said_once(raw_dir, tmp_path):
+    """One line for all files, and the labels' numbers, at the end; also of subjects that a stopped run converted."""
+    with pytest.raises(UserError, match="half of one"):
+        run(raw_dir, tmp_path / "data", {"remarked": True, "broken": "s3"})
+    (raw_dir / "s3.json").unlink()
+    _, lines = run(raw_dir, tmp_path / "data", {"remarked": True, "broken": "s3"})
+    assert sum("a remark" in line for line in lines) == 1
+    assert any(line.endswith("a remark (and 5 more)") for line in lines)
+    said = "labels of 6 files, numbers and their voxels: 0 in 60, 4 in 12; foreground: 4"
+    assert lines.count(said) == 1
+
+
 def test_plan_keeps_subjects_whole_and_splits_apart():
     """Two a shard, grouped by the first split, in the split's order; nothing else decides."""
     sources = [Source(f"s{index}", "") for index in range(8)]
@@ -141,7 +160,8 @@ def test_members_and_folds_reach_the_manifest(raw_dir, tmp_path):
     """And a subject in valid and test is stored once."""
     names = [f"s{index}" for index in range(6)]
     path = tmp_path / "cv.json"
-    folds = {"train": [names[2:], names[:4]], "valid": [names[:2], names[4:]], "test": [names[:2], names[4:]]}
+    held_out = [names[:2], names[4:], names[2:4]]
+    folds = {"train": [names[2:], names[:4], names[:2] + names[4:]], "valid": held_out, "test": held_out}
     path.write_text(json.dumps(folds))
     manifest, _ = run(raw_dir, tmp_path / "data", split_files=[path], split_fold=1)
     assert manifest.folds[1] == {"train": tuple(names[:4]), "valid": ("s4", "s5")}
@@ -164,7 +184,7 @@ def test_process_pool(raw_dir, tmp_path):
     spawn = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(2, spawn, workers.start_worker) as executor:
         with pytest.raises(UserError, match=r"s2\.json.*half of one"):
-            run(raw_dir, tmp_path / "broken", {"broken": "s2"}, executor=executor, workers=2)
+            run(raw_dir, tmp_path / "broken", {"broken": ["s2"]}, executor=executor, workers=2)
         run(raw_dir, tmp_path / "two", executor=executor, workers=2)
     run(raw_dir, tmp_path / "one")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
@@ -207,12 +227,87 @@ def test_another_configuration_is_refused(raw_dir, tmp_path, change, match):
     assert contents(tmp_path / "data") == before
 
 
-def test_an_unfinished_folder_refuses_another_configuration_too(raw_dir, tmp_path):
-    """What one command began no other continues."""
-    with pytest.raises(UserError):
-        run(raw_dir, tmp_path / "data", {"broken": "s3"})
-    with pytest.raises(UserError, match="broken 's3'"):
+def test_an_unfinished_folder_refuses_another_configuration_too(raw_dir, tmp_path, monkeypatch):
+    """What one command began and a kill stopped no other continues."""
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(patch, shards, "join", 1)
+        run(raw_dir, tmp_path / "data", {"image_size": [5, 6]})
+    with pytest.raises(UserError, match="image_size"):
         run(raw_dir, tmp_path / "data")
+
+
+def test_a_refused_command_claims_nothing(raw_dir, tmp_path):
+    """The flag that its message advises is taken, and what was converted under other options is converted again."""
+    with pytest.raises(UserError, match=r"s3\.json"):
+        run(raw_dir, tmp_path / "data", {"broken": ["s3"]})
+    assert not (tmp_path / "data" / "prepare.json").exists()
+    before = len(loads(raw_dir))
+    _, lines = run(raw_dir, tmp_path / "data", {"broken": None})
+    assert len(loads(raw_dir)) == before + 7 and any(
+        "converted with other options; converted again" in x for x in lines
+    )
+    run(raw_dir, tmp_path / "fresh", {"broken": None})
+    assert contents(tmp_path / "data") == contents(tmp_path / "fresh")
+
+
+def test_where_no_subject_can_be_converted_nothing_is_left(tmp_path):
+    """Not even the folder."""
+    raw_dir = raw(tmp_path / "raw", 3, 0)
+    with pytest.raises(UserError, match="3 subjects that can be converted, found 3 that cannot"):
+        run(raw_dir, tmp_path / "data", {"broken": ["s0", "s1", "s2"]})
+    assert not (tmp_path / "data").exists()
+
+
+def test_every_bad_subject_is_said_and_may_be_left_out(raw_dir, tmp_path):
+    """One line each and a count; with skip_bad the rest is as if they were not there, and the manifest lists them."""
+    lines, broken = [], {"broken": ["s1", "s4"]}
+    with pytest.raises(UserError, match=r"expected 7 subjects.*found 2 that cannot \(s1, s4\).*--skip_bad"):
+        convert.convert("fake", raw_dir, tmp_path / "data", broken, say=lines.append)
+    assert [line.split(":")[0] for line in lines if "half of one" in line] == ["s1", "s4"]
+    before = len(loads(raw_dir))
+    manifest, lines = run(raw_dir, tmp_path / "data", broken, skip_bad=True)
+    assert len(loads(raw_dir)) == before + 2  # the good ones were kept
+    assert [skipped.name for skipped in manifest.skipped] == ["s1", "s4"]
+    assert "half of one" in manifest.skipped[0].reason and sum("left out: s" in line for line in lines) == 2
+    assert run(raw_dir, tmp_path / "data", broken)[1][-1] == "left out when it was made: s1, s4"
+    for name in ("s1", "s4"):
+        (raw_dir / f"{name}.json").rename(tmp_path / f"{name}.json")
+    fresh, _ = run(raw_dir, tmp_path / "fresh", broken)
+    assert fresh.identity == manifest.identity and fresh.skipped == ()
+    (tmp_path / "s1.json").write_text('{"seed": 1, "labelled": true, "mended": true}')
+    (tmp_path / "s1.json").rename(raw_dir / "s1.json")
+    with pytest.raises(UserError, match="subjects"):  # the mended one belongs in, and the folder is finished without it
+        run(raw_dir, tmp_path / "data", broken)
+
+
+@pytest.mark.parametrize("kept_times", [False, True])
+def test_a_changed_source_is_converted_again(raw_dir, tmp_path, monkeypatch, kept_times):
+    """Its name, size and even its time of writing may be the old ones: it is said and done anew, and the rest is kept."""
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        crash_at(patch, work, "_finish", 0)
+        run(raw_dir, tmp_path / "data")
+    path, content = raw_dir / "s2.json", '{"seed": 9, "labelled": true}'
+    assert len(content) == path.stat().st_size
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    path.write_text(content)
+    if kept_times:
+        os.utime(path, ns=times)
+    os.utime(raw_dir / "s3.json")  # touched, and still the same file
+    _, lines = run(raw_dir, tmp_path / "data")
+    assert loads(raw_dir)[7:] == ["s2"] and "s2: s2.json is another file; converted again" in lines
+    run(raw_dir, tmp_path / "fresh")
+    shards_of = lambda name: {k: v for k, v in contents(tmp_path / name).items() if k.endswith("tfrecord")}  # noqa: E731
+    assert shards_of("data") == shards_of("fresh")
+
+
+def test_a_finished_folder_says_that_its_sources_changed(raw_dir, tmp_path):
+    """It is not "nothing to do"; nor is it made anew under networks that were trained on it."""
+    run(raw_dir, tmp_path / "data")
+    before = contents(tmp_path / "data")
+    (raw_dir / "s2.json").write_text('{"seed": 9, "labelled": true}')
+    with pytest.raises(UserError, match=r"s2 \(s2\.json is another file\); choose another --data_dir"):
+        run(raw_dir, tmp_path / "data")
+    assert contents(tmp_path / "data") == before
 
 
 class Crash(BaseException):
@@ -246,7 +341,7 @@ def test_stopped_at_any_step_it_ends_the_same(raw_dir, tmp_path, monkeypatch, ow
             else:
                 crashed = False
         parts = data_dir / "parts"
-        finished = len(list(parts.glob("s?.json"))) if (data_dir / "prepare.json").exists() else 0
+        finished = len(list(parts.glob("s?.json")))
         between = len(loads(raw_dir))
         run(raw_dir, data_dir)
         assert contents(data_dir) == contents(tmp_path / "whole")
@@ -299,14 +394,14 @@ def revived(raw_dir, data_dir):
 def test_taking_a_broken_subject_away_redoes_no_other(raw_dir, tmp_path):
     """Shards that the new plan does not have are taken apart and joined anew; the result is that of a fresh run."""
     with pytest.raises(UserError, match=r"s6\.json"):
-        run(raw_dir, tmp_path / "data", {"broken": "s6"})
+        run(raw_dir, tmp_path / "data", {"broken": ["s6"]})
     assert len(list((tmp_path / "data").glob("*.tfrecord"))) == 4  # all but s6, which comes last
     assert len(loads(raw_dir)) == 7
     (raw_dir / "s6.json").unlink()
     (raw_dir / "s0.json").unlink()
-    run(raw_dir, tmp_path / "data", {"broken": "s6"})
+    run(raw_dir, tmp_path / "data", {"broken": ["s6"]})
     assert len(loads(raw_dir)) == 7
-    run(raw_dir, tmp_path / "fresh", {"broken": "s6"})
+    run(raw_dir, tmp_path / "fresh", {"broken": ["s6"]})
     assert contents(tmp_path / "data") == contents(tmp_path / "fresh")
     assert collections.Counter(loads(raw_dir))["s6"] == 1
 
@@ -314,7 +409,7 @@ def test_taking_a_broken_subject_away_redoes_no_other(raw_dir, tmp_path):
 def test_a_part_is_redone_where_its_label_came_later(raw_dir, tmp_path, monkeypatch):
     """What was converted without a label does not pass for labelled; the rest is kept, though the whole plan changes."""
     with monkeypatch.context() as patch, pytest.raises(Crash):
-        crash_at(patch, convert, "_finish", 0)
+        crash_at(patch, work, "_finish", 0)
         run(raw_dir, tmp_path / "data")
     (raw_dir / "s6.json").write_text('{"seed": 6, "labelled": true}')
     manifest, _ = run(raw_dir, tmp_path / "data")

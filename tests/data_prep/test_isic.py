@@ -1,5 +1,6 @@
 """ISIC and PH2 in every official layout are paired, decoded and resized; doubtful masks and images are refused."""
 
+import dataclasses
 import os
 import pathlib
 import pickle
@@ -8,9 +9,10 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from data_prep.base.errors import UserError
+from data_prep.base import notices
+from data_prep.base.errors import Faults, UserError
 from data_prep.readers import isic, photographs
 
 SIZE = (30, 41)  # height, width
@@ -84,8 +86,122 @@ def test_ph2(tmp_path):
     np.testing.assert_array_equal(one.label[0], disc() > 0)
     np.testing.assert_array_equal(other.label[0], disc() > 0)
     (folder / f"{name}_lesion" / f"{name}_lesion.bmp").unlink()
-    with pytest.raises(UserError, match=r"IMD003\.bmp: expected its mask IMD003_lesion\.bmp, found no mask for 1 of 2"):
+    with pytest.raises(UserError, match=r"IMD003\.bmp: expected its mask IMD003_lesion\.bmp, found no mask"):
         isic.find(tmp_path)
+
+
+def test_ph2_copies(tmp_path):
+    """PH2's official files are .bmp: copies beside them are left aside, said once; copies alone are refused (F14)."""
+    for name in ("IMD002", "IMD003"):
+        folder = tmp_path / "PH2 Dataset images" / name
+        for ending in ("bmp", "jpg", "png"):
+            save(folder / f"{name}_Dermoscopic_Image" / f"{name}.{ending}", pixels())
+            save(folder / f"{name}_lesion" / f"{name}_lesion.{ending}", disc())
+    with notices.gathered() as noticed:
+        found = isic.find(tmp_path)
+    assert brief(found) == [("IMD002", None, True), ("IMD003", None, True)]
+    assert all(source.image.endswith(".bmp") and source.mask.endswith(".bmp") for source in found)
+    assert len(noticed.lines()) == 1 and "official .bmp" in noticed.lines()[0]
+    (folder / f"{name}_lesion" / f"{name}_lesion.bmp").unlink()
+    with pytest.raises(UserError, match=r"IMD003_lesion\.png: .*same name at .*IMD003_lesion\.jpg"):
+        isic.find(tmp_path)
+
+
+def test_names_are_compared_composed(tmp_path):
+    """A Mac's decomposed name of a photograph is that of its mask; split files and predictions may have either."""
+    images, masks, suffix = LAYOUTS["2017"]
+    save(tmp_path / images / "mu\u0308ller.jpg", pixels())
+    save(tmp_path / masks / f"m\u00fcller{suffix}.png", disc())
+    assert brief(isic.find(tmp_path)) == [("m\u00fcller", "train", True)]
+    assert isic.find_one(tmp_path / images / "mu\u0308ller.jpg").name == "m\u00fcller"
+
+
+def test_links_to_one_file_are_one(tmp_path):
+    """Photographs and masks that are linked, hard or not, and a set in two places through a link; loops end."""
+    make(tmp_path / "a")
+    images, masks, _ = LAYOUTS["2017"]
+    (tmp_path / "a" / images / "ISIC_0000001.png").symlink_to(tmp_path / "a" / images / "ISIC_0000001.jpg")
+    mask = tmp_path / "a" / masks / "ISIC_0000001_segmentation.png"
+    mask.with_suffix(".bmp").hardlink_to(mask)
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    for name in ("loop", "another"):
+        (tmp_path / "a" / name).symlink_to(tmp_path)
+    assert brief(isic.find(tmp_path)) == [("ISIC_0000001", "train", True)]
+    make(tmp_path / "c")
+    with pytest.raises(UserError, match="same name at"):
+        isic.find(tmp_path)
+
+
+def test_the_same_photograph_in_two_releases_through_links(tmp_path):
+    """Linked image and mask in two releases are one subject; a mask of its own makes it two."""
+    make(tmp_path)
+    images, masks, suffix = LAYOUTS["2018"]
+    old_images, old_masks, _ = LAYOUTS["2017"]
+    for folder, old, name in (
+        (images, old_images, "ISIC_0000001.jpg"),
+        (masks, old_masks, f"ISIC_0000001{suffix}.png"),
+    ):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).symlink_to(tmp_path / old / name)
+    assert len(isic.find(tmp_path)) == 1
+    (tmp_path / masks / f"ISIC_0000001{suffix}.png").unlink()
+    save(tmp_path / masks / f"ISIC_0000001{suffix}.png", disc())
+    with pytest.raises(UserError, match="same name at"):
+        isic.find(tmp_path)
+
+
+def oriented(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_with_an_orientation(tmp_path, orientation):
+    """Turned where the mask has the turned size, as stored where it has that; refused where its size fits both ways."""
+    image = Image.fromarray(pixels())
+    path = save(tmp_path / "a.png", image, exif=oriented(orientation))
+    with Image.open(path) as stored:
+        upright = np.asarray(ImageOps.exif_transpose(stored))
+    drawn_upright = save(tmp_path / "u.png", disc(upright.shape[:2]))
+    drawn_stored = save(tmp_path / "s.png", disc())
+
+    def loaded(mask):
+        source = isic.Source("a", str(path), str(mask))
+        shape = upright.shape[:2] if mask is drawn_upright else SIZE
+        with notices.gathered() as noticed:
+            return isic.load(source, {"image_size": shape}), [line for line in noticed.lines() if "EXIF" in line]
+
+    if orientation in (2, 3, 4):
+        with pytest.raises(
+            UserError, match=rf"a\.png: .*found EXIF orientation {orientation}, and a mask whose size fits"
+        ):
+            loaded(drawn_stored)
+        return
+    subject, lines = loaded(drawn_upright)
+    np.testing.assert_array_equal(subject.image[0], upright)
+    assert subject.source_size == upright.shape[:2] and len(lines) == (orientation != 1)
+    subject, lines = loaded(drawn_stored)
+    np.testing.assert_array_equal(subject.image[0], pixels())
+    assert len(lines) == (orientation != 1)
+    square = isic.Source("q", str(save(tmp_path / "q.png", pixels((9, 9, 3)), exif=oriented(orientation))))
+    if orientation != 1:
+        with pytest.raises(UserError, match="fits the pixels as stored and as turned"):
+            isic.load(dataclasses.replace(square, mask=str(save(tmp_path / "m.png", disc((9, 9))))))
+
+
+def test_masks_with_an_orientation(tmp_path):
+    """The photograph's own: both are as stored. Another: refused. A photograph without a mask is as stored, said."""
+    image = save(tmp_path / "a.png", Image.fromarray(pixels()), exif=oriented(6))
+    mask = save(tmp_path / "m.png", Image.fromarray(disc()), exif=oriented(6))
+    subject = isic.load(isic.Source("a", str(image), str(mask)), {"image_size": SIZE})
+    np.testing.assert_array_equal(subject.image[0], pixels())
+    save(mask, Image.fromarray(disc()), exif=oriented(3))
+    with pytest.raises(UserError, match=r"m\.png: .*found EXIF orientation 3, and 6 of its photograph"):
+        isic.load(isic.Source("a", str(image), str(mask)), {"image_size": SIZE})
+    with notices.gathered() as noticed:
+        assert isic.load(isic.Source("a", str(image)), {"image_size": SIZE}).source_size == SIZE
+    assert "left aside" in noticed.lines()[0]
 
 
 def test_sets_without_ground_truth_are_unlabelled(tmp_path):
@@ -98,16 +214,20 @@ def test_sets_without_ground_truth_are_unlabelled(tmp_path):
 
 
 def test_image_without_mask_and_mask_without_image(tmp_path):
-    """Within a set that has masks both are refused, with the file and how many."""
+    """Within a set that has masks both are refused, each with its file; the others are found."""
     make(tmp_path)
     make(tmp_path, name="ISIC_0000002", mask=False)
+    make(tmp_path, name="ISIC_0000003", mask=False)
     with pytest.raises(
-        UserError, match=r"ISIC_0000002\.jpg: .*ISIC_0000002_segmentation\.png, found no mask for 1 of 2"
-    ):
+        Faults, match=r"ISIC_0000002\.jpg: .*_0000002_segmentation\.png, found no mask \(and 1 more: ISIC_0000003\)"
+    ) as caught:
         isic.find(tmp_path)
+    assert set(caught.value.faults) == {"ISIC_0000002", "ISIC_0000003"}
+    assert [(source.name, source.labelled) for source in caught.value.found] == [("ISIC_0000001", True)]
+    (tmp_path / LAYOUTS["2017"][0] / "ISIC_0000003.jpg").unlink()
     (tmp_path / LAYOUTS["2017"][0] / "ISIC_0000002.jpg").unlink()
     save(tmp_path / LAYOUTS["2017"][1] / "ISIC_0000007_segmentation.png", disc())
-    with pytest.raises(UserError, match=r"ISIC_0000007_segmentation\.png: .*ISIC_0000007, found no image for 1 of 2"):
+    with pytest.raises(UserError, match=r"ISIC_0000007_segmentation\.png: .*ISIC_0000007, found no image"):
         isic.find(tmp_path)
 
 
@@ -116,6 +236,19 @@ def test_masks_in_a_folder_of_another_name(tmp_path):
     make(tmp_path, mask=False)
     save(tmp_path / "masks" / "ISIC_0000001_segmentation.png", disc())
     with pytest.raises(UserError, match=r"masks.ISIC_0000001_segmentation\.png: .*official name"):
+        isic.find(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["_SEGMENTATION.PNG", "_mask.png", "-label.bmp", "_Seg.png"])
+def test_masks_under_other_names(tmp_path, suffix):
+    """In a ground truth folder they are masks; among photographs they are no photographs, and refused by name."""
+    make(tmp_path, mask=False)
+    images, masks, _ = LAYOUTS["2017"]
+    other = save(tmp_path / masks / "x.png", disc()).rename(tmp_path / masks / f"ISIC_0000001{suffix}")
+    assert brief(isic.find(tmp_path)) == [("ISIC_0000001", "train", True)]
+    other.rename(tmp_path / images / other.name)
+    other.parent.rmdir()
+    with pytest.raises(UserError, match=rf"{images}.{other.name}: expected masks in a folder with the official name"):
         isic.find(tmp_path)
 
 
@@ -265,6 +398,16 @@ def png(width, height, depth=8, colour=2, data=b""):
 
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def test_deep_masks_in_colours_are_refused(tmp_path):
+    """16 bits a channel: Pillow keeps the high byte, so that ones would read as an empty mask."""
+    for colour, channels in ((2, 3), (6, 4)):
+        rows = b"".join(b"\0" + bytes([0, 1] * channels * 4) for _ in range(4))
+        path = tmp_path / "m.png"
+        path.write_bytes(png(4, 4, depth=16, colour=colour, data=zlib.compress(rows)))
+        with pytest.raises(UserError, match="16 bits in each channel"):
+            photographs.read_mask(path)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")

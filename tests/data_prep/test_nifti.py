@@ -7,6 +7,8 @@ import nibabel
 import numpy as np
 import pytest
 
+from data_prep import place, voxel_order
+from data_prep.base import notices
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti
 
@@ -266,3 +268,118 @@ def test_says_so_where_slices_are_not_axial(tmp_path, caplog):
     sagittal = np.eye(4)[[2, 0, 1, 3]]
     nifti.warn_unless_axial(nifti.read_header(save(tmp_path / "b.nii", voxels(), sagittal)))
     assert len(caplog.records) == 1 and "along left-right" in caplog.text and "b.nii" in caplog.text
+
+
+def changed(path, *fields):
+    """Writes numbers into a header's bytes: (offset, struct format, values)."""
+    data = bytearray(path.read_bytes())
+    for offset, form, *values in fields:
+        struct.pack_into(form, data, offset, *values)
+    path.write_bytes(data)
+    return path
+
+
+NAN = float("nan")
+POOR_QFORMS = {  # how a qform is off: what is written where; pixdim stands at 76, the quaternion at 256
+    "qfac 0": [(76, "<f", 0.0)],
+    "qfac 2": [(76, "<f", 2.0)],
+    "negative sizes": [(80, "<3f", -0.9, -1.1, -2.5)],
+    "long quaternion": [(256, "<3f", 0, 0, 1.0000005)],
+    "NaN sizes": [(80, "<3f", NAN, NAN, NAN)],
+    "NaN quaternion": [(256, "<3f", NAN, 0, 0)],
+    "no size": [(80, "<3f", 0, 0, 0)],
+    "huge quaternion": [(256, "<3f", 3, 3, 3)],
+}
+
+
+def rotated():
+    """Half a turn about z: a quaternion of length 1, that rounding makes longer."""
+    affine = np.diag([-0.9, -1.1, 2.5, 1.0])
+    affine[:3, 3] = (81.3, 40.25, -12.0)
+    return affine
+
+
+@pytest.mark.parametrize("codes", [(1, 1), (2, 1), (1, 0)])
+@pytest.mark.parametrize("poor", POOR_QFORMS)
+def test_a_good_sform_beside_a_poor_qform(tmp_path, poor, codes):
+    """The sform is the image's place, as for nibabel and ITK; maps keep the header's own bytes (F01, F02)."""
+    source = save(tmp_path / "a.nii", voxels(), rotated(), codes)
+    changed(source, *POOR_QFORMS[poor])
+    header = nifti.read_header(source)
+    np.testing.assert_allclose(header.affine, rotated(), atol=1e-5)
+    np.testing.assert_array_equal(place.of_block(header.block, "a"), header.affine)
+    assert voxel_order.of_header(header.block) == "LPS"
+    nifti.write_map(tmp_path / "m.nii", np.ones(SHAPE[::-1], np.uint8), header.block)
+    one, other = source.read_bytes(), (tmp_path / "m.nii").read_bytes()
+    assert one[76:108] == other[76:108] and one[252:328] == other[252:328]  # pixdim; both forms and their codes
+    np.testing.assert_array_equal(nibabel.load(tmp_path / "m.nii").affine, nibabel.load(source).affine)
+    np.testing.assert_array_equal(nifti.read_map(tmp_path / "m.nii")[1], header.affine)
+
+
+@pytest.mark.parametrize("poor", POOR_QFORMS)
+def test_a_poor_qform_alone(tmp_path, poor):
+    """What rounding and habit leave is read as the standard and nibabel do; what is no geometry is refused, saying why."""
+    source = save(tmp_path / "a.nii", voxels(), rotated(), (0, 1))
+    changed(source, *POOR_QFORMS[poor])
+    if poor in ("qfac 0", "qfac 2", "negative sizes", "long quaternion"):
+        found = nifti.read_header(source).affine
+        np.testing.assert_allclose(found, rotated(), atol=1e-5)
+        assert voxel_order.of_header(nifti.read_header(source).block) == "LPS"
+        if poor != "long quaternion":  # nibabel raises on that one
+            np.testing.assert_array_equal(found, nibabel.load(source).affine)
+    else:
+        with pytest.raises(UserError, match=r"a\.nii: expected .*invertible affine, found a qform (whose|with)"):
+            nifti.read_header(source)
+
+
+def test_a_left_handed_qform(tmp_path):
+    """pixdim[0] = -1 turns the third axis; both forms still agree."""
+    affine = np.diag([-1.0, 1, 2, 1]) @ np.diag([1, 1, -1, 1]) @ np.diag([1, 1, -1, 1])
+    source = save(tmp_path / "a.nii", voxels(), affine)
+    assert nibabel.load(source).header["pixdim"][0] == -1
+    np.testing.assert_array_equal(nifti.read_header(source).affine, affine)
+    changed(source, (254, "<h", 0))  # the qform alone
+    np.testing.assert_array_equal(nifti.read_header(source).affine, affine)
+
+
+@pytest.mark.parametrize("rows", [(0.0,) * 12, (NAN,) * 12, (1.0,) * 12])
+def test_a_poor_sform_beside_a_good_qform(tmp_path, rows):
+    """An sform that is no invertible affine is left aside, said once; alone it is refused."""
+    paths = [changed(save(tmp_path / f"{name}.nii", voxels(), rotated()), (280, "<12f", *rows)) for name in "ab"]
+    with notices.gathered() as noticed:
+        for path in paths:
+            np.testing.assert_allclose(nifti.read_header(path).affine, rotated(), atol=1e-5)
+            assert voxel_order.of_header(nifti.read_header(path).block) == "LPS"
+    (line,) = noticed.lines()
+    assert "a.nii" in line and "its qform (and 1 more)" in line
+    with pytest.raises(UserError, match="invertible affine, found an sform that is no invertible affine"):
+        nifti.read_header(changed(paths[0], (252, "<h", 0)))
+
+
+@pytest.mark.parametrize("more", [b"\n", b"\r\n", b"\0" * 40, b"<html>signed out</html>" * 400, b"\x00\nabc"])
+def test_bytes_after_gzip(tmp_path, more):
+    """Read as gzip does, said once for all files (F05)."""
+    paths = [save(tmp_path / f"{name}.nii.gz", voxels()) for name in "ab"]
+    for path in paths:
+        path.write_bytes(path.read_bytes() + more)
+    with notices.gathered() as noticed:
+        for path in paths:
+            np.testing.assert_array_equal(nifti.read_array(nifti.read_header(path)), voxels().T)
+    assert len(noticed.lines()) == (0 if not more.strip(b"\0") else 1)  # zeros pad a tape's block
+
+
+def test_gzip_of_several_members(tmp_path):
+    """As bgzip and pigz write them, with bytes after the last; a member that is damaged is an error still."""
+    plain = save(tmp_path / "a.nii", voxels()).read_bytes()
+    members = [gzip.compress(plain[start : start + 200]) for start in range(0, len(plain), 200)]
+    path = tmp_path / "b.nii.gz"
+    path.write_bytes(b"".join(members) + b"\n")
+    with notices.gathered():
+        np.testing.assert_array_equal(nifti.read_array(nifti.read_header(path)), voxels().T)
+    members[2] = members[2][:-8] + b"\1\2\3\4" + members[2][-4:]
+    path.write_bytes(b"".join(members) + b"\n")
+    with pytest.raises(UserError, match="truncated, corrupt or no NIfTI file"):
+        nifti.read_array(nifti.read_header(path))
+    path.write_bytes(gzip.compress(plain[:-9]) + b"\n" * 5000)
+    with pytest.raises(UserError, match="expected 630 bytes of voxels, found fewer"), notices.gathered():
+        nifti.read_array(nifti.read_header(path))

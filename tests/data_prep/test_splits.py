@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from data_prep import splits
+from data_prep import folds, splits
 from data_prep.base.errors import UserError
 
 BRATS, ISIC = (100, 25, 160), (70, 10, 20)
@@ -75,10 +75,12 @@ def test_seed_decides_and_order_does_not():
 
 
 def test_one_missing_grade_means_no_stratification():
-    """Grades count only where all are known."""
+    """Grades count only where all are known; that they did not count is told."""
     graded = [dataclasses.replace(s, grade="HGG") for s in subjects(20)]
     partly = [*graded[:-1], dataclasses.replace(graded[-1], grade=None)]
-    assert sizes(splits.assign(partly, BRATS)) == sizes(splits.assign(graded, BRATS))
+    made = splits.assign(partly, BRATS)
+    assert sizes(made) == sizes(splits.assign(graded, BRATS))
+    assert made.notes == ("1 of 20 labelled subjects have no grade: grades do not divide them",)
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -117,6 +119,9 @@ def test_what_the_official_layout_lacks_comes_from_its_training_set():
 def test_no_official_layout_is_split_by_seed():
     """PH2 has 200 images and no sets."""
     assert sizes(splits.assign(subjects(200), ISIC)) == [140, 20, 40, 0]
+    mixed = splits.assign([*subjects(200), Source("t", split="train")], ISIC)
+    assert mixed.notes == ("the layout's own sets are not kept: 200 of 201 labelled subjects are in none",)
+    assert "--allow_missing changes nothing" in splits.assign(subjects(9), ISIC, allow_missing=True).notes[0]
 
 
 def test_largest_remainder_adds_up():
@@ -149,6 +154,13 @@ def test_flat_file(write):
     made = splits.assign(subjects(10), BRATS, split_files=[write(flat)])
     assert made.parts["train"] == tuple(NAMES[5::-1]) and sizes(made) == [6, 1, 3, 0]
     assert made.members is None and made.folds is None and made.notes == ()
+
+
+def test_names_are_compared_composed(write):
+    """A split file may have a name in the decomposed form that a Mac writes."""
+    content = {"train": ["mu\u0308ller"], "valid": ["b"], "test": ["c"]}
+    made = splits.assign([Source("m\u00fcller"), Source("b"), Source("c")], BRATS, split_files=[write(content)])
+    assert made.parts["train"] == ("m\u00fcller",)
 
 
 def test_ensemble_file_alone(write):
@@ -288,7 +300,7 @@ def test_stratified_folds_equal_scikit_learns(seed):
     grades = generator.choice(["LGG", "HGG", "?"][: 2 + seed % 2], generator.integers(30, 140), p=None).tolist()
     names = [f"s{index}" for index in range(len(grades))]
     expected = model_selection.StratifiedKFold(5, shuffle=False).split(names, grades)
-    for ours, (train, valid) in zip(splits.k_folds(names, 5, grades), expected, strict=True):
+    for ours, (train, valid) in zip(folds.k_folds(names, 5, grades), expected, strict=True):
         assert ours == {"train": [names[i] for i in train], "valid": [names[i] for i in valid]}
 
 
@@ -296,19 +308,19 @@ def test_plain_folds_equal_scikit_learns():
     """Consecutive blocks."""
     model_selection = pytest.importorskip("sklearn.model_selection")
     names = [f"s{index}" for index in range(13)]
-    for ours, (_, valid) in zip(splits.k_folds(names, 5), model_selection.KFold(5).split(names), strict=True):
+    for ours, (_, valid) in zip(folds.k_folds(names, 5), model_selection.KFold(5).split(names), strict=True):
         assert ours["valid"] == [names[i] for i in valid]
     for k in (1, 14):
         with pytest.raises(UserError, match="folds"):
-            splits.k_folds(names, k)
+            folds.k_folds(names, k)
 
 
 def test_members_leave_out_consecutive_blocks():
     """Ten members of 100 subjects: 90 each, together all, member k without the k-th ten."""
     names = [f"s{index}" for index in range(100)]
-    members = splits.leave_out_blocks(names, 10)
+    members = folds.leave_out_blocks(names, 10)
     assert [len(member) for member in members] == [90] * 10
     assert members[3] == names[:30] + names[40:]
-    assert splits.leave_out_blocks(names, 3) == members[:3]  # fewer members, same blocks
-    assert [len(member) for member in splits.leave_out_blocks(names, 20)] == [95] * 20
-    assert splits.leave_out_blocks(["only"], 2) == [["only"], ["only"]]
+    assert folds.leave_out_blocks(names, 3) == members[:3]  # fewer members, same blocks
+    assert [len(member) for member in folds.leave_out_blocks(names, 20)] == [95] * 20
+    assert folds.leave_out_blocks(["only"], 2) == [["only"], ["only"]]

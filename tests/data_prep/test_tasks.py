@@ -50,6 +50,10 @@ def test_flags_of_prepare_follow_from_the_form():
     assert prepare.options(ISIC, "30,40", "minmax", None) == {"image_size": [30, 40], "intensity": "minmax"}
     assert prepare.options(BRATS, None, None, "1:1,4:0") == {"label_map": {1: 1, 4: 0}}
     assert prepare.options(BRATS, None, None, None) == {"label_map": None}
+    assert prepare.options(BRATS, None, None, None, False) == {"label_map": None}
+    assert prepare.options(BRATS, None, None, None, True) == {"label_map": None, "allow_negative": True}
+    with pytest.raises(UserError, match="--allow_negative: expected another dataset, found --dataset=isic"):
+        prepare.options(ISIC, None, None, None, True)
     with pytest.raises(UserError, match="--label_map: expected another dataset, found --dataset=isic; leave it out"):
         prepare.options(ISIC, None, None, "1:1")
     for flags in (("30,40", None, None), (None, "unit", None)):

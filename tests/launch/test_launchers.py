@@ -240,17 +240,19 @@ def test_inputs_that_make_no_sense(launch, where, isic_run, tmp_path):
         f"--out_dir={tmp_path / 'maps'}",
     ]
     refused(launch(*other, f"--input={tmp_path / 'photo.jpg'}"), 2, "photo.jpg")
-    refused(launch(*other, f"--input={tmp_path}"), 2, "photograph")
+    (tmp_path / "none").mkdir()
+    refused(launch(*other, f"--input={tmp_path / 'none'}"), 2, "photograph")
 
 
-def test_sigterm_exits_with_143(launch, isic_data, tmp_path):
-    """SIGTERM during a training: its state is saved, one line says how to go on, and the code is a signal's."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_exits_with_its_code(launch, isic_data, tmp_path, number):
+    """During a training: its state is saved, one line says how to go on, and the code is the signal's, 143 for SIGTERM."""
     flags = ["--method=baseline", "--dataset=isic", f"--data_dir={isic_data}", f"--run_dir={tmp_path}", "--epochs=500"]
     started = launch.start("train", *flags, "--start_filters=2", "--depth=1")
     pointer, begun = tmp_path / "networks" / "baseline" / "resume.json", time.monotonic()
     while not pointer.exists() and time.monotonic() - begun < 60:
         time.sleep(0.02)
-    os.kill(started[0], signal.SIGTERM)
+    os.kill(started[0], number)
     ended = launch.end(started)
-    assert ended.code == 143 and "continues from there" in ended.err and "Traceback" not in ended.err
+    assert ended.code == 128 + number and "continues from there" in ended.err and "Traceback" not in ended.err
     assert pointer.exists()

@@ -73,3 +73,24 @@ def test_errors_under_tfunc(launch, tmp_path):
     where = f"--data_dir={tmp_path / 'none'}", f"--run_dir={tmp_path / 'run'}"
     ended = launch(tfunc, "evaluate", "--dataset=brats", "--methods=center", *where)
     refused(ended, 3, "tfunc ", "--dataset=")
+
+
+class ResourceExhaustedError(Exception):
+    """TensorFlow's own is told by its name, since a launcher need not have imported TensorFlow."""
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), ResourceExhaustedError("OOM when allocating tensor\\nwith shape[3, 3]")]
+)
+def test_too_little_memory_is_one_line(monkeypatch, capsys, error):
+    """With what to change, and the user's exit code."""
+
+    def fails():
+        raise error
+
+    monkeypatch.setattr(program.app, "run", lambda main, flags_parser: main(None))
+    with pytest.raises(SystemExit) as ended:
+        program.run(fails)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: memory: not enough for this; give a smaller --batch_size")

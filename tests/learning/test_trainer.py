@@ -156,21 +156,21 @@ def uninterrupted(another):
     return one.run(), final(one), (one.checkpoint.folder / "log.csv").read_text()
 
 
-def steps_until(one, count):
-    """Lets SIGTERM arrive while the `count`-th step of this process runs."""
-    real, done = one.step_fn, []
+def steps_until(one, count, number=signal.SIGTERM):
+    """Lets a signal arrive while the `count`-th step of this process runs."""
+    real, done, asked = one.step_fn, [], number
 
     def step(batch, number):
         done.append(number)
         if len(done) == count:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), asked)
         return real(batch, number)
 
     one.step_fn = step
 
 
 def test_a_stopped_training_equals_an_uninterrupted_one(another, uninterrupted):
-    """SIGTERM saves at the next step; new objects end with the same weights, optimizer and log, to the bit.
+    """SIGTERM, Ctrl-C and SIGHUP save at the next step; new objects end with the same weights, optimizer and log, to the bit.
 
     It arrives in the first step, in the last of an epoch and in the last of all, between training and its validation.
     """
@@ -178,10 +178,12 @@ def test_a_stopped_training_equals_an_uninterrupted_one(another, uninterrupted):
     one, before = another(), signal.getsignal(signal.SIGTERM)
     an_epoch = one.train.steps(8)
     assert an_epoch > 2
-    for count in (1, an_epoch - 1, 2 * an_epoch):
-        steps_until(one, count)
-        with pytest.raises(Stopped, match="continues"):
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    for count, number in zip((1, an_epoch - 1, 2 * an_epoch), signals, strict=True):
+        steps_until(one, count, number)
+        with pytest.raises(Stopped, match="continues") as stopped:
             one.run()
+        assert stopped.value.exit_code == 128 + number
         assert signal.getsignal(signal.SIGTERM) is before
         one = another(one.checkpoint.folder)
     assert one.run()["steps"] == done["steps"] == 3 * an_epoch

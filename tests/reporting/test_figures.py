@@ -1,6 +1,12 @@
 """Figures show the numbers that the tables hold, in every form, for one subject as for many."""
 
+import os
+import subprocess
+import sys
+
+import matplotlib
 import numpy as np
+from conftest import ROOT
 
 from data_prep.tasks import TASKS
 from tfunc import methods
@@ -74,6 +80,55 @@ def test_equal_data_gives_equal_files(tmp_path):
         for name in ("a", "b")
     )
     assert first[0].read_bytes() == second[0].read_bytes()
+
+
+ODD = {
+    "text.usetex": True, "savefig.bbox": "tight", "figure.dpi": 20, "savefig.dpi": 20, "font.size": 40, "svg.fonttype": "none",
+    "axes.unicode_minus": False, "savefig.format": "svg", "axes.prop_cycle": "cycler('color', ['r'])", "font.family": "serif",
+    "figure.facecolor": "black", "axes.grid": True, "lines.antialiased": False, "image.origin": "lower", "path.simplify": False,
+    "savefig.transparent": True, "axes.xmargin": 0.4, "figure.constrained_layout.h_pad": 1.0, "legend.frameon": True,
+}  # fmt: skip
+DRAWS = """
+import sys; sys.path[:0] = [{tests!r}, {reporting!r}]
+import test_figures
+test_figures.draw(sys.argv[1])
+"""
+
+
+def draw(folder):
+    """Every figure that needs no records, in every form -> their bytes by name."""
+    paths = figures.write_all(folder, study(2), {"S1": "s0"}, by_rule=True, task=None)
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def test_the_users_matplotlib_changes_nothing(tmp_path):
+    """Odd settings of the process, a matplotlibrc and a backend that needs a display: the same bytes, and theirs stay."""
+    expected = draw(tmp_path / "plain")
+    with matplotlib.rc_context(ODD):
+        before = dict(matplotlib.rcParams)
+        assert draw(tmp_path / "odd") == expected
+        assert dict(matplotlib.rcParams) == before
+    (tmp_path / "matplotlibrc").write_text("".join(f"{name}: {value}\n" for name, value in ODD.items()))
+    program = DRAWS.format(tests=str(ROOT / "tests"), reporting=str(ROOT / "tests" / "reporting"))
+    for backend in ("QtAgg", "module://no.such.module"):
+        environment = {**os.environ, "MPLBACKEND": backend, "PYTHONPATH": str(ROOT)}
+        environment.pop("DISPLAY", None)
+        command = [sys.executable, "-c", program, str(tmp_path / backend[:5])]
+        subprocess.run(
+            command, cwd=tmp_path, env=environment, check=True
+        )  # matplotlib reads the folder's own matplotlibrc
+        found = {path.name: path.read_bytes() for path in (tmp_path / backend[:5]).iterdir()}
+        assert found == expected
+
+
+def test_names_are_no_formulas(tmp_path):
+    """Dollars, carets and backslashes of a method's or subject's name are drawn, and a first underscore hides no method."""
+    evaluated = study(1, ("a$b^{", "_mine", "R^2_$\\frac$"))
+    counts = {method: {"s$^0": of["s0"]} for method, of in evaluated.counts.items()}
+    evaluated = Evaluated(evaluated.maps, evaluated.scores, counts)
+    figures.write_all(tmp_path, evaluated, {"S1": "s$^0"}, by_rule=False, task=None)
+    figure = figures.figure1(evaluated.scores, counts, {"S1": "s$^0"})
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [r"a\$b^{", " _mine", "R^2_\\$\\frac\\$"]
 
 
 def test_nothing_to_show():

@@ -1,6 +1,7 @@
 """An evaluation on disk: its files and columns, when it is made anew, of folders and of runs."""
 
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -11,6 +12,7 @@ import sys
 import numpy as np
 import PIL.Image
 import pytest
+from conftest import make_config
 from made_up_maps import evaluate_study, make_study, read_csv, serial, undrawn, write
 
 from data_prep import convert, records
@@ -18,10 +20,10 @@ from data_prep.base import artefacts, pool
 from data_prep.base.errors import NotReady, UserError
 from data_prep.phantom import write as phantom
 from data_prep.readers import nifti
-from tfunc import kinds, runs
-from tfunc.reporting import publish, tensorboard
+from tfunc import kinds, networks, runs
+from tfunc.reporting import publish, remarks, tensorboard
 from tfunc.reporting.table1 import title
-from tfunc.scoring import metrics, sources, statistics
+from tfunc.scoring import metrics, overlap, sources, statistics, volumes
 from tfunc.scoring.binary import count
 from tfunc.scoring.counts import THRESHOLDS
 from tfunc.scoring.evaluate import evaluate
@@ -102,6 +104,16 @@ def run(*arguments):
         (["--predictions=nowhere"], "--predictions: expected --labels=DIR"),
         (["--predictions=p", "--labels=l", "--out_dir=o", "--methods="], "--methods: expected `all`, or names"),
         (["--dataset=brats", "--methods="], "--methods: expected `all`, or names"),
+        (["--dataset=brats", "--label_map=1:1"], "--label_map: expected --predictions beside it"),
+        (
+            ["--predictions=p", "--labels=l", "--out_dir=o", "--label_map=1:2"],
+            "--label_map=1:2: expected raw label and 0",
+        ),
+        (
+            ["--predictions=p", "--labels=l", "--out_dir=o", "--label_map=4:0", "--ignore_label=4"],
+            "--ignore_label: exp",
+        ),
+        (["--predictions=p", "--labels=l", "--out_dir=o", "--ignore_label=0"], "flag --ignore_label=0: "),
     ],
 )
 def test_bad_flags(flags, message):
@@ -284,6 +296,124 @@ def test_thresholds_of_the_validation_set(data_dir, tmp_path):
     assert "best per method on the valid set" in finished.markdown
 
 
+@pytest.fixture(scope="module")
+def sharing(data_dir, tmp_path_factory):
+    """Records whose validation and test sets share one subject of two, and names by split."""
+    folder = tmp_path_factory.mktemp("sharing")
+    names = [phantom.subject_id("brats", index) for index in range(6)]
+    split = {"train": names[:3], "valid": names[3:5], "test": names[4:]}
+    (folder / "split.json").write_text(json.dumps(split))
+    convert.convert("brats", data_dir.parent / "raw", folder / "data", split_files=[folder / "split.json"])
+    return folder / "data", split
+
+
+def test_a_test_set_that_chose_is_said(sharing, data_dir, tmp_path):
+    """Thresholds of a validation set with a subject of the test set, and best epochs chosen there: said wherever it is read."""
+    records_dir, _ = sharing
+    for split in ("test", "valid"):
+        predict(records_dir, tmp_path, "baseline", "probability", split)
+    finished = evaluate_run(records_dir, tmp_path, ["baseline"], threshold_split="valid")
+    assert finished.summary["shared"] == {
+        "thresholds": 1, "choosing": 2, "best_epoch": 1, "trained": 0, "scans": False,
+    }  # fmt: skip
+    report = finished.report.read_text(encoding="utf-8")
+    for text in (finished.markdown, (tmp_path / "evaluation" / "table1.tex").read_text(encoding="utf-8"), report):
+        assert "so the test set chose nothing" not in text
+        assert (
+            "of whose 2 subjects 1 are among these 2" in text
+            and "best epochs were chosen on 1 of these 2 subjects" in text
+        )
+    for split in ("test", "valid"):
+        predict(data_dir, tmp_path / "apart", "baseline", "probability", split)
+    apart = evaluate_run(data_dir, tmp_path / "apart", ["baseline"], threshold_split="valid")
+    assert "so the test set chose nothing" in apart.markdown and "best epochs" not in apart.markdown
+    assert not any(apart.summary["shared"][name] for name in ("thresholds", "best_epoch", "trained"))
+
+
+def test_a_note_of_before_is_made_anew(sharing, tmp_path):
+    """An evaluation that says of such a test set that it chose nothing is not found finished; one that says so rightly is."""
+    records_dir, _ = sharing
+    predict(records_dir, tmp_path, "baseline", "probability")
+    finished = evaluate_run(records_dir, tmp_path, ["baseline"])
+    assert "The networks' best epochs were chosen on 1 of these 2 subjects." in finished.markdown
+    assert not evaluate_run(records_dir, tmp_path, ["baseline"]).fresh
+    path = tmp_path / "evaluation" / "summary.json"
+    document = json.loads(path.read_text())
+    del document["shared"]
+    path.write_text(json.dumps(document))
+    assert evaluate_run(records_dir, tmp_path, ["baseline"]).fresh
+
+
+def test_a_network_that_keeps_its_last_epoch_chose_on_nobody(sharing, tmp_path):
+    """What a network's own configuration says counts: the epoch it keeps, and whom it was trained on."""
+    records_dir, split = sharing
+    manifest = records.read_manifest(records_dir)
+    for name, keeps in (("baseline", "last"), ("ensemble_00", "best"), ("ensemble_01", "best")):
+        config = make_config(networks.get(name, 2), manifest, keeps)
+        runs.claim_network(runs.network_dir(tmp_path, name), config, manifest.is_same)
+    found = overlap.shared(manifest, tmp_path, ["baseline_mc"], split["test"])
+    assert found == overlap.Shared(0, 0, 0, 0)
+    assert overlap.shared(manifest, tmp_path, ["ensemble", "baseline"], split["test"]).best_epoch == 1
+    assert overlap.shared(manifest, tmp_path, ["baseline"], split["train"]).trained == 3
+    assert overlap.shared(manifest, tmp_path, ["ours"], split["test"]) == overlap.Shared()  # nobody knows its networks
+
+
+def test_another_scan_of_a_patient_is_the_patient(sharing, tmp_path):
+    """A split file may divide a patient: a later scan in the test set of whom a network was trained on counts."""
+    records_dir, split = sharing
+    manifest = records.read_manifest(records_dir)
+    entries = [
+        dataclasses.replace(entry, patient="someone") if entry.name in (split["train"][0], split["test"][1]) else entry
+        for entry in manifest.subjects
+    ]
+    divided = dataclasses.replace(manifest, subjects=tuple(entries))
+    found = overlap.shared(divided, tmp_path, ["baseline"], split["test"])
+    assert found == overlap.Shared(best_epoch=1, trained=1, scans=True)
+    said = remarks.remarks({"subjects": 2, "shared": dataclasses.asdict(found)})
+    assert said[1:] == [
+        "Networks were trained on 1 of these 2 subjects.",
+        "Other scans of a subject's patient count as the subject.",
+    ]
+
+
+def test_another_split_and_chosen_subjects(data_dir, tmp_path):
+    """The validation set, and some subjects of the test set, as in the table of all; another set of them is refused there."""
+    predict(data_dir, tmp_path, "baseline", "probability")
+    predict(data_dir, tmp_path, "baseline", "probability", "valid", seed=3)
+    everyone = evaluate_run(data_dir, tmp_path, ["baseline"])
+    valid = publish.Request(runs.evaluation_dir(tmp_path, "valid"), "brats", split="valid")
+    found = publish.evaluate_run(valid, tmp_path, data_dir, ["baseline"], serial)
+    assert found.folder.name == "evaluation@valid" and "not of the test set" in found.markdown
+    assert "The networks' best epochs were chosen on these" in found.markdown and not found.summary["complete"]
+    names = [row["subject"] for row in read_csv(tmp_path / "evaluation" / "subjects.csv")]
+    one = tuple(names[:1])
+    few = publish.Request(runs.evaluation_dir(tmp_path, "test", one), "brats", subjects=one)
+    found = publish.evaluate_run(few, tmp_path, data_dir, ["baseline"], serial)
+    assert found.folder.parent == tmp_path and found.folder.name.startswith("evaluation@1-")
+    assert read_csv(found.folder / "subjects.csv") == read_csv(tmp_path / "evaluation" / "subjects.csv")[:1]
+    assert "These are 1 chosen subjects of the test set." in found.markdown and everyone.summary["subjects"] == len(
+        names
+    )
+    assert not publish.evaluate_run(few, tmp_path, data_dir, ["baseline"], serial).fresh
+    with pytest.raises(UserError, match="same settings"):
+        evaluate_run(data_dir, tmp_path, ["baseline"], subjects=one)
+    other = [entry.name for entry in records.read_manifest(data_dir).split("valid")]
+    with pytest.raises(UserError, match="--subjects: expected subjects of the test split, found"):
+        evaluate_run(data_dir, tmp_path, ["baseline"], subjects=tuple(other[:1]))
+
+
+def test_chosen_subjects_need_no_others(data_dir, tmp_path):
+    """A part of the test set is enough for what is chosen of it."""
+    names = list(predict(data_dir, tmp_path, "baseline", "probability"))
+    path = tmp_path / "predictions" / "baseline" / "predictions.json"
+    path.write_text(json.dumps({"kind": "probability", "subjects": names[:1]}))
+    assert evaluate_run(data_dir, tmp_path, ["baseline"], subjects=(names[0],)).summary["subjects"] == 1
+    if len(names) > 1:
+        with pytest.raises(NotReady, match="expected the chosen subjects of the test split"):
+            other = publish.Request(tmp_path / "other", "brats", subjects=(names[1],))
+            publish.evaluate_run(other, tmp_path, data_dir, ["baseline"], serial)
+
+
 def test_run_is_not_ready(data_dir, tmp_path):
     """Nothing predicted, or an unfinished folder: exit code 3, naming the predict command."""
     with pytest.raises(NotReady, match=r"predict\.py --method=baseline --dataset=brats`"):
@@ -335,22 +465,54 @@ def test_an_evaluation_of_an_earlier_version_is_known(data_dir, tmp_path):
     old = json.loads(
         path.read_text().replace(' error"', ' confidence"').replace('"kind": "error"', '"kind": "confidence"')
     )
-    assert [name.rpartition(" ")[2] for name in old["inputs"]] == ["confidence", "records"]
+    assert [name.rpartition(" ")[2] for name in old["inputs"]] == ["confidence", "records", "predictions"]
+    del old["inputs"]["predictions"]
+    maps = sources.run_maps(tmp_path, "brats", "auxiliary_feat")
+    (folder,) = [name for name in old["inputs"] if name.endswith("confidence")]
+    old["inputs"][folder] = volumes.former_state([path for name in maps.subjects for path in maps.files(name)])
     old["inputs"]["records"] = artefacts.sha256(data_dir / "dataset.json")
     path.write_text(json.dumps(old))
     again = evaluate_run(data_dir, tmp_path, ["auxiliary_feat"])
     assert not again.fresh and again.summary["methods"]["auxiliary_feat"]["kind"] == "error"
-    assert again.summary["inputs"].keys() == first.summary["inputs"].keys()
+    assert {*again.summary["inputs"], "predictions"} == set(first.summary["inputs"])
     path.write_text(json.dumps({**old, "inputs": {**old["inputs"], "records": "0" * 64}}))
     assert evaluate_run(data_dir, tmp_path, ["auxiliary_feat"]).fresh
 
 
+def test_a_folder_that_can_only_be_read(tmp_path, monkeypatch):
+    """What is finished there is shown; with maps that look other, as after a copy, that is said; nothing is written."""
+    undrawn(monkeypatch)
+    make_study(tmp_path)
+    evaluate_study(tmp_path)
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(publish.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(publish.artefacts, "aside", refuse)
+    again = evaluate_study(tmp_path)
+    assert not again.fresh and not again.doubt and again.markdown == (tmp_path / "out" / "table1.md").read_text()
+    monkeypatch.undo()
+    undrawn(monkeypatch)
+    path = next((tmp_path / "maps").glob("*_probability.nii.gz"))
+    os.utime(path, (1, 1))  # the same file all the same
+    assert not evaluate_study(tmp_path).fresh
+    times, (values, _) = path.stat(), nifti.read_map(path)
+    nifti.write_map(path, values[::-1], nifti.read_header(path).block)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # another one, of the same time
+    monkeypatch.setattr(publish.os, "access", lambda path, mode: False)
+    seen = evaluate_study(tmp_path)
+    assert not seen.fresh and "were others" in seen.doubt
+    monkeypatch.setattr(publish.os, "access", lambda path, mode: True)
+    assert evaluate_study(tmp_path).fresh
+
+
 def test_what_a_study_counts_as_done(tmp_path):
-    """At least its methods, its threshold split, and nothing predicted since; the file alone says so."""
+    """At least its methods, its threshold split, and these predictions, by what they say of themselves and not by time."""
     make_study(tmp_path)
     finished = evaluate_study(tmp_path)
-    index = tmp_path / "predictions.json"
-    index.write_text("{}")
+    index = tmp_path / "baseline" / "predictions.json"
+    artefacts.write_json(index, {})
     os.utime(index, (1, 1))
     assert publish.is_done(finished.folder, ["maps"], "test", [index])
     assert not publish.is_done(finished.folder, ["maps", "baseline"], "test", [index])
@@ -359,6 +521,16 @@ def test_what_a_study_counts_as_done(tmp_path):
     assert not publish.is_done(tmp_path / "nowhere", ["maps"], "test", [])
     os.utime(index)
     os.utime(finished.folder / "summary.json", (1, 1))
+    assert not publish.is_done(
+        finished.folder, ["maps"], "test", [index]
+    )  # of an earlier version: times are all there is
+    summary = artefacts.read_json(finished.folder / "summary.json")
+    summary["inputs"]["predictions"] = {"baseline": artefacts.sha256(index)}
+    artefacts.write_json(finished.folder / "summary.json", summary)
+    os.utime(finished.folder / "summary.json", (1, 1))
+    assert publish.is_done(finished.folder, ["maps"], "test", [index])
+    artefacts.write_json(index, {"seed": 3})
+    os.utime(index, (1, 1))
     assert not publish.is_done(finished.folder, ["maps"], "test", [index])
 
 

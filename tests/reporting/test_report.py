@@ -1,5 +1,6 @@
 """The report: self-contained, escaped, exact in Python, and in a real browser working by keys and pointer."""
 
+import dataclasses
 import html.parser
 import json
 import re
@@ -13,6 +14,7 @@ from made_up_maps import read_csv, serial, undrawn
 from data_prep.base import artefacts, pool
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti
+from data_prep.readers.labels import Rule
 from data_prep.tasks import TASKS
 from tfunc import kinds, runs
 from tfunc.reporting import publish, report, viewer, words
@@ -190,6 +192,30 @@ def test_cropped_voxels_are_counted(run, tmp_path):
             assert total.sum() > 0
             np.add.at(total, (codes % 16).astype(int) * 4 + codes // 16 * 2 + target, 1)
             np.testing.assert_array_equal(total, of.counts[maps.method][name].uncertainty.sum(axis=1).ravel())
+
+
+def test_ignored_voxels_are_marked(tmp_path):
+    """They have a level beyond all, so that the page leaves them out; what is left adds up to the evaluation's counts."""
+    all_maps, truth = make_folders(tmp_path, names=("a",))
+    path = tmp_path / "labels" / "a_seg.nii.gz"
+    label = np.asarray(nibabel.load(path).dataobj).T.copy()
+    ignored = np.random.default_rng(2).random(label.shape) < 0.2
+    label[ignored] = 9
+    nibabel.save(nibabel.Nifti1Image(label.T, AFFINES["LPS"]), path)
+    truth = dataclasses.replace(truth, rule=Rule(ignore=9))
+    with pool.executor(1) as workers:
+        evaluated = evaluate(all_maps, truth, workers)
+    packed = viewer.pack(evaluated, truth, "a")
+    target = viewer.unpack(packed.arrays["truth"])
+    for index, maps in enumerate(evaluated.maps):
+        codes = viewer.unpack(packed.arrays[f"map-{index}"])
+        counted = codes != viewer.IGNORED
+        assert 0.7 < counted.mean() < 0.9 and not target[~counted].any()
+        total = np.array(packed.entry["outside"][index])
+        assert total.min() >= 0
+        np.add.at(total, ((codes % 16).astype(int) * 4 + codes // 16 * 2 + target)[counted], 1)
+        np.testing.assert_array_equal(total, evaluated.counts[maps.method]["a"].uncertainty.sum(axis=1).ravel())
+        assert total.sum() == (~ignored).sum()
 
 
 def test_the_picture(run):

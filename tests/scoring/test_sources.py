@@ -62,7 +62,7 @@ def broken(tmp_path, kind, breaking, message, error=UserError):
         ("sigma", "maps/case_1_uncertainty.nii.gz", np.full((4, 9, 7), np.inf), "case_1_unc.*infinite"),
         ("probability", "maps/case_1_probability.nii.gz", np.zeros((4, 9, 8)), "7x9x4, found 8x9x4"),
         ("probability", "maps/case_1_prediction.nii.gz", np.zeros((4, 9, 8)), "7x9x4, found 8x9x4"),
-        ("probability", "maps/case_1_prediction.nii.gz", np.full((4, 9, 7), 0.4), "whole numbers.*fractions"),
+        ("probability", "maps/case_1_prediction.nii.gz", np.full((4, 9, 7), 0.4), "whole numbers as labels, found 0.4"),
         ("probability", "masks/case_1.nii.gz", np.zeros((4, 9, 8)), "7x9x4, found 8x9x4"),
         ("probability", "labels/case_1_seg.nii.gz", np.full((4, 9, 7), -1.0), "whole numbers.*-1"),
     ],

@@ -5,9 +5,11 @@ import functools
 import io
 import os
 import shutil
+import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import zlib
 
 import msgspec
@@ -27,6 +29,7 @@ from data_prep.map_files import MAPS
 from data_prep.readers import brats, nifti, photographs
 from tfunc import kinds, networks, runs
 from tfunc.maps import predict as prediction
+from tfunc.maps import unprepared
 from tfunc.maps.options import Options
 from tfunc.methods import METHODS
 from tfunc.nets import trained as models
@@ -304,7 +307,7 @@ def test_maps_at_the_photographs_own_size(isic_study, tmp_path):
     Image.open(io.BytesIO(isic_study.raw(name))).resize((70, 50)).save(tmp_path / "other.png")
     options = Options(full_size=True)
     run_dir, method = isic_study.run_dir, METHODS["baseline"]
-    prediction.predict_input(method, "isic", tmp_path / "other.png", run_dir, tmp_path, options)
+    unprepared.predict_input(method, "isic", tmp_path / "other.png", run_dir, tmp_path, options)
     data = tf.constant([(tmp_path / "other.png").read_bytes()])
     found = isic_study.exported("baseline")[1]["encoded_full"](images=data)
     for part in MAPS:
@@ -674,7 +677,7 @@ def test_a_failure_leaves_nothing(isic_study, tmp_path, monkeypatch):
     """Whatever fails, and whatever a killed export left, no version is there that was not finished."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    left = tmp_path / f".partial-{artefacts.socket.gethostname()}-{gone.pid}-1"
+    left = tmp_path / f".partial-{socket.gethostname()}-{gone.pid}-1"
     left.mkdir()
     (left / "saved_model.pb").write_bytes(b"half")
 
@@ -685,6 +688,21 @@ def test_a_failure_leaves_nothing(isic_study, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         isic_study.export("baseline", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["seed[1]", "a*b?", "Prüfung-σ x", "back\\slash"])
+def test_a_folder_whose_name_looks_like_a_pattern(isic_study, tmp_path, monkeypatch, name):
+    """TensorFlow takes brackets and stars for patterns; the export lies there all the same, and nothing beside it."""
+    everything = serving.Served.signatures
+    monkeypatch.setattr(serving.Served, "signatures", lambda of: pick(everything(of), ("serving_default",)))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp[1]"))
+    (tmp_path / "tmp[1]").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    folder = isic_study.export("baseline", tmp_path / name / "export")
+    assert folder == tmp_path / name / "export" / "1" and (folder / "saved_model.pb").exists()
+    assert list((folder / "variables").glob("variables.data*")) and (folder / export.DESCRIPTION).exists()
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["1", "batching.config", "models.config"]
+    assert list((tmp_path / "tmp[1]").iterdir()) == []
 
 
 def test_a_model_that_cannot_answer_is_not_exported(isic_study, tmp_path, monkeypatch):

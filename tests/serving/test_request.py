@@ -26,6 +26,7 @@ from data_prep import tasks
 from data_prep.base.errors import UserError
 from tfunc import methods
 from tfunc.maps import predict as prediction
+from tfunc.maps import unprepared
 from tfunc.serving import client, export, transport
 
 BRATS, ISIC = tasks.TASKS["brats"], tasks.TASKS["isic"]
@@ -335,9 +336,15 @@ def read(folder, name, kind):
     return np.asarray(nibabel.load(folder / f"{name}_{kind}.nii.gz").dataobj)
 
 
-@pytest.mark.parametrize(("protocol", "dtype", "tolerance"), [("rest", np.int16, 2.5e-4), ("grpc", np.float32, 1e-5)])
-def test_served_equals_predicted_patient(protocol, dtype, tolerance, exported, brats_raw, brats_run, tmp_path):
-    """request.py's maps are those of predict.py --input: within float16 as bytes, within 1e-5 as floats."""
+@pytest.mark.parametrize(
+    ("protocol", "dtype", "tolerance", "codes"),
+    [("rest", np.int16, 2.5e-4, "LPS"), ("grpc", np.float32, 1e-5, "LPS"), ("rest", np.int16, 2.5e-4, "SAR")],
+)
+def test_served_equals_predicted_patient(protocol, dtype, tolerance, codes, exported, brats_raw, brats_run, tmp_path):
+    """request.py's maps are those of predict.py --input: within float16 as bytes, within 1e-5 as floats.
+
+    A patient in another voxel order is brought to the training's by both, and the maps back.
+    """
     source = next(brats_raw.glob("HGG/*"))
     patient = tmp_path / source.name
     patient.mkdir()
@@ -345,12 +352,12 @@ def test_served_equals_predicted_patient(protocol, dtype, tolerance, exported, b
         image = nibabel.load(source / f"{source.name}{suffix}.nii.gz")
         step = 1 if dtype == np.int16 else 0.125
         voxels = (np.asarray(image.dataobj) * step).astype(dtype)
-        nibabel.save(
-            nibabel.Nifti1Image(voxels, image.affine, image.header, dtype=dtype),
-            patient / f"{patient.name}{suffix}.nii",
-        )
+        start, end = nibabel.io_orientation(image.affine), nibabel.orientations.axcodes2ornt(codes)
+        image = nibabel.Nifti1Image(voxels, image.affine, image.header, dtype=dtype)
+        image = image.as_reoriented(nibabel.orientations.ornt_transform(start, end))
+        nibabel.save(image, patient / f"{patient.name}{suffix}.nii")
     method, options = methods.get("baseline"), prediction.Options()
-    prediction.predict_input(method, "brats", patient, brats_run, tmp_path / "predicted", options)
+    unprepared.predict_input(method, "brats", patient, brats_run, tmp_path / "predicted", options)
     connection = transport.connect(getattr(exported, protocol), "brats_baseline")
     answer = client.request(connection, BRATS, patient, tmp_path / "served", say=lambda line: None)
     for kind in ("probability", "uncertainty"):
@@ -374,7 +381,7 @@ def test_served_equals_predicted_photograph(exported, isic_data, isic_run, tmp_p
     """The same for a photograph, its JPEG decoded by the server; its PNG maps within two of 65535 grey levels."""
     photograph = next((isic_data.parent / "raw").glob("*Test*Data/*.jpg"))
     method, options = methods.get("baseline"), prediction.Options(full_size=True)
-    prediction.predict_input(method, "isic", photograph, isic_run, tmp_path / "predicted", options)
+    unprepared.predict_input(method, "isic", photograph, isic_run, tmp_path / "predicted", options)
     connection = transport.connect(exported.rest, "isic_baseline")
     client.request(connection, ISIC, photograph, tmp_path / "served", full_size=True, say=lambda line: None)
     for kind in ("probability", "uncertainty"):

@@ -13,11 +13,12 @@ from typing import ClassVar
 import pytest
 from made_up import manifest
 
-from data_prep.base import artefacts
+from data_prep.base import artefacts, gpus
 from data_prep.base.errors import NotReady, UserError
 from tfunc import methods, networks, runs
 from tfunc.learning import settings as trainings
 from tfunc.maps import artefact
+from tfunc.study import run
 from tfunc.study.jobs import Job
 from tfunc.study.plan import plan
 from tfunc.study.run import Study
@@ -144,11 +145,78 @@ def test_failure_stops_and_names_the_log(made_up):
     assert again.starts() == ["a", "a", "b"]
 
 
-def test_several_jobs_at_a_time(made_up):
+def test_several_jobs_at_a_time(made_up, monkeypatch):
     """With two slots, independent jobs overlap."""
+    monkeypatch.setattr(gpus, "counted", lambda: 0)
     one = made_up({"a": ((), 0.5, 0), "b": ((), 0.5, 0), "c": (("a", "b"), 0, 0)})
     one.run(slots=2)
     assert set(one.starts()[:2]) == {"a", "b"} and one.starts()[2] == "c"
+
+
+def test_the_time_left_is_of_what_is_left(monkeypatch):
+    """A training that an earlier process brought to nine tenths counts one tenth: what is left takes as long as it took."""
+    now = [0.0]
+    monkeypatch.setattr(run.time, "monotonic", lambda: now[0])
+    clock = run._Clock({"resumed": 100 * (1 - 0.9), "whole": 100.0})
+    now[0] = 60.0
+    assert clock.left("resumed") == "10:00"
+
+
+def test_how_far_a_training_is(tmp_path):
+    """Its epochs of those that it is to have, of a folder that was begun; nothing of one that was not."""
+    job = jobs_by_name(manifest(), methods.parse(["baseline"]))["train_baseline"]
+    assert job.part_done(tmp_path) == 0.0
+    folder = runs.network_dir(tmp_path, "baseline")
+    config = trainings.resolve(job.network, job.manifest, job.settings)
+    runs.claim_network(folder, config, lambda identity: True)
+    artefacts.write_json(folder / "resume.json", {"epoch": config.epochs // 2})
+    assert job.part_done(tmp_path) == 0.5
+
+
+SAYS_ITS_GPU = """
+import os, pathlib, sys, time
+name, artefact = sys.argv[1:3]
+time.sleep(0.3)
+text = os.environ.get("CUDA_VISIBLE_DEVICES", "unset") + " " + os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH", "-")
+path = pathlib.Path(artefact)
+path.parent.mkdir(parents=True, exist_ok=True)
+path.write_text(text)
+"""
+
+
+@pytest.mark.parametrize(
+    ("user", "seen", "jobs", "expected", "said"),
+    [
+        (None, 0, 3, ["unset -"] * 3, "3 jobs at a time share the CPU: TensorFlow sees no GPU"),
+        (None, 2, 2, ["0 -", "1 -"], None),
+        (None, 1, 3, ["0 true"] * 3, "3 jobs at a time share 1 GPU (0)"),
+        ("", 0, 2, [" -"] * 2, "2 jobs at a time share the CPU"),
+        ("-1", 0, 2, ["-1 -"] * 2, "2 jobs at a time share the CPU"),
+        ("4,7", 2, 3, ["4 true", "4 true", "7 true"], "3 jobs at a time share 2 GPUs (4, 7)"),
+        ("4,7", 1, 2, ["4 true"] * 2, "2 jobs at a time share 1 GPU (4)"),
+        ("4,7", 0, 2, ["4 -", "7 -"], "CUDA_VISIBLE_DEVICES=4,7 names GPUs, but TensorFlow sees none"),
+        ("GPU-1a2b,-1,3", 1, 2, ["GPU-1a2b true"] * 2, "2 jobs at a time share 1 GPU (GPU-1a2b)"),
+    ],
+)
+def test_which_gpu_each_job_sees(made_up, tmp_path, monkeypatch, user, seen, jobs, expected, said):
+    """Those that the user's CUDA_VISIBLE_DEVICES allows and no other; sharing, and seeing none, is said."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if user is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", user)
+    monkeypatch.setattr(gpus, "counted", lambda: seen)
+    one = made_up({f"job{index}": ((), 0, 0) for index in range(jobs)})
+    (tmp_path / "job.py").write_text(SAYS_ITS_GPU)
+    one.run(slots=jobs)
+    assert sorted((tmp_path / "run" / f"job{index}").read_text() for index in range(jobs)) == sorted(expected)
+    assert [line.startswith(said) for line in one.told[:1]] == [True] if said else one.told[0].startswith("[")
+
+
+def test_no_gpu_is_counted_where_the_user_forbids_them(monkeypatch):
+    """An empty CUDA_VISIBLE_DEVICES is an answer: nobody is asked, and one job at a time asks nobody either."""
+    monkeypatch.setattr(gpus.subprocess, "run", lambda *a, **k: pytest.fail("asked"))
+    for none in ("", "-1", "-1,0"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
+        assert gpus.counted() == 0
 
 
 def test_one_job_of_the_list(made_up):
@@ -173,6 +241,23 @@ def test_a_claimed_job_is_left_alone(made_up):
     lock.close()
     one.run_one("a")
     assert one.starts() == ["a"]
+
+
+def test_a_run_that_can_only_be_read(made_up, monkeypatch):
+    """What is done needs no lock; what is not is named with the folder, in one line."""
+    one = made_up({"a": ((), 0, 0)})
+    one.run()
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(run.locks, "taken", refuse)
+    one.run()
+    one.run_one("a")
+    with pytest.raises(
+        UserError, match="run: expected a run folder that can be written, as b is not done, found Permission"
+    ):
+        made_up({"a": ((), 0, 0), "b": ((), 0, 0)}).run()
 
 
 def test_the_lock_lives_as_long_as_the_command(made_up, tmp_path):

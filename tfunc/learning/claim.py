@@ -19,7 +19,7 @@ from tfunc import runs
 from tfunc.learning.settings import Settings
 from tfunc.runs import Config
 
-STATE = "resume.json"
+STATE = runs.RESUME
 DIVERGED = "diverged.json"
 OF_A_TRAINING = ("resume*", "epoch-*.weights.h5", runs.WEIGHTS, "log.csv", "events.out.tfevents.*", DIVERGED)
 

@@ -90,7 +90,7 @@ def _trained_already(
 def _slices(data_dir: runs.Path, manifest: Manifest, names: list[str], split: str, inputs: Inputs) -> Slices:
     found = Slices(data_dir, manifest, names, split)
     if inputs.heldout is not None:
-        found.second = SecondInput(found.entries, inputs.heldout)
+        found.second = SecondInput(found.entries, inputs.heldout, manifest.task.order)
     return found
 
 

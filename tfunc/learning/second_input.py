@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from data_prep import voxel_order
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti
 from data_prep.records import SubjectEntry
@@ -23,8 +24,11 @@ class SecondInput:
     155 slices of 240x240 of 125 subjects take 140 MB.
     """
 
-    def __init__(self, entries: Sequence[SubjectEntry], folders: Mapping[str, pathlib.Path]):
-        """folders: {subject: where its segmentation lies}. Raises `UserError` for a file of another shape."""
+    def __init__(self, entries: Sequence[SubjectEntry], folders: Mapping[str, pathlib.Path], order: str | None = None):
+        """folders: {subject: where its segmentation lies}. order: the voxel order of the records, which the slices are in.
+
+        Raises `UserError` for a file of another shape.
+        """
         self.height, self.width = entries[0].shape[1:]
         first, packed, count = [], [], 0
         for entry in entries:
@@ -33,6 +37,8 @@ class SecondInput:
             if values.size != np.prod(entry.shape):
                 expected = f"a segmentation of {entry.shape}"
                 raise UserError(path, expected=expected, found="another shape", do="predict again")
+            if entry.header is not None:
+                values = voxel_order.permuted(values, voxel_order.of_header(entry.header), order)
             packed.append(np.packbits(values.reshape(entry.slices, -1) > 0, axis=1))
             first.append(count)
             count += entry.slices

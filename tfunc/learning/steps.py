@@ -17,6 +17,7 @@ import tensorflow as tf
 from tfunc.learning.checkpoint import arrays_of, assign
 from tfunc.learning.objectives import contract
 from tfunc.nets import sampling, stack, streams, trained
+from tfunc.nets.own_settings import own_settings
 from tfunc.nets.trained import Trained
 from tfunc.runs import Config
 
@@ -31,7 +32,7 @@ class Steps:
         """base: the trained network that the objective stands on."""
         self.config, self.strategy = config, strategy
         self.replicas = strategy.num_replicas_in_sync
-        with strategy.scope():
+        with strategy.scope(), own_settings():
             # the base is built again in this scope, so that every replica has it
             below = trained.copy(base) if base is not None else None
             self.objective = contract.find(config.network.objective)(config, below)

@@ -6,17 +6,15 @@ a training is its variables and its counters, and a resumed training equals an u
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from data_prep.base import progress
+from data_prep.base import progress, signals
 from data_prep.base.errors import Stopped
 from tfunc import paper, runs
 from tfunc.learning import initial, selection
@@ -26,6 +24,7 @@ from tfunc.learning.monitor import Monitor
 from tfunc.learning.selection import Counters
 from tfunc.learning.slices import Slices
 from tfunc.learning.steps import Steps
+from tfunc.nets import devices
 from tfunc.nets.graphs import graph
 from tfunc.nets.trained import Trained
 from tfunc.runs import Config
@@ -58,7 +57,7 @@ class Trainer:
         self.counters = Counters()
         self.checkpoint = Checkpoint(folder)
         self.monitor = Monitor(folder, config, valid, self.steps.objective.show)
-        self.stop = False
+        self.stop = 0  # the signal that asked for it
 
     # Each graph is traced once, for batches of any length.
 
@@ -75,16 +74,18 @@ class Trainer:
     def run(self) -> runs.Document:
         """Trains to the end, from the saved state where there is one. Returns the content of `finished.json`.
 
-        Raises `Diverged` for a loss that is not finite, `UserError` for damaged records, `Stopped` after SIGTERM.
+        Raises `Diverged` for a loss that is not finite, `UserError` for damaged records, `Stopped` after a signal that asks
+        it to end.
         """
         self.resume()
         steps = self.train.steps(self.config.batch_size)
         total = selection.total_steps(self.config, steps)
         if self._over(total):
             self.say(f"{self.name}: nothing is left to train, by --max_steps or --patience if not by its epochs")
-        self.say(f"{self.name}: {self.steps.model.count_params():,} parameters, {steps} steps an epoch")
-        with _on_sigterm(self._request_stop), self.monitor, progress.Progress(self.name, total, " steps") as bar:
-            bar.advance(self.counters.step)
+        used = ", ".join(devices.record(self.checkpoint.folder, self.steps.strategy, self.counters.step))
+        self.say(f"{self.name}: {self.steps.model.count_params():,} parameters, {steps} steps an epoch, on {used}")
+        bar = progress.Progress(self.name, total, " steps", done=self.counters.step)
+        with signals.caught(self._request_stop), self.monitor, bar:
             while not self._over(total):
                 self._epoch(total, bar)
                 with self.steps.averaged():
@@ -132,7 +133,8 @@ class Trainer:
                 self.save()
                 saved = time.monotonic()
             if self.stop:
-                raise Stopped(f"{self.name}: stopped at step {counters.step}; the same command continues from there")
+                said = f"{self.name}: stopped at step {counters.step}; the same command continues from there"
+                raise Stopped(said, self.stop)
 
     def _validate(self, total):
         """Scores every validation subject, keeps the best weights, and closes the epoch."""
@@ -168,8 +170,8 @@ class Trainer:
     def _validation_data(self):
         return self.steps.distribute(lambda _: self.valid.in_order(self.config.batch_size, self.steps.replicas))
 
-    def _request_stop(self):
-        self.stop = True
+    def _request_stop(self, number):
+        self.stop = number
 
 
 def _guarded(data, source):
@@ -178,17 +180,3 @@ def _guarded(data, source):
         yield from data
     except tf.errors.DataLossError as error:
         raise source.explain(error) from None
-
-
-@contextlib.contextmanager
-def _on_sigterm(call: Callable[[], None]) -> Iterator[None]:
-    """Calls `call` when SIGTERM arrives while the block runs; does nothing outside the main thread."""
-    try:
-        before = signal.signal(signal.SIGTERM, lambda signum, frame: call())
-    except ValueError:  # not the main thread: whoever runs us there handles signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

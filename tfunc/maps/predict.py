@@ -6,10 +6,11 @@ import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import tensorflow as tf
 
-from data_prep import map_files, records
+from data_prep import map_files, records, splits
 from data_prep.base import artefacts, progress
 from data_prep.base.errors import UserError
 from data_prep.map_files import is_written
@@ -30,6 +31,7 @@ def write_maps(folder: runs.Path, subject: Subject, maps: Arrays, full_size: boo
     full_size: of a photograph, also PNG maps at its own size: a segmentation by nearest neighbour, others bilinear.
     """
     own_size = {name: _resized(values[0], subject.source_size) for name, values in maps.items()} if full_size else None
+    maps = {name: subject.restored(values) for name, values in maps.items()}
     map_files.write(folder, subject.name, maps, subject.header, own_size)
 
 
@@ -59,9 +61,9 @@ def predict_split(
     manifest = runs.read_records(data_dir, dataset)
     chosen = _chosen(manifest, split, names)
     made, loaded = predictor.of_method(method, run_dir, dataset, options, strategy)
-    require_same_records(manifest, loaded)
+    require_same_records(manifest, loaded, split)
     folder = runs.predictions_dir(run_dir, method.name, split)
-    asked = _document(method, options, loaded, split=split, records=manifest.identity)
+    asked = document(method, options, loaded, split=split, records=manifest.identity)
     _claim(folder, asked, loaded, manifest, say)
     waiting = [entry.name for entry in chosen if not is_written(folder, entry.name, options.full_size)]
     stored = runs.read_predictions(folder)
@@ -69,7 +71,9 @@ def predict_split(
         say(f"{folder}: finished already ({len(stored['subjects'])} subjects)")
         return folder
     (folder / runs.PREDICTED).unlink(missing_ok=True)
-    subjects = records.read_subjects(data_dir, manifest, waiting)
+    order = loaded[0].config.task.order  # other records may lie in another; None: of a version that did not keep it
+    read = records.read_subjects(data_dir, manifest, waiting)
+    subjects = (subject.in_order(order) if order else subject for subject in read)
     _write_all(folder, method, made, subjects, options, len(chosen), len(waiting))
     _finish(folder, asked, manifest, manifest.split(split) or chosen)
     return folder
@@ -113,8 +117,8 @@ def _write_all(
     waiting: int,
 ) -> None:
     sizes = {"batch_size": options.batch_size}
-    with memory.enough(method.name, sizes), progress.Progress(f"predict {method.name}", count, " subjects") as bar:
-        bar.advance(count - waiting)
+    bar = progress.Progress(f"predict {method.name}", count, " subjects", done=count - waiting)
+    with memory.enough(method.name, sizes), bar:
         for subject, maps in made.subjects(subjects):
             write_maps(folder, subject, maps, options.full_size)
             bar.advance()
@@ -127,7 +131,8 @@ def _finish(folder: pathlib.Path, asked: runs.Document, manifest: Manifest, whol
     artefacts.write_json(folder / runs.PREDICTED, {**asked, "subjects": done, "complete": complete, **stack.versions()})
 
 
-def _document(method: Method, options: Options, loaded: Sequence[Trained], **more: object) -> runs.Document:
+def document(method: Method, options: Options, loaded: Sequence[Trained], **more: object) -> runs.Document:
+    """What maps of a method's trained networks depend on. more: where the subjects come from."""
     checksums = {network.name: network.checksum for network in loaded}
     configurations = {network.name: network.configuration for network in loaded}
     drawn = options.of(loaded[0].config).drawn(method)
@@ -156,10 +161,16 @@ def predict_held_out(
     return predict_split(method, dataset, data_dir, run_dir, runs.HELD_OUT, options, held_out, strategy, say)
 
 
-def require_same_records(manifest: Manifest, loaded: Sequence[Trained]) -> None:
-    """Raises `UserError` unless the networks were trained on these records: others may be split or scaled otherwise."""
+def require_same_records(manifest: Manifest, loaded: Sequence[Trained], split: str = "") -> None:
+    """Raises `UserError` unless the networks were trained on these records: others may be split or scaled otherwise.
+
+    Of others, subjects without labels may be predicted (split `predict`): nothing is scored on them. Their task must
+    then make the same images.
+    """
     for network in loaded:
-        if not manifest.is_same(network.config.records):
+        if split == splits.PREDICT and not manifest.is_same(network.config.records):
+            _require_same_images(manifest, network)
+        elif not manifest.is_same(network.config.records):
             raise UserError(
                 manifest.path,
                 expected=f"the records that {network.name} was trained on",
@@ -168,36 +179,15 @@ def require_same_records(manifest: Manifest, loaded: Sequence[Trained]) -> None:
             )
 
 
-def predict_input(
-    method: Method,
-    dataset: str,
-    path: runs.Path,
-    run_dir: runs.Path,
-    out_dir: runs.Path,
-    options: Options,
-) -> tuple[Subject, Arrays | None]:
-    """Predicts one new patient, who needs no records, labels or split. Returns (subject, maps).
+IMAGES = ("form", "channels", "frame", "axis", "spacing")  # what of a task its images depend on
 
-    Where the same maps are there already, `maps` is None; raises `UserError` where other ones are.
-    The run's task says which module reads the patient, and how its images were prepared.
-    """
-    if not pathlib.Path(path).exists():
-        raise UserError(path, expected="a subject's folder or an image", found="nothing")
-    made, loaded = predictor.of_method(method, run_dir, dataset, options)
-    config = loaded[0].config
-    reader = config.task.load_reader()
-    subject = reader.load(reader.find_one(path), config.input)
-    source = str(pathlib.Path(subject.source).resolve())
-    asked = _document(method, options, loaded, source=source)
-    index = pathlib.Path(out_dir) / f"{subject.name}.json"  # written last: without it the maps are unfinished
-    if index.exists():
-        if different := artefact.difference(artefacts.read_document(index), asked):
-            do = "choose another --out_dir"
-            raise UserError(index, expected="maps of the same method and networks", found=different, do=do)
-        if is_written(out_dir, subject.name, options.full_size):
-            return subject, None
-    with memory.enough(method.name, {"batch_size": options.batch_size}):
-        ((subject, maps),) = made.subjects([subject])
-    write_maps(out_dir, subject, maps, options.full_size)
-    artefacts.write_json(index, {**asked, **stack.versions()})
-    return subject, maps
+
+def _require_same_images(manifest, network):
+    made, asked = (
+        {name: msgspec.to_builtins(getattr(task, name)) for name in IMAGES}
+        for task in (network.config.task, manifest.task)
+    )
+    if different := artefacts.difference(made, asked):
+        expected = f"images as those that {network.name} was trained on"
+        do = "prepare them with the same options, or use --input"
+        raise UserError(manifest.path, expected=expected, found=different, do=do)

@@ -1,12 +1,23 @@
-"""Which devices a computation runs on, as a `tf.distribute` strategy."""
+"""Which devices a computation runs on, as a `tf.distribute` strategy, in words, and in a training's folder."""
 
 from __future__ import annotations
 
+import os
+import pathlib
 from collections.abc import Sequence
 
 import tensorflow as tf
 
+from data_prep.base import artefacts, gpus
 from data_prep.base.errors import UserError
+from tfunc.nets import stack
+
+RECORD = "devices.json"
+# what a user may set that changes TensorFlow's arithmetic: it stays as it is set, and is recorded
+CHANGING = (
+    gpus.VISIBLE, "TF_XLA_FLAGS", "XLA_FLAGS", "NVIDIA_TF32_OVERRIDE", "TF_ENABLE_AUTO_MIXED_PRECISION",
+    "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC",
+)  # fmt: skip
 
 
 def strategy(devices: Sequence[str] | None = None) -> tf.distribute.Strategy:
@@ -47,3 +58,56 @@ def _make_logical_cpus(count):
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
     except RuntimeError as error:  # TensorFlow has started: too late
         raise UserError("--devices", expected="to be set before TensorFlow starts", found=str(error)) from None
+
+
+def described(strategy: tf.distribute.Strategy) -> list[str]:
+    """What a strategy runs on, in words: `GPU:0 (NVIDIA A100)`, `CPU:0`.
+
+    Where CUDA_VISIBLE_DEVICES names a GPU and TensorFlow sees none, the CPU's entry says so. Where a study gave this
+    process a GPU that it had counted, that is a `UserError` instead: days on a CPU are not what was asked for.
+    """
+    names = _names(strategy)
+    if any(name.startswith("GPU") for name in names) or logical("GPU"):
+        return [_with_model(name) for name in names]
+    given = gpus.named(os.environ)
+    if given and gpus.COUNTED in os.environ:
+        found = "none that TensorFlow sees"
+        raise UserError(
+            f"{gpus.VISIBLE}={','.join(given)}",
+            expected="the GPU that the study gave",
+            found=found,
+            do="see nvidia-smi",
+        )
+    unseen = f" ({gpus.VISIBLE}={','.join(given)} names a GPU, but TensorFlow sees none)" if given else ""
+    return [name + unseen for name in names]
+
+
+def record(folder: pathlib.Path, strategy: tf.distribute.Strategy, step: int) -> list[str]:
+    """Adds to the folder's devices.json that a training goes on from `step` on these devices; returns their names.
+
+    Not a part of its configuration: a training may be continued elsewhere. Raises as `described`.
+    """
+    used = described(strategy)
+    path = folder / RECORD
+    before = artefacts.read_document(path, "trained_on")["trained_on"] if path.exists() else []
+    settings = {name: os.environ[name] for name in CHANGING if os.environ.get(name)}
+    entry = {"from_step": step, "devices": used, "environment": settings, **stack.versions()}
+    artefacts.write_json(path, {"trained_on": [*before, entry]})
+    return used
+
+
+def _names(strategy):
+    try:
+        devices = strategy.extended.worker_devices
+    except RuntimeError:  # the default strategy has none of its own
+        return ["GPU:0" if logical("GPU") else "CPU:0"]
+    return [device.rpartition("device:")[2] for device in devices]
+
+
+def _with_model(name):
+    kind, _, index = name.partition(":")
+    physical = tf.config.list_physical_devices(kind)
+    if kind != "GPU" or not index.isdecimal() or int(index) >= len(physical):
+        return name
+    model = tf.config.experimental.get_device_details(physical[int(index)]).get("device_name")
+    return f"{name} ({model})" if model else name

@@ -13,6 +13,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfunc.nets.own_settings import FORMAT, own_settings
+
 
 def name() -> str:
     """`current` or `addons`. Optimizer state does not cross from one to the other; weights and records do."""
@@ -34,6 +36,11 @@ def adam(
     untrained weights), around Keras' legacy Adam, the only one that it takes. `SWA`, its other, averages evenly and needs
     to be told when to begin, so the two stacks would make different networks.
     """
+    with own_settings():  # the learning rate is a variable of Keras' floatx: 1e-8 in float16 is 0
+        return _adam(learning_rate, epsilon, variables, decay)
+
+
+def _adam(learning_rate, epsilon, variables, decay):
     if decay is None or name() == "current":
         averages = {} if decay is None else {"use_ema": True, "ema_momentum": decay}
         optimizer = keras.optimizers.Adam(learning_rate, epsilon=epsilon, **averages)
@@ -70,7 +77,9 @@ def projective_transform(
     """
     if name() == "addons":
         return _addons().image.transform(images, transforms, interpolation=interpolation, fill_mode=fill_mode)
-    return keras.ops.image.affine_transform(images, transforms, interpolation=interpolation, fill_mode=fill_mode)
+    return keras.ops.image.affine_transform(
+        images, transforms, interpolation=interpolation, fill_mode=fill_mode, data_format=FORMAT
+    )
 
 
 def dense_warp(image: tf.Tensor, points: tf.Tensor, interpolation: str = "bilinear") -> tf.Tensor:

@@ -9,6 +9,7 @@ import keras
 from data_prep.base.errors import NotReady, UserError
 from tfunc import networks, runs
 from tfunc.nets import streams, unet
+from tfunc.nets.own_settings import own_settings
 from tfunc.networks import Network
 from tfunc.runs import Config, Path
 
@@ -38,25 +39,26 @@ def build(
 ) -> keras.Model:
     """The Keras model that `network` trains. channels: of the images; a second input is one more.
 
-    seed: of the initial weights, and version of the random streams behind them. dtype: a Keras policy. Raises `UserError`
-    for a number of classes that there is no network of.
+    seed: of the initial weights, and version of the random streams behind them. dtype: a Keras policy; None is float32.
+    Raises `UserError` for a number of classes that there is no network of.
     """
     if network.classes != unet.CLASSES:
         where = f"network {network.name}"
         raise UserError(where, expected=f"{unet.CLASSES} classes", found=str(network.classes))
-    if network.model == "auxiliary_head":
-        return unet.AuxiliaryHead(start_filters, seed, dtype, version)
-    return unet.unet(
-        channels + bool(network.second_input),
-        start_filters=start_filters,
-        depth=depth,
-        dropout=network.dropout,
-        center=network.center,
-        sigma=network.sigma,
-        seed=seed,
-        dtype=dtype,
-        version=version,
-    )
+    with own_settings():
+        if network.model == "auxiliary_head":
+            return unet.AuxiliaryHead(start_filters, seed, dtype, version)
+        return unet.unet(
+            channels + bool(network.second_input),
+            start_filters=start_filters,
+            depth=depth,
+            dropout=network.dropout,
+            center=network.center,
+            sigma=network.sigma,
+            seed=seed,
+            dtype=dtype,
+            version=version,
+        )
 
 
 def untrained(config: Config) -> keras.Model:
@@ -66,7 +68,7 @@ def untrained(config: Config) -> keras.Model:
 
 
 def _like(config: Config) -> keras.Model:
-    """The model of a stored configuration, in Keras' own precision, to be given its weights."""
+    """The model of a stored configuration, in float32, to be given its weights."""
     return build(config.network, config.channels, config.start_filters, config.depth)
 
 
@@ -100,8 +102,9 @@ def load_all(run_dir: Path, names: tuple[str, ...], dataset: str) -> list[Traine
     loaded: list[Trained] = []
     for name in names:
         loaded += load_ensemble(run_dir, dataset) if name == networks.ENSEMBLE else [load(run_dir, name, dataset)]
-    shapes = {(one.config.channels, str(one.config.input)) for one in loaded}
-    if len(shapes) > 1:
+    orders = {one.config.task.order for one in loaded} - {None}  # an earlier version kept none
+    shapes = {(one.config.channels, str({**one.config.input, "order": None})) for one in loaded}
+    if len(shapes) > 1 or len(orders) > 1:
         raise NotReady(run_dir, expected="networks trained on the same kind of input", found=str(sorted(shapes)))
     _require_learnt(run_dir, loaded)
     return loaded

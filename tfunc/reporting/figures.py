@@ -6,7 +6,9 @@ differ by line and marker. matplotlib is imported where a figure is drawn, witho
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data_prep.base import artefacts
+from data_prep.base.errors import UserError
+from data_prep.base.streams import text_of
 from data_prep.tasks import Task
 from tfunc.reporting.table1 import title
 from tfunc.scoring import metrics, statistics
@@ -80,11 +84,9 @@ def save(
     endings: Sequence[str] = ("png", "pdf"),
 ) -> tuple[pathlib.Path, ...]:
     """Draws with our settings and writes each form atomically, without dates, so that equal data gives equal files."""
-    import matplotlib
-
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # absl shows INFO, which is each glyph of each PDF
     paths = []
-    with matplotlib.rc_context(SETTINGS):
+    with _own_settings():
         figure = draw(*arguments)
         for ending in endings:
             path = pathlib.Path(folder) / f"{name}.{ending}"
@@ -93,6 +95,25 @@ def save(
                 figure.savefig(temporary, dpi=200, bbox_inches="tight", facecolor="white", metadata=metadata)
             paths.append(path)
     return tuple(paths)
+
+
+@contextlib.contextmanager
+def _own_settings():
+    """Inside the block matplotlib has its defaults and ours, whatever a matplotlibrc or the process set; then theirs again.
+
+    Raises `UserError` where matplotlib can't be imported with the settings it finds.
+    """
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    try:
+        import matplotlib
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: F401 - draws in memory, without a display
+    except (ValueError, UnicodeDecodeError) as error:
+        do = "mend MPLBACKEND or the matplotlibrc"
+        raise UserError("matplotlib", expected="settings that it can read", found=f"{error}", do=do) from None
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(SETTINGS)
+        yield
 
 
 def styles(methods: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -138,7 +159,13 @@ def figure1(
 
 def shortened(name: str, longest: int = 22) -> str:
     """A subject's name, cut to fit a title."""
-    return name if len(name) <= longest else name[: longest - 1] + "…"
+    name = text_of(name)
+    return plain(name if len(name) <= longest else name[: longest - 1] + "…")
+
+
+def plain(name: str) -> str:
+    """A name as matplotlib draws it: dollars begin no formula there, and an underscore at its beginning hides no label."""
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
 def _reliability(top, below, by_method):
@@ -148,7 +175,7 @@ def _reliability(top, below, by_method):
         curve = metrics.calibration(by_method[method])
         used = curve.count > 0
         x, y = curve.mean_probability[used], curve.positive_fraction[used]
-        top.plot(x, y, label=title(method), markeredgewidth=0, alpha=0.9, **look[method])
+        top.plot(x, y, label=plain(title(method)), markeredgewidth=0, alpha=0.9, **look[method])
         line = {name: look[method][name] for name in ("color", "linestyle")}
         voxels = np.where(used, curve.count, np.nan)
         below.stairs(voxels, np.linspace(0, 1, BINS + 1), baseline=None, linewidth=0.9, alpha=0.9, **line)
@@ -177,7 +204,7 @@ def thresholds_figure(scores: Mapping[str, Scores]) -> Figure:
     overlap, benefit, trade = figure.subplots(1, 3)
     for method, look in styles(scores).items():
         found = scores[method]
-        overlap.plot(THRESHOLDS, found.mean("ue"), label=title(method), **look)
+        overlap.plot(THRESHOLDS, found.mean("ue"), label=plain(title(method)), **look)
         benefit.plot(THRESHOLDS, found.mean("bnf"), **look)
         precision, recall = found.mean("error_precision"), found.mean("error_recall")
         trade.plot(precision, recall, **look)  # joined from threshold to threshold
@@ -209,7 +236,7 @@ def _levels(axes, scores):
     axes.hlines(rows, dataset, subject, color="0.75", linewidth=1.2, zorder=0)
     axes.plot(dataset, rows, "o", color="#0072B2", label="voxels pooled", markersize=5)
     axes.plot(subject, rows, "D", color="#D55E00", label="mean of subjects", markersize=5)
-    axes.set_yticks(rows, [title(method) for method in order])
+    axes.set_yticks(rows, [plain(title(method)) for method in order])
     axes.set(xlabel="expected calibration error (%)", xlim=(0, None), ylim=(len(order) - 0.5, -0.5))
     _legend_above(axes, 2)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tfunc.reporting import remarks
 from tfunc.reporting.table1 import Cell, Row, is_first_below
 from tfunc.scoring import measures
 from tfunc.scoring.measures import Measure
@@ -47,13 +49,13 @@ def published_text(cell: Cell) -> str:
     return "" if cell.published is None else f"{cell.published} ({cell.published_rank})"
 
 
-def notes(rows: Sequence[Row], threshold_split: str, unpredicted: int = 0) -> list[str]:
-    """The sentences below Table 1. unpredicted: how many labels have no prediction."""
-    ranked = sum(row.ranked for row in rows)
-    way = "as in the paper" if threshold_split == "test" else "so the test set chose nothing"
+def notes(rows: Sequence[Row], asked: Mapping[str, Any]) -> list[str]:
+    """The sentences below Table 1. asked: what summary.json says of the evaluation itself, see `remarks`."""
+    ranked, unpredicted = sum(row.ranked for row in rows), asked["unpredicted"]
     found = [
         f"Mean over {rows[0].subjects} subjects (rank among {ranked} methods), 95 % bootstrap interval over subjects. "
-        f"{with_threshold()} at the threshold named, best per method on the {threshold_split} set, {way}."
+        f"{with_threshold()} at the threshold named, {remarks.chosen_on(asked)}.",
+        *remarks.remarks(asked),
     ]
     if any(row.has_published for row in rows):
         found.append("Values marked paper are those published for this data set, with their ranks.")
@@ -110,8 +112,19 @@ def markdown(rows: Sequence[Row], below: Iterable[str] = ()) -> str:
     for index, row in enumerate(rows):
         if is_first_below(rows, index):
             lines.append("| *not in the paper, unranked* |" + " |" * len(columns))
-        lines.append(f"| {row.title} | " + " | ".join(_markdown_cell(m, row.cells[m.name]) for m in columns) + " |")
+        lines.append(
+            f"| {markdown_text(row.title)} | "
+            + " | ".join(_markdown_cell(m, row.cells[m.name]) for m in columns)
+            + " |"
+        )
     return "\n".join(lines) + "\n" + "".join(f"\n{note}\n" for note in below)
+
+
+def markdown_text(text: str) -> str:
+    """A name as Markdown shows it: no character of it ends a cell, begins an element or sets in bold or as a formula."""
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", " ".join(text.split()))
+    text = re.sub(r"[\\`*|\[\]~$]|(?<![^\W_])_|_(?![^\W_])", lambda found: "\\" + found[0], text)
+    return text.replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _markdown_cell(measure, cell):
@@ -125,8 +138,30 @@ def _markdown_cell(measure, cell):
 # LaTeX
 
 
+_GREEK = (
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "o",
+    "pi", "rho", "varsigma", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega",
+)  # fmt: skip
+_CAPITALS = {
+    "Γ": r"\Gamma", "Δ": r"\Delta", "Θ": r"\Theta", "Λ": r"\Lambda", "Ξ": r"\Xi", "Π": r"\Pi", "Σ": r"\Sigma",
+    "Υ": r"\Upsilon", "Φ": r"\Phi", "Ψ": r"\Psi", "Ω": r"\Omega",
+}  # fmt: skip
+_SIGNS = {
+    "→": r"\to", "←": r"\leftarrow", "↑": r"\uparrow", "↓": r"\downarrow", "≤": r"\le", "≥": r"\ge", "≠": r"\ne",
+    "≈": r"\approx", "×": r"\times", "±": r"\pm", "·": r"\cdot", "∞": r"\infty", "√": r"\surd",
+    "°": r"^\circ", "²": "^2", "³": "^3", "−": "-", "µ": r"\mu", "ϵ": r"\epsilon", "ε": r"\varepsilon", "φ": r"\varphi",
+}  # fmt: skip
+_MATH = {
+    **{chr(0x3B1 + index): name if name == "o" else f"\\{name}" for index, name in enumerate(_GREEK)},
+    **dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧ", (rf"\mathrm{{{letter}}}" for letter in "ABEZHIKMNOPTX"), strict=True)),
+    **_CAPITALS,
+    **_SIGNS,
+}
 _TEX = str.maketrans(
     {
+        **{character: f"${math}$" for character, math in _MATH.items()},
+        **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''", "…": r"\ldots{}", "—": "---"},
+        **{"\n": " ", "\t": " ", "\r": " "},
         **{character: f"\\{character}" for character in "%_&#${}"},
         **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"},
         **{"[": "{[}", "*": "{*}"},  # the end of the line before would take them for its own

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfunc.kinds import KINDS
 from tfunc.reporting import pictures
-from tfunc.reporting.figures import save, shortened, styles
+from tfunc.reporting.figures import plain, save, shortened, styles
 from tfunc.reporting.table1 import title
 from tfunc.scoring.evaluate import Evaluated
 from tfunc.scoring.truth import RecordsTruth
@@ -28,7 +28,7 @@ def write(
     by_method = {maps.method: maps for maps in evaluated.maps}
     chosen = [by_method[method] for method in styles(by_method)]
     rows = [_row(label, truth, chosen, subject) for label, subject in examples.items()]
-    return save(folder, "overlay", _overlay, rows, [title(maps.method) for maps in chosen], endings=("png",))
+    return save(folder, "overlay", _overlay, rows, [plain(title(maps.method)) for maps in chosen], endings=("png",))
 
 
 def _row(label, records, chosen, name):

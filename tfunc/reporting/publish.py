@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.base import artefacts
+from data_prep.base import artefacts, leftovers
 from data_prep.base.errors import UserError
 from data_prep.tasks import Task
 from tfunc import __version__, paper, runs
@@ -25,12 +26,14 @@ from tfunc.kinds import KINDS, Limits
 from tfunc.reporting import figures, files, forms, overlays, report
 from tfunc.reporting.summary import summary, upgrade
 from tfunc.reporting.table1 import table1
-from tfunc.scoring import sources, statistics, volumes
+from tfunc.scoring import overlap, sources, statistics, volumes
 from tfunc.scoring.evaluate import Evaluated, evaluate
+from tfunc.scoring.overlap import Shared
 from tfunc.scoring.sources import Maps
 from tfunc.scoring.truth import AnyTruth, FolderTruth, RecordsTruth
 
 NEEDED = ("methods", "settings", "inputs", "version", "pictures")  # of a summary.json that may be found finished
+NOTHING = Shared()
 MakePool = Callable[[int], contextlib.AbstractContextManager[Executor]]  # bytes of all maps -> where counting runs
 
 
@@ -39,8 +42,9 @@ class Request:
     """What the user asked for.
 
     out_dir: the folder to write to.  dataset: whose published values may stand beside ours, or None.  threshold_split:
-    `test` or `valid`, who chooses the thresholds.  figure_subjects: of Figure 1, chosen by rule where there are none.
-    sigma_range: (lowest, highest) that become 0 and 1, in place of the range found.
+    `test`, the evaluated subjects themselves, or `valid`: who chooses the thresholds.  figure_subjects: of Figure 1, chosen
+    by rule where there are none.  sigma_range: (lowest, highest) that become 0 and 1, in place of the range found.
+    split: of a run, whose subjects are evaluated.  subjects: some of them by name; all where there are none.
     """
 
     out_dir: pathlib.Path
@@ -48,12 +52,20 @@ class Request:
     threshold_split: str = "test"
     figure_subjects: tuple[str, ...] = ()
     sigma_range: Limits | None = None
+    split: str = "test"
+    subjects: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
         """What another evaluation in the same folder may not differ in, as plain JSON types."""
-        names = ("dataset", "threshold_split", "figure_subjects", "sigma_range")
+        names = ["dataset", "threshold_split", "figure_subjects", "sigma_range"]
+        names += [name for name in ("split", "subjects") if getattr(self, name) != getattr(Request, name)]
         return json.loads(json.dumps({name: getattr(self, name) for name in names}))
+
+    @property
+    def choosing(self) -> str | None:
+        """The split that chooses the thresholds, or None where the evaluated subjects do."""
+        return None if self.threshold_split in ("test", self.split) else self.threshold_split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +73,7 @@ class Finished:
     """An evaluation on disk.
 
     markdown: Table 1.  pictures: paths.  summary: what summary.json says.  fresh: whether this call had anything to do.
+    doubt: why it may not be of the files that are there now, where it could not be made anew.
     """
 
     folder: pathlib.Path
@@ -68,6 +81,7 @@ class Finished:
     pictures: tuple[pathlib.Path, ...]
     summary: dict[str, Any]
     fresh: bool
+    doubt: str = ""
 
     @property
     def report(self) -> pathlib.Path:
@@ -78,25 +92,30 @@ class Finished:
 def evaluate_run(
     request: Request, run_dir: pathlib.Path, data_dir: pathlib.Path, names: Sequence[str], make_pool: MakePool
 ) -> Finished:
-    """Evaluates a run's methods `names` on its test split and writes `request.out_dir`.
+    """Evaluates a run's methods `names` on its test split, or what is asked for, and writes `request.out_dir`.
 
     Raises `NotReady` naming the command to run first, and `UserError`, before anything is counted.
     """
-    splits = sorted({"test", request.threshold_split})
     truth = RecordsTruth(str(data_dir))
-    dataset = request.dataset or truth.task.name
-    by_split = {split: [sources.run_maps(run_dir, dataset, name, split, truth) for name in names] for split in splits}
-    inputs = _inputs([maps for split in splits for maps in by_split[split]])
+    where = run_dir, request.dataset or truth.task.name
+    all_maps = [sources.run_maps(*where, name, request.split, truth, request.subjects) for name in names]
+    others = [sources.run_maps(*where, name, request.choosing, truth) for name in names] if request.choosing else []
+    inputs = _inputs([*all_maps, *others])
     inputs["records"] = truth.manifest.identity
-    if (found := _find_finished(request, names, inputs, truth)) is not None:
+    indexes = [pathlib.Path(maps.folder) / runs.PREDICTED for maps in (*all_maps, *others)]
+    inputs["predictions"] = {index.parent.name: artefacts.sha256(index) for index in indexes}
+    choosing = others[0].subjects if others else None
+    shared = overlap.shared(truth.manifest, run_dir, names, all_maps[0].subjects, choosing)
+    former = functools.partial(_inputs, [*all_maps, *others], volumes.former_state)
+    if (found := _find_finished(request, names, inputs, truth, former, shared)) is not None:
         return found
-    with make_pool(_size(by_split["test"])) as pool:
-        evaluated = evaluate(by_split["test"], truth, pool)
+    with make_pool(_size(all_maps)) as pool:
+        evaluated = evaluate(all_maps, truth, pool)
         chosen = None
-        if request.threshold_split != "test":
-            other = evaluate(by_split[request.threshold_split], truth, pool)
+        if others:
+            other = evaluate(others, truth, pool)
             chosen = {method: statistics.thresholds(scores) for method, scores in other.scores.items()}
-    return _write(request, evaluated, inputs, chosen, truth, truth.task)
+    return _write(request, evaluated, inputs, chosen, truth, truth.task, shared)
 
 
 def evaluate_folders(
@@ -109,8 +128,11 @@ def evaluate_folders(
     _check_range(request.sigma_range, all_maps)
     inputs = _inputs(all_maps)
     inputs["truth"] = truth.state(all_maps[0].subjects)
-    inputs["unpredicted"] = truth.unpredicted(all_maps[0].subjects)
-    if (found := _find_finished(request, [maps.method for maps in all_maps], inputs, truth)) is not None:
+    inputs["unpredicted"] = 0 if request.subjects else truth.unpredicted(all_maps[0].subjects)
+    inputs |= truth.rule.document()
+    former = functools.partial(_inputs, all_maps, volumes.former_state)
+    names = [maps.method for maps in all_maps]
+    if (found := _find_finished(request, names, inputs, truth, former)) is not None:
         return found
     with make_pool(_size(all_maps)) as pool:
         evaluated = evaluate(all_maps, truth, pool, request.sigma_range)
@@ -120,7 +142,7 @@ def evaluate_folders(
 def is_done(
     evaluation_dir: pathlib.Path, methods: Sequence[str], threshold_split: str, predictions: Sequence[pathlib.Path]
 ) -> bool:
-    """Whether an evaluation is of at least these methods, with that threshold split, and younger than its predictions.
+    """Whether an evaluation is of at least these methods, with that threshold split, and of these predictions.
 
     predictions: the predictions.json it rests on, which must all exist. This is what a study asks before it starts the
     command, which then compares the maps themselves. Raises `UserError` for a summary.json that can't be read.
@@ -128,10 +150,15 @@ def is_done(
     path = pathlib.Path(evaluation_dir) / runs.EVALUATED
     if not path.exists():
         return False
-    written = path.stat().st_mtime
-    if not all(index.exists() and index.stat().st_mtime <= written for index in map(pathlib.Path, predictions)):
-        return False
     found = artefacts.read_document(path, "methods", "settings")
+    known, written = found.get("inputs", {}).get("predictions"), path.stat().st_mtime
+    for index in map(pathlib.Path, predictions):
+        if not index.exists():
+            return False
+        if known is None and index.stat().st_mtime > written:  # an earlier version kept no checksums
+            return False
+        if known is not None and known.get(index.parent.name) != artefacts.sha256(index):
+            return False
     return set(found["methods"]) >= set(methods) and found["settings"]["threshold_split"] == threshold_split
 
 
@@ -154,24 +181,26 @@ def _size(all_maps):
     return sum(maps.path(name).stat().st_size for maps in all_maps for name in maps.subjects)
 
 
-def _inputs(all_maps):
+def _inputs(all_maps, state=volumes.state):
     """{folder and kind: digest of its files, segmentations included}: what an evaluation was computed from."""
     return {
-        f"{pathlib.Path(maps.folder).absolute()} {maps.kind}": volumes.state(
+        f"{pathlib.Path(maps.folder).absolute()} {maps.kind}": state(
             [path for name in maps.subjects for path in maps.files(name)]
         )
         for maps in all_maps
     }
 
 
-def _find_finished(request, names, inputs, truth):
+def _find_finished(request, names, inputs, truth, former, shared=NOTHING):
     """The evaluation that is there, if it is of the same inputs; raises `UserError` for other settings.
 
-    Other inputs (a method more, maps predicted again) make it out of date, and it is computed anew. Fewer methods would
-    throw rows away, and are refused, as is a file where the folder should be: all before anything is counted.
+    Other inputs (a method more, maps predicted again) make it out of date, and it is computed anew, unless its folder can
+    only be read: then it is shown, with the doubt. Fewer methods would throw rows away, and are refused, as is a file where
+    the folder should be: all before anything is counted.
     """
     folder = request.out_dir
     _require_folder(folder)
+    leftovers.sweep_once(folder)
     if not (folder / runs.EVALUATED).exists():
         return None
     stored = upgrade(artefacts.read_document(folder / runs.EVALUATED, *NEEDED))
@@ -180,15 +209,19 @@ def _find_finished(request, names, inputs, truth):
         raise UserError(folder, expected="an evaluation with the same settings", found=difference, do=do)
     if missing := [name for name in stored["methods"] if name not in names]:
         raise UserError(folder, expected=f"{', '.join(missing)} among the methods, as evaluated before", do=do)
-    if not _same_inputs(stored["inputs"], inputs, truth) or stored["version"] != __version__:
+    doubt = "" if stored["version"] == __version__ else f"it was made by version {stored['version']} of the toolkit"
+    if not _same_inputs(stored["inputs"], inputs, truth, former):
+        doubt = "the files that it was computed from lay elsewhere or were others"
+    if stored.get("shared", dataclasses.asdict(NOTHING)) != dataclasses.asdict(shared):
+        doubt = "its notes do not say which subjects had a part in the thresholds or networks"
+    if doubt and (os.access(folder, os.W_OK) or {*names} != {*stored["methods"]}):
         return None
     pictures = tuple(folder / name for name in stored["pictures"])
     if not all(
         path.exists() for path in (folder / "table1.md", folder / "subjects.csv", folder / report.NAME, *pictures)
     ):
         return None
-    os.utime(folder / runs.EVALUATED)  # it holds for the predictions as they are now, and a study compares the times
-    return Finished(folder, (folder / "table1.md").read_text(encoding="utf-8"), pictures, stored, fresh=False)
+    return Finished(folder, (folder / "table1.md").read_text(encoding="utf-8"), pictures, stored, False, doubt)
 
 
 def _require_folder(folder):
@@ -198,11 +231,15 @@ def _require_folder(folder):
         raise UserError(nearest, expected=expected, found="a file", do="use another --out_dir")
 
 
-def _same_inputs(stored, inputs, truth):
-    """Equal; records may go by the name that an earlier version gave them."""
-    if isinstance(truth, RecordsTruth) and truth.manifest.is_same(stored.get("records")):
+def _same_inputs(stored, inputs, truth, former):
+    """Equal; of an earlier version, by the digests and the name of records that it had. former: -> digests as of then."""
+    if not isinstance(truth, RecordsTruth):
+        return stored == inputs
+    if truth.manifest.is_same(stored.get("records")):
         stored = {**stored, "records": inputs["records"]}
-    return stored == inputs
+    if "predictions" in stored:
+        return stored == inputs
+    return stored == {**former(), "records": inputs["records"]}
 
 
 # Writing
@@ -215,25 +252,29 @@ def _write(
     chosen: Mapping[str, Mapping[str, int]] | None,
     truth: AnyTruth,
     task: Task | None,
+    shared: Shared = NOTHING,
 ) -> Finished:
     """Writes every file, each atomically and summary.json last."""
-    folder, complete = request.out_dir, paper.complete(request.dataset, len(evaluated.subjects))
+    whole = request.split == "test" and not request.subjects
+    folder, complete = request.out_dir, whole and paper.complete(request.dataset, len(evaluated.subjects))
     examples = _named_examples(request.figure_subjects, evaluated.subjects)  # before anything is replaced
     by_rule = not examples
     if by_rule:
         examples = dict(zip(("S1", "S2", "S3"), statistics.example_subjects(evaluated.scores), strict=False))
     rows = table1(evaluated.scores, chosen, request.dataset if complete else None)
-    unpredicted = inputs.get("unpredicted", 0)
-    notes = forms.notes(rows, request.threshold_split, unpredicted)
     asked = {
         "dataset": request.dataset,
         "subjects": len(evaluated.subjects),
         "complete": complete,
-        "unpredicted": unpredicted,
+        "unpredicted": inputs.get("unpredicted", 0),
+        "split": request.split,
         "threshold_split": request.threshold_split,
         "settings": request.settings,
         "inputs": inputs,
+        "shared": dataclasses.asdict(shared),
+        "gaps": evaluated.gaps,
     }
+    notes = forms.notes(rows, asked)
     (folder / runs.EVALUATED).unlink(missing_ok=True)  # from here on the old files are being replaced
     markdown = files.write_all(folder, evaluated, rows, notes)
     pictures = figures.write_all(folder, evaluated, examples, by_rule, task)

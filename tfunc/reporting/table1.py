@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from data_prep.base.streams import text_of
 from tfunc import paper
 from tfunc.methods import METHODS
 from tfunc.scoring import measures, statistics
@@ -64,7 +65,7 @@ def table1(
 
 def title(method: str) -> str:
     """How tables and figures name a method: as the table of methods does, else by its own name."""
-    return METHODS[method].title if method in METHODS else method
+    return METHODS[method].title if method in METHODS else text_of(method)
 
 
 def is_first_below(rows: Sequence[Row], index: int) -> bool:

@@ -28,6 +28,7 @@ MOST_SUBJECTS = 12
 MOST_BYTES = 24_000_000  # of a report: four subjects of BraTS with eight methods; a browser opens it in a second
 MARGIN = 8  # voxels around what is segmented, where there is no image to crop by
 FOREGROUND = 16  # added to a voxel's level where the segmentation is foreground
+IGNORED = FOREGROUND - 1  # the code of a voxel that counts nowhere: a level beyond all thresholds
 OPPOSITE = {"L": "R", "R": "L", "A": "P", "P": "A", "S": "I", "I": "S"}
 
 
@@ -37,7 +38,8 @@ class Packed:
 
     entry: what JavaScript needs to know; plain JSON, see `pack`.
     arrays: {"image" | "truth" | "map-<index of the method>": text}, base64 of gzip of uint8 in C order. The image is
-        [depth, height, width] grey or with 3 channels; truth is 0 or 1; a map is its level + FOREGROUND x segmentation.
+        [depth, height, width] grey or with 3 channels; truth is 0 or 1; a map is its level + FOREGROUND x segmentation, or
+        IGNORED.
     """
 
     entry: dict[str, Any]
@@ -140,15 +142,18 @@ def unpack(text: str) -> NDArray[np.uint8]:
 
 def _codes(maps, name, truth):
     score, prediction = maps.read(name, truth)
+    score = truth.evened(score)
     kind = KINDS[maps.kind]
     level = counts.levels(kind.uncertainty_map(score, kind.limits(score, maps.sigma_range)))
-    return level.astype(np.uint8) + np.uint8(FOREGROUND) * (prediction != 0)
+    code = level.astype(np.uint8) + np.uint8(FOREGROUND) * (prediction != 0)
+    return code if truth.counted is None else np.where(truth.counted, code, np.uint8(IGNORED))
 
 
 def _histogram(code, target):
-    """int64 [48]: voxels by level, segmentation, truth, as `Counts.uncertainty` without its mask."""
+    """int64 [48]: voxels by level, segmentation, truth, as `Counts.uncertainty` without its mask; ignored ones left out."""
     level, prediction = code & (FOREGROUND - 1), code // FOREGROUND
-    return np.bincount((level * np.uint8(4) + prediction * np.uint8(2) + target).ravel(), minlength=counts.LEVELS * 4)
+    cells = np.bincount((level * np.uint8(4) + prediction * np.uint8(2) + target).ravel(), minlength=FOREGROUND * 4)
+    return cells[: counts.LEVELS * 4]
 
 
 def _require_same(maps, name, whole, counted):

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from tfunc.kinds import KINDS
-from tfunc.reporting import figures, forms
+from tfunc.reporting import figures, forms, remarks
 from tfunc.reporting.table1 import Row, title
 from tfunc.scoring import measures
 from tfunc.scoring.measures import MEASURES
@@ -17,11 +17,13 @@ from tfunc.scoring.sources import Maps
 def heading(rows: Sequence[Row], summary: Mapping[str, Any]) -> str:
     """How many subjects and methods, and who chose the thresholds. summary: what summary.json says, here and below."""
     number = rows[0].subjects
-    complete = "the whole test set" if summary["complete"] else "test set" if summary["dataset"] else ""
+    split = summary.get("split", "test")
+    chose = split if summary["threshold_split"] == "test" else summary["threshold_split"]
+    complete = "the whole test set" if summary["complete"] else f"{split} set" if summary["dataset"] else ""
     parts = [
         f"{number} subject{'s' * (number != 1)}" + (f" ({complete})" if complete else ""),
         f"{len(rows)} method{'s' * (len(rows) != 1)}",
-        f"thresholds chosen on the {summary['threshold_split']} set",
+        f"thresholds chosen on the {chose} set",
     ]
     return escape(" · ".join(parts))
 
@@ -51,7 +53,7 @@ def notes(summary: Mapping[str, Any], all_maps: Sequence[Maps]) -> str:
         f"<dt>{escape(', '.join(titles))}</dt><dd>{escape(meaning)}.</dd>" for meaning, titles in _meanings(all_maps)
     )
     return (
-        f"<h3>Columns</h3><dl>{columns}</dl><h3>Thresholds</h3><p>{_choice(summary['threshold_split'])}</p>"
+        f"<h3>Columns</h3><dl>{columns}</dl><h3>Thresholds</h3><p>{_choice(summary)}</p>"
         f"<h3>Empty segmentations and undefined values</h3><dl>{policy}</dl>{_undefined(summary)}"
         f"<h3>What counts as uncertainty</h3><dl>{uncertainty}</dl>"
         "<h3>The viewer's numbers</h3><p>Each map is kept as its level, how many of the eleven thresholds lie strictly "
@@ -89,14 +91,14 @@ def _captions(summary):
     }
 
 
-def _choice(threshold_split):
+def _choice(summary):
     columns = escape(forms.with_threshold())
-    if threshold_split == "test":
+    if summary["threshold_split"] in ("test", summary.get("split", "test")):
         return (
             f"The thresholds of {columns} are each method's best on these very subjects, as in the paper. That "
             "favours every method a little; --threshold_split=valid chooses them on the validation set."
         )
-    return f"The thresholds of {columns} are each method's best on the validation set; the test set chose none."
+    return f"The thresholds of {columns} are {escape(remarks.chosen_on(summary))}."
 
 
 def _term(name):

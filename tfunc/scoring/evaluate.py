@@ -9,11 +9,14 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from data_prep.base import notices
 from data_prep.base import pool as workers
 from data_prep.base.errors import NotReady, UserError
+from data_prep.base.notices import Notices
 from data_prep.base.progress import Progress
+from data_prep.readers import labels
 from tfunc import kinds
 from tfunc.kinds import KINDS, Limits, MapError
 from tfunc.scoring import binary, statistics
@@ -30,11 +33,13 @@ class Evaluated:
     """What was counted of a set of subjects.
 
     maps: one a method, with their sigma ranges.  scores: {method: Scores}.  counts: {method: {subject: Counts}}.
+    gaps: {method: voxels} that are NaN outside the masks, of the methods that have any.
     """
 
     maps: tuple[Maps, ...]
     scores: dict[str, Scores]
     counts: dict[str, dict[str, Counts]]
+    gaps: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -47,42 +52,79 @@ def evaluate(
     truth: AnyTruth,
     pool: concurrent.futures.Executor,
     sigma_range: Limits | None = None,
+    say: Callable[[str], object] = print,
 ) -> Evaluated:
     """Counts every subject of every method on the Executor `pool`.
 
     What is scaled over the whole set is first rescaled to `sigma_range` where it is given, else to the range found in
-    one pass more over its maps. Raises `UserError` where methods have other subjects or a subject has no label.
+    one pass more over its maps. say: called with each line for the user, such as the numbers that the labels hold.
+    Raises `UserError` where methods have other subjects, a subject has no label, or a label's numbers have no known meaning.
     """
     subjects = _common_subjects(all_maps)
     truth.check(subjects)
-    ready = tuple(_with_range(maps, pool, sigma_range) for maps in all_maps)
+    ready = tuple(_with_range(maps, truth, pool, sigma_range) for maps in all_maps)
     counts: dict[str, dict[str, Counts]] = {maps.method: {} for maps in ready}
+    missing = dict.fromkeys(counts, 0)
     items = ((truth, ready, subject) for subject in subjects)
+    noticed = Notices()
     with Progress("evaluate", len(subjects), " subjects") as progress:
-        for subject, found in zip(subjects, workers.results(pool, count_subject, items), strict=True):
-            for method, counted in found.items():
+        for subject, (found, remarks) in zip(subjects, workers.results(pool, count_subject, items), strict=True):
+            noticed.add(remarks)
+            labels.require_same(noticed)
+            for method, (counted, gaps) in found.items():
                 counts[method][subject] = counted
+                missing[method] += gaps
             progress.advance()
-    return Evaluated(ready, {method: statistics.scores(found) for method, found in counts.items()}, counts)
+    _say(noticed, truth, say)
+    scores = {method: statistics.scores(found) for method, found in counts.items()}
+    return Evaluated(ready, scores, counts, {method: number for method, number in missing.items() if number})
 
 
-def count_subject(item: tuple[AnyTruth, Sequence[Maps], str]) -> dict[str, Counts]:
-    """{method: Counts} of one subject. item: (where its label is, the methods' maps, its name)."""
+def count_subject(
+    item: tuple[AnyTruth, Sequence[Maps], str],
+) -> tuple[dict[str, tuple[Counts, int]], Notices]:
+    """({method: (Counts, voxels that are NaN outside the mask)} of one subject, what was noticed).
+
+    item: (where its label is, the methods' maps, its name).
+    """
     where, all_maps, subject = item
-    truth = where.read(subject)
-    counts = {}
-    for maps in all_maps:
-        score, prediction = maps.read(subject, truth)
-        with _naming(maps, subject):
-            counts[maps.method] = binary.count(score, maps.kind, prediction, truth.label, truth.mask, maps.sigma_range)
-    return counts
+    found = {}
+    with notices.gathered() as noticed:
+        truth = where.read(subject)
+        mask = None if truth.mask is None else truth.only(truth.mask)
+        for maps in all_maps:
+            score, prediction, gaps = maps.read_with_gaps(subject, truth)
+            score, prediction = truth.only(score), truth.only(prediction)
+            with _naming(maps, subject):
+                counted = binary.count(score, maps.kind, prediction, truth.only(truth.label), mask, maps.sigma_range)
+            found[maps.method] = counted, gaps
+    return found, noticed
 
 
-def map_range(item: tuple[Maps, str]) -> tuple:
-    """(lowest, highest) of one map, scalars of its dtype. item: (a method's maps, the subject's name)."""
-    maps, subject = item
-    with _naming(maps, subject):
-        return kinds.value_range(maps.score(subject))
+def _say(noticed, truth, say):
+    """What was noticed; of segmentations only what is not just 0 and 1."""
+    for line in noticed.lines():
+        say(line)
+    for what, found in noticed.found.items():
+        if what == "masks":
+            lines = labels.said(noticed, what, "inside")
+        elif what == "labels" or max(found) > 1:
+            rule = truth.rule if what == "labels" else dataclasses.replace(truth.rule, ignore=None)
+            lines = labels.said(noticed, what, rule=rule)
+        else:
+            lines = []
+        for line in lines:
+            say(line)
+
+
+def map_range(item: tuple[Maps, AnyTruth, str]) -> tuple:
+    """(lowest, highest) of one map where voxels count, scalars of its dtype. item: (a method's maps, the truth, a name)."""
+    maps, truth, subject = item
+    with _naming(maps, subject), notices.gathered():
+        score = maps.score(subject, truth)
+        if truth.rule.ignore is not None:
+            score = truth.read(subject).only(score)
+        return kinds.value_range(score)
 
 
 @contextlib.contextmanager
@@ -93,6 +135,7 @@ def _naming(maps: Maps, subject: str) -> Iterator[None]:
     except MapError as error:
         expected = KINDS[maps.kind].expected.replace("{limits}", f" in {maps.sigma_range}" if maps.sigma_range else "")
         do = f"predict again, or leave {maps.method} out"
+        do += "; NaN may only lie outside of masks" if "NaN" in str(error) else ""
         raise UserError(maps.path(subject), expected=expected, found=f"{error}", do=do) from None
 
 
@@ -114,10 +157,10 @@ def _common_subjects(all_maps):
     return first.subjects
 
 
-def _with_range(maps, pool, sigma_range):
+def _with_range(maps, truth, pool, sigma_range):
     if KINDS[maps.kind].scale != "set":
         return maps
     if sigma_range is None:
-        items = ((maps, subject) for subject in maps.subjects)
+        items = ((maps, truth, subject) for subject in maps.subjects)
         sigma_range = kinds.common_range(workers.results(pool, map_range, items))
     return dataclasses.replace(maps, sigma_range=tuple(sigma_range))

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
+import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.base.errors import NotReady, UserError, command
@@ -15,8 +17,8 @@ from data_prep.readers import nifti
 from tfunc import kinds, runs
 from tfunc.kinds import KINDS
 from tfunc.methods import METHODS
-from tfunc.scoring import volumes
-from tfunc.scoring.truth import RecordsTruth, Truth
+from tfunc.scoring import layouts, volumes
+from tfunc.scoring.truth import AnyTruth, RecordsTruth, Truth
 from tfunc.scoring.volumes import ENDINGS
 
 
@@ -25,7 +27,7 @@ class Maps:
     """One method's maps: files `<subject>_{prediction,probability,uncertainty}.nii.gz` in `folder`.
 
     kind: a name of `kinds.KINDS`.  subjects: in order.  sigma_range: (lowest, highest) of the whole set, where the kind is
-    scaled by it and once it is known.
+    scaled by it and once it is known.  places: {subject: the folder in `folder` that its files lie in}, where each has one.
     """
 
     method: str
@@ -33,56 +35,96 @@ class Maps:
     folder: str
     subjects: tuple[str, ...]
     sigma_range: tuple[float, float] | None = None
+    places: dict[str, str] | None = None
+
+    def folder_of(self, subject: str) -> pathlib.Path:
+        """Where a subject's files lie."""
+        return pathlib.Path(self.places[subject] if self.places else self.folder)
 
     def path(self, subject: str) -> pathlib.Path:
         """The map that is scored; raises `UserError` where it is missing or present twice."""
-        return volumes.find_one(self.folder, [f"{subject}_{KINDS[self.kind].entry}"], f"the map of {subject}")
+        name = f"{subject}_{KINDS[self.kind].entry}"
+        return volumes.find_one(self.folder_of(subject), [name], f"the map of {subject}")
 
     def files(self, subject: str) -> list[pathlib.Path]:
         """Paths of all that is read of a subject: its map, and its segmentation where one is used."""
         paths = self.path(subject), self._prediction_path(subject)
         return [path for path in paths if path is not None]
 
-    def score(self, subject: str) -> NDArray:
-        """The raw map [depth, height, width] in the file's dtype."""
-        return volumes.read(self.path(subject))[0]
+    def score(self, subject: str, truth: AnyTruth | None = None) -> NDArray:
+        """The raw map [depth, height, width] in the file's dtype; where it has NaN, as `read` makes it of that truth."""
+        score = volumes.read(self.path(subject), softmax=KINDS[self.kind].segments)[0]
+        if truth is None or score.dtype.kind != "f" or not np.isnan(score).any():
+            return score
+        return self.read(subject, truth.read(subject))[0]
 
     def read(self, subject: str, truth: Truth) -> tuple[NDArray, NDArray]:
-        """(score, prediction) [depth, height, width], checked against the truth's shape and affine (`UserError`)."""
-        score, space = volumes.read(self.path(subject))
+        """(score, prediction) [depth, height, width], checked against the truth's shape and affine (`UserError`).
+
+        Outside the truth's mask NaN counts as background that the map is sure of; elsewhere it is refused where it is
+        counted, and by name where there is a mask.
+        """
+        return self.read_with_gaps(subject, truth)[:2]
+
+    def read_with_gaps(self, subject: str, truth: Truth) -> tuple[NDArray, NDArray, int]:
+        """The same, and how many voxels of the map are NaN outside the mask."""
+        score, space = volumes.read(self.path(subject), softmax=KINDS[self.kind].segments)
         nifti.require_same_space(truth.space, space)
+        score, gaps = self._without_gaps(subject, score, truth)
         prediction_path = self._prediction_path(subject)
         if prediction_path is None:
-            return score, score > 0.5
-        prediction, space = volumes.read_labels(prediction_path)
+            return score, score > 0.5, gaps
+        prediction, space = volumes.read_segmentation(prediction_path, truth.rule, self.method, truth.mask)
         nifti.require_same_space(truth.space, space)
-        return score, prediction
+        return score, prediction, gaps
+
+    def _without_gaps(self, subject, score, truth):
+        if score.dtype.kind != "f" or (truth.mask is None and truth.counted is None):
+            return score, 0
+        gaps = np.isnan(score) if truth.counted is None else np.isnan(score) & truth.counted
+        if not gaps.any():
+            return score, 0
+        if inside := int(gaps.sum() if truth.mask is None else (gaps & (truth.mask != 0)).sum()):
+            do = "predict it there, or give masks that leave those voxels out"
+            where, found = self.path(subject), f"NaN in {inside} of its voxels"
+            raise UserError(where, expected="numbers where voxels count", found=found, do=do)
+        given = score[~gaps]
+        # of least uncertainty, whatever the scale
+        sure = 0 if KINDS[self.kind].segments or not given.size else given.min()
+        return np.where(gaps, score.dtype.type(sure), score), int(gaps.sum())
 
     def _prediction_path(self, subject):
         name = f"{subject}_prediction"
-        written = any((pathlib.Path(self.folder) / (name + ending)).exists() for ending in ENDINGS)
+        folder = self.folder_of(subject)
+        written = any((folder / (name + ending)).exists() for ending in ENDINGS)
         if KINDS[self.kind].segments and not written:
             return None
-        return volumes.find_one(self.folder, [name], f"the segmentation of {subject}, which an uncertainty map needs")
+        return volumes.find_one(folder, [name], f"the segmentation of {subject}, which an uncertainty map needs")
 
 
 # Of a run
 
 
-def available_methods(run_dir: pathlib.Path | str, dataset: str) -> list[str]:
-    """Methods of the table that have finished predictions of the test set; `NotReady` where none has."""
-    names = [name for name in METHODS if (runs.predictions_dir(run_dir, name) / runs.PREDICTED).exists()]
+def available_methods(run_dir: pathlib.Path | str, dataset: str, split: str = "test") -> list[str]:
+    """Methods of the table that have finished predictions of a split; `NotReady` where none has."""
+    names = [name for name in METHODS if (runs.predictions_dir(run_dir, name, split) / runs.PREDICTED).exists()]
     if not names:
-        run_maps(run_dir, dataset, next(iter(METHODS)))
+        run_maps(run_dir, dataset, next(iter(METHODS)), split)
     return names
 
 
 def run_maps(
-    run_dir: pathlib.Path | str, dataset: str, method: str, split: str = "test", truth: RecordsTruth | None = None
+    run_dir: pathlib.Path | str,
+    dataset: str,
+    method: str,
+    split: str = "test",
+    truth: RecordsTruth | None = None,
+    subjects: Sequence[str] = (),
 ) -> Maps:
     """The `Maps` of a run's method; `NotReady` naming the predict command where they are absent or unfinished.
 
-    truth: the maps must be of its records (`UserError`) and of the whole split (`NotReady`).
+    truth: the maps must be of its records (`UserError`) and of the whole split (`NotReady`), or of the `subjects` that
+    were chosen of it, which are then all that the `Maps` have.
     """
     folder = runs.predictions_dir(run_dir, method, split)
     path = folder / runs.PREDICTED
@@ -97,6 +139,9 @@ def run_maps(
         index = runs.read_predictions(folder) or {}
         _require_same_records(path, index, truth)
         whole = {entry.name for entry in truth.manifest.split(split)}
+        if outside := [name for name in subjects if name not in whole]:
+            raise UserError("--subjects", expected=f"subjects of the {split} split", found=repr(outside[0]))
+        whole = whole & {*subjects} if subjects else whole
         if missing := whole - set(maps.subjects):
             found = f"{len(whole) - len(missing)} of {len(whole)}"
             do = (
@@ -104,8 +149,17 @@ def run_maps(
                 command("predict", **predict, **_begun_with(index)),
                 f", or leave {method} out with --methods",
             )
-            raise NotReady(path, expected=f"all subjects of the {split} split", found=found, do=do)
-    return maps
+            expected = f"the chosen subjects of the {split} split" if subjects else f"all subjects of the {split} split"
+            raise NotReady(path, expected=expected, found=found, do=do)
+    return only(maps, subjects) if subjects else maps
+
+
+def only(maps: Maps, subjects: Sequence[str]) -> Maps:
+    """The same maps of some subjects, in the order of all; raises `UserError` for one that has none."""
+    for name in subjects:
+        if name not in maps.subjects:
+            raise UserError("--subjects", expected=f"subjects that {maps.folder} has maps of", found=repr(name))
+    return dataclasses.replace(maps, subjects=tuple(name for name in maps.subjects if name in subjects))
 
 
 def _require_same_records(path, index, truth):
@@ -128,45 +182,66 @@ def _begun_with(index):
 # Of anyone
 
 
-def folder_maps(folder: pathlib.Path | str, kind: str | None = None) -> list[Maps]:
-    """A list of `Maps`: of the folder itself, or of each folder in it. Raises `UserError` where there are none.
+def folder_maps(folder: pathlib.Path | str, kind: str | None = None, layout: str = "auto") -> list[Maps]:
+    """A list of `Maps`: of the folder itself, or of each method's folder in it. Raises `UserError` where there are none.
 
     The kind is what predictions.json says where there is one (`kind` may not be another), else `kind`, else the
     method's own where the folder is named as a method of the table. A folder that has no map of the asked kind but is
-    named as a method of another is read as that method's.
+    named as a method of another is read as that method's. layout: see `layouts.find`.
     """
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise UserError(folder, expected="a folder of maps", found="no such folder")
     kind = kind and kinds.get(kind, "--kind").name
-    if _subjects(folder):
-        return [_folder_maps(folder, kind)]
-    inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and _subjects(path)]
-    if not inside:
-        expected = "<subject>_probability.nii.gz or <subject>_uncertainty.nii.gz, or folders of them"
-        raise UserError(folder, expected=expected, found="none")
-    return [_folder_maps(path, kind) for path in inside]
+    return [_folder_maps(found, kind) for found in layouts.find(pathlib.Path(folder), layout)]
 
 
-def _folder_maps(folder, kind):
-    name = folder.resolve().name
+def understood(folder: pathlib.Path | str, all_maps: Sequence[Maps]) -> str:
+    """A line that says what the folder was taken for."""
+    folder, first = pathlib.Path(folder), all_maps[0]
+    count = f"{len(first.subjects)} subject{'s' * (len(first.subjects) != 1)}"
+    inside = " (a folder for each subject)" if first.places else ""
+    if len(all_maps) > 1 or pathlib.Path(first.folder) != folder:
+        names = ", ".join(maps.method for maps in all_maps)
+        return f"{folder}: {len(all_maps)} method{'s' * (len(all_maps) != 1)}, {names}, of {count}{inside}"
+    unread = [path.name for path in layouts.with_maps(folder)] if not first.places else []
+    ignored = (
+        f"; the maps in its folder {unread[0]} are left out: --layout=methods or subjects reads them" if unread else ""
+    )
+    return f"{folder}: one method, {first.method}, of {count}{inside}{ignored}"
+
+
+def softmaxes(all_maps: Sequence[Maps]) -> list[str]:
+    """A line for each method some of whose maps are a softmax of two channels; raises `UserError` for a missing map."""
+    lines = []
+    for maps in all_maps:
+        if KINDS[maps.kind].segments:
+            count = sum(volumes.is_softmax(maps.path(name)) for name in maps.subjects)
+            if count:
+                files = f"{count} of {len(maps.subjects)} maps are"
+                lines.append(
+                    f"{maps.method}: {files} a softmax of two channels; the second is read as the foreground's"
+                )
+    return lines
+
+
+def _folder_maps(found, kind):
+    name, folder = found.folder.resolve().name, found.folder
     if (folder / runs.PREDICTED).exists():
         maps = _indexed(folder, name)
         if kind not in (None, maps.kind):
-            where, found = folder / runs.PREDICTED, f"maps of kind {maps.kind}"
-            raise UserError(where, expected=f"--kind={kind}", found=found, do="leave --kind out, or mend the file")
+            where, stored = folder / runs.PREDICTED, f"maps of kind {maps.kind}"
+            raise UserError(where, expected=f"--kind={kind}", found=stored, do="leave --kind out, or mend the file")
         return maps
     usual = kinds.get(METHODS[name].kind).name if name in METHODS else None
-    if kind and usual and not _subjects(folder, KINDS[kind].entry) and _subjects(folder, KINDS[usual].entry):
+    if kind and usual and not found.subjects(KINDS[kind].entry) and found.subjects(KINDS[usual].entry):
         kind = usual
     kind = kind or usual
     if kind is None:
         raise UserError(folder, expected="what its maps are", do=f"add --kind={'|'.join(KINDS)}")
-    subjects = _subjects(folder, KINDS[kind].entry)
+    subjects = found.subjects(KINDS[kind].entry)
     if not subjects:
         expected = f"<subject>_{KINDS[kind].entry}.nii.gz for --kind={kind}"
         raise UserError(folder, expected=expected, found="none")
-    return Maps(name, kind, str(folder), subjects)
+    places = None if found.places is None else {subject: str(found.places[subject]) for subject in subjects}
+    return Maps(name, kind, str(folder), subjects, places=places)
 
 
 def _indexed(folder, method):
@@ -180,14 +255,3 @@ def _indexed(folder, method):
     if not subjects:
         raise UserError(path, expected="subjects", found="none", do="predict again")
     return Maps(method, kind, str(folder), subjects)
-
-
-def _subjects(folder, *entries):
-    """Names for which the folder has a map, in order."""
-    names = set()
-    for entry in entries or {kind.entry for kind in KINDS.values()}:
-        for ending in ENDINGS:
-            suffix = f"_{entry}{ending}"
-            found = (path.name for path in folder.glob(f"*{suffix}"))
-            names.update(name[: -len(suffix)] for name in found if not name.startswith("."))
-    return tuple(sorted(names))

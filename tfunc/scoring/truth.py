@@ -10,32 +10,40 @@ import functools
 import pathlib
 from collections.abc import Sequence
 
-import nibabel
+import numpy as np
 from numpy.typing import NDArray
 
-from data_prep import records
+from data_prep import place, records
 from data_prep.base.errors import UserError
-from data_prep.readers import nifti
+from data_prep.readers import labels, nifti
+from data_prep.readers.labels import PLAIN, Rule
 from data_prep.readers.nifti import Space
 from data_prep.subject import Subject
 from data_prep.tasks import Task
-from tfunc.kinds import KINDS
-from tfunc.scoring import volumes
-from tfunc.scoring.volumes import ENDINGS
-
-SUFFIXES = ("", "_seg", "_label", "_mask")  # of a label or a mask, after the subject's name
+from tfunc.scoring import label_files, volumes
 
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
     """One subject's label and mask: arrays [depth, height, width], non-zero is inside; mask None is all of it.
 
-    space: of the label; its affine is None where there is nothing to compare with.
+    space: of the label; its affine is None where there is nothing to compare with.  counted: bool, the voxels that count
+    at all; None is all of them.  rule: what the label's numbers mean, for segmentations that have the same ones.
     """
 
     label: NDArray
     mask: NDArray | None
     space: Space
+    counted: NDArray | None = None
+    rule: Rule = PLAIN
+
+    def only(self, array: NDArray) -> NDArray:
+        """The voxels of a map that count: the array itself, or those of `counted` in a row."""
+        return array if self.counted is None else array[self.counted]
+
+    def evened(self, array: NDArray) -> NDArray:
+        """A map whose voxels that do not count have the value of one that does, so that its range is that of `only`."""
+        return array if self.counted is None else np.where(self.counted, array, self.only(array)[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +51,7 @@ class RecordsTruth:
     """Labels from prepared records, and masks where the records' task says inside what calibration is measured."""
 
     data_dir: str
+    rule = PLAIN  # records hold the foreground already
 
     @property
     def manifest(self) -> records.Manifest:
@@ -67,15 +76,14 @@ class RecordsTruth:
         subject = self.subject(name)
         if subject.label is None:
             raise self._unlabelled(name)
-        affine = None
-        if subject.header is not None:
-            affine = nibabel.Nifti1Header(subject.header, "<", check=False).get_best_affine()
-        space = Space(f"{self.data_dir}, subject {name}", subject.label.shape, affine)
+        where = f"{self.data_dir}, subject {name}"
+        affine = None if subject.header is None else place.of_block(subject.header, where)
+        space = Space(where, subject.label.shape, affine)
         return Truth(subject.label, subject.inside(self.task), space)
 
     def subject(self, name: str) -> Subject:
-        """A subject with its image; raises `UserError`."""
-        return records.read_subject(self.data_dir, self.manifest, name)
+        """A subject with its image, in the voxel order of its files, where its maps lie; raises `UserError`."""
+        return records.read_subject(self.data_dir, self.manifest, name).in_order(None)
 
     def _unlabelled(self, name):
         where = f"{self.data_dir}, subject {name}"
@@ -89,29 +97,29 @@ def _manifest(data_dir, _):
 
 @dataclasses.dataclass(frozen=True)
 class FolderTruth:
-    """Labels, and masks if there are any, as `<subject>.nii.gz` or `<subject>_{seg,label,mask}.nii.gz`."""
+    """Labels, and masks if there are any, of anyone: `<subject><suffix>`, with a suffix of `file_names.LABELS` or none.
+
+    They lie in the folder, or in folders by subject in it, as BraTS ships them.  rule: what the labels' numbers mean.
+    """
 
     labels: str
     masks: str | None = None
+    rule: Rule = PLAIN
     task = None  # nobody says what is segmented here
 
     def check(self, subjects: Sequence[str]) -> None:
-        """Raises `UserError` where a label or a mask is missing or there are two."""
+        """Raises `UserError` where a label or a mask is missing or there are two, and for a rule that contradicts itself."""
+        self.rule.check()
         self.paths(subjects)
 
     def paths(self, subjects: Sequence[str]) -> list[pathlib.Path]:
         """Every label's and mask's path."""
-        paths = [_label_path(self.labels, name, "label") for name in subjects]
-        return paths + ([_label_path(self.masks, name, "mask") for name in subjects] if self.masks else [])
+        paths = label_files.find_all(self.labels, subjects, "label")
+        return paths + (label_files.find_all(self.masks, subjects, "mask") if self.masks else [])
 
     def unpredicted(self, subjects: Sequence[str]) -> int:
         """How many labels there are of others than `subjects`: files that are named in the way the used ones are."""
-        used = [volumes.stem(_label_path(self.labels, name, "label")) for name in subjects]
-        suffixes = {stem[len(name) :] for stem, name in zip(used, subjects, strict=True)}
-        maps = tuple(f"_{part}" for part in ("prediction", *(kind.entry for kind in KINDS.values())))
-        stems = {volumes.stem(path) for ending in ENDINGS for path in pathlib.Path(self.labels).glob(f"*{ending}")}
-        others = (stem for stem in stems - set(used) if _suffix(stem) in suffixes)
-        return sum(not stem.startswith(".") and not stem.endswith(maps) for stem in others)
+        return label_files.others(self.labels, subjects)
 
     def state(self, subjects: Sequence[str]) -> str:
         """Digest of the files' paths, sizes and times."""
@@ -119,12 +127,16 @@ class FolderTruth:
 
     def read(self, name: str) -> Truth:
         """A subject's label and mask; raises `UserError` where they are no labels or lie in different spaces."""
-        label, space = volumes.read_labels(_label_path(self.labels, name, "label"), do=volumes.COPY)
+        (path,) = label_files.find_all(self.labels, [name], "label")
+        raw, space = volumes.read_labels(path, do=volumes.COPY)
+        meaning = labels.meaning(raw, path, self.rule)
         mask = None
         if self.masks:
-            mask, mask_space = volumes.read_labels(_label_path(self.masks, name, "mask"), do=volumes.COPY)
+            (path,) = label_files.find_all(self.masks, [name], "mask")
+            raw, mask_space = volumes.read_labels(path, do=volumes.COPY)
             nifti.require_same_space(space, mask_space)
-        return Truth(label, mask, space)
+            mask = labels.inside(raw, path)
+        return Truth(meaning.foreground, mask, space, meaning.counted, self.rule)
 
     def subject(self, name: str) -> None:
         """There is no image."""
@@ -132,12 +144,3 @@ class FolderTruth:
 
 
 AnyTruth = RecordsTruth | FolderTruth
-
-
-def _label_path(folder, subject, what):
-    return volumes.find_one(folder, [subject + suffix for suffix in SUFFIXES], f"one {what} of {subject}")
-
-
-def _suffix(stem):
-    """What a label's or mask's name has after the subject's."""
-    return next((suffix for suffix in SUFFIXES if suffix and stem.endswith(suffix)), "")

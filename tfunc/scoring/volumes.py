@@ -2,36 +2,67 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import os
 import pathlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.base import artefacts, notices
 from data_prep.base.errors import UserError
-from data_prep.readers import nifti
+from data_prep.readers import labels, nifti
+from data_prep.readers.file_names import ENDINGS
 from data_prep.readers.nifti import Space
+from tfunc.scoring import channels
 
-ENDINGS = (".nii.gz", ".nii")
 COPY = "copy it again"  # what helps where a file is damaged that we did not make
 
 
-def read(path: pathlib.Path, do: str | None = None) -> tuple[NDArray, Space]:
-    """A file's array [depth, height, width], in its own dtype, and where it lies; raises `UserError`, with the remedy `do`."""
-    array, affine = nifti.read_map(path) if do is None else nifti.read_map(path, do=do)
-    array = array[None] if array.ndim == 2 else array  # a 2-D map has depth 1
+def read(path: pathlib.Path, do: str | None = None, softmax: bool = False) -> tuple[NDArray, Space]:
+    """A file's array [depth, height, width], in its own dtype, and where it lies; raises `UserError`, with the remedy `do`.
+
+    A 2-D map has depth 1. softmax: whether two channels may stand for a probability, see `channels.spatial`.
+    """
+    more = {} if do is None else {"do": do}
+    array, affine = nifti.read_map(path, dimensions=channels.DIMENSIONS, **more)
+    array = channels.spatial(path, array, softmax)
     return array, Space(str(path), array.shape, affine)
 
 
+def is_softmax(path: pathlib.Path) -> bool:
+    """Whether a file has two channels, by its header."""
+    return channels.softmax_axis(nifti.read_header(path, dimensions=channels.DIMENSIONS).shape) is not None
+
+
 def read_labels(path: pathlib.Path, do: str | None = None) -> tuple[NDArray, Space]:
-    """`read` for a file of labels, which must be whole numbers from 0 on; else `UserError`."""
+    """`read` for a file of labels, uint8 or uint16, which must be whole numbers from 0 on; else `UserError`."""
     array, space = read(path, do)
-    lowest = array.min()
-    whole = array.dtype.kind in "bui" or bool((array == np.floor(array)).all())
-    if not (whole and lowest >= 0):
-        found = f"{lowest:g}" if whole else "fractions"
-        raise UserError(path, expected="whole numbers, 0 for background", found=found)
+    return labels.whole(array, path), space
+
+
+def read_segmentation(
+    path: pathlib.Path, rule: labels.Rule, method: str, mask: NDArray | None = None
+) -> tuple[NDArray, Space]:
+    """A method's segmentation, uint8 {0, 1}, and where it lies. mask: where it is 0, NaN is background.
+
+    0 and 1 are as they stand; other numbers mean what `rule` says of the labels, as several classes do. Raises
+    `UserError` for what is no segmentation, or none whose meaning is known.
+    """
+    array, space = read(path)
+    if mask is not None and array.dtype.kind == "f" and array.shape == mask.shape:
+        array = np.where(np.isnan(array) & (mask == 0), array.dtype.type(0), array)
+    array = labels.whole(array, path)
+    what, highest = f"segmentations of {method}", array.max()
+    if highest > 1:
+        return labels.meaning(array, path, dataclasses.replace(rule, ignore=None), what).foreground, space
+    if highest and rule.label_map is None:
+        notices.choice(what, 1, path)
+    elif highest and rule.label_map is not None and not rule.label_map.get(1, 1):
+        do = "write the foreground's segmentation with another number, or all classes by their own"
+        raise UserError(path, expected="a segmentation by the numbers of --label_map", found="0 and 1, with 1:0", do=do)
     return array, space
 
 
@@ -57,9 +88,17 @@ def stem(path: pathlib.Path) -> str:
 
 
 def state(paths: Iterable[pathlib.Path]) -> str:
-    """Digest of files' full paths, sizes and modification times: another one means another content."""
+    """Digest of files' full paths and contents: names, sizes and times alone would pass another file for the same."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(os.fsencode(path.absolute()) + f" {artefacts.sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def former_state(paths: Iterable[pathlib.Path]) -> str:
+    """The digest that earlier versions kept, of full paths, sizes and times: what their evaluations are recognised by."""
     digest = hashlib.sha256()
     for path in paths:
         found = path.stat()
-        digest.update(f"{path.absolute()} {found.st_size} {found.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(path.absolute()) + f" {found.st_size} {found.st_mtime_ns}\n".encode())
     return digest.hexdigest()

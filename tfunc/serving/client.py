@@ -14,11 +14,10 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import nibabel
 import numpy as np
 from PIL import Image
 
-from data_prep import map_files
+from data_prep import map_files, place, voxel_order
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError, command
 from data_prep.map_files import MAPS
@@ -53,12 +52,14 @@ def request(
     path: pathlib.Path | str,
     out_dir: pathlib.Path | str,
     full_size: bool = False,
+    order: str | None = voxel_order.DISTRIBUTED,
     say: Callable[[str], object] = print,
 ) -> Answer:
     """Asks for one subject's maps and writes them: `<subject>_<map>.nii.gz`, and last `<subject>.json`.
 
     connection: of `transport.connect`. task: what the model was trained on. path: of the subject's folder or image.
-    full_size: photographs, also PNG maps at their own size. say: called with a line for the user.
+    full_size: photographs, also PNG maps at their own size. order: volumes, the voxel order that the model was trained in,
+    which a server doesn't tell; None sends voxels as they lie. say: called with a line for the user.
     Nothing is written before everything has come back whole. Raises `UserError` for a bad subject, and for any failure
     of the server.
     """
@@ -69,7 +70,7 @@ def request(
     if task.is_photograph:
         answer = _photograph(connection, task, path, full_size, say)
     else:
-        answer = _volume(connection, task, path, say)
+        answer = _volume(connection, task, path, say, order)
     map_files.write(folder, answer.name, answer.maps, answer.header, answer.own_size)
     artefacts.write_json(folder / f"{answer.name}.json", answer.document)
     return answer
@@ -87,10 +88,12 @@ def _require_writable(folder):
 # -------------------------------------------------------------------------------------------------------------- volume
 
 
-def _volume(connection, task, path, say):
+def _volume(connection, task, path, say, order):
     """A patient's `Answer`. int16 voxels travel as bytes, and float16 maps back; fractions need gRPC."""
     reader = task.load_reader()
-    subject = reader.load(reader.find_one(path))
+    subject = reader.load(reader.find_one(path), {"order": order})
+    if subject.permuted_note:
+        say(subject.permuted_note)
     image, shape = _whole(subject.image), subject.image.shape[:3]
     packed = image.dtype == np.int16
     if not packed and not isinstance(connection, transport.Grpc):
@@ -112,6 +115,7 @@ def _volume(connection, task, path, say):
         _origin(connection, version, signature, subject.source),
         _summary(connection, outputs, subject.header),
     )
+    maps = {name: subject.restored(values) for name, values in maps.items()}
     return Answer(subject.name, maps, subject.header, {}, {**origin, **summary})
 
 
@@ -135,7 +139,7 @@ def _summary(connection, outputs, header):
             raise _wrong(connection, f"a finite {name}", f"{values[0]}")
     if found["mean_uncertainty"] < 0:  # no tumour: nothing to average over
         found["mean_uncertainty"] = None
-    affine = nibabel.Nifti1Header(header, "<", check=False).get_best_affine()
+    affine = place.of_block(header, "the patient's first modality")
     found["predicted_volume"] = int(found["predicted_volume"])
     cubic_mm = float(abs(np.linalg.det(affine[:3, :3])))
     return {**found, "predicted_volume_ml": round(found["predicted_volume"] * cubic_mm / 1000, 3)}

@@ -12,8 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from data_prep import records
-from data_prep.base import artefacts
+from data_prep import records, voxel_order
+from data_prep.base import artefacts, leftovers
 from data_prep.base.errors import NotReady, UserError, command
 from tfunc import __version__, kinds, runs
 from tfunc.maps import predict as prediction
@@ -23,6 +23,7 @@ from tfunc.nets import stack
 from tfunc.nets import trained as models
 from tfunc.serving import warmup
 from tfunc.serving.description import Description
+from tfunc.serving.plain_path import plain_path
 from tfunc.serving.signatures import Served
 
 DESCRIPTION = "assets.extra/export.json"  # in the version's folder, last
@@ -84,6 +85,7 @@ def export(
         "configurations": {network.name: network.configuration for network in trained},
     }
     export_dir = pathlib.Path(export_dir)
+    leftovers.sweep_once(export_dir)
     version = version or max(_versions(export_dir), default=1)
     folder = export_dir / str(version)
     if folder.exists():
@@ -94,6 +96,9 @@ def export(
     with artefacts.folder_aside(folder) as aside:
         write(aside, model, predictive, description, config)
     _write_examples(export_dir, model)
+    order = description.task.order
+    if order not in (None, voxel_order.DISTRIBUTED):
+        say(f"its volumes must come in the voxel order {order}: request needs --voxel_order={order}")
     return folder
 
 
@@ -183,8 +188,9 @@ def write(
     served = Served(predictive, description)
     signatures = served.signatures()
     requests = warmup.requests(signatures, description)
-    tf.saved_model.save(served, str(folder), signatures=signatures)
-    read_back = tf.saved_model.load(str(folder)).signatures
+    with plain_path(folder) as path:
+        tf.saved_model.save(served, str(path), signatures=signatures)
+        read_back = tf.saved_model.load(str(path)).signatures
     for name, inputs in requests.items():
         try:
             read_back[name](**{key: tf.constant(values) for key, values in inputs.items()})

@@ -10,25 +10,26 @@ import contextlib
 import os
 import pathlib
 import shlex
-import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
+from data_prep.base import signals
 from data_prep.base.errors import Stopped
 
 UNTOLD = ("next:", "look:", "$", "|", "W0000", "I0000")  # beginnings of lines that are advice, progress or TensorFlow's
 
 
-def start(command: list[str], log: pathlib.Path, lock: IO[str], slot: int | None = None) -> subprocess.Popen:
-    """Starts a command; its output goes to its log, and it holds the lock. slot: number of the GPU it shall see."""
+def start(
+    command: list[str], log: pathlib.Path, lock: IO[str], environment: Mapping[str, str] | None = None
+) -> subprocess.Popen:
+    """Starts a command; its output goes to its log, which is UTF-8, and it holds the lock.
+
+    environment: what it finds beside what is set here, such as the GPU that it shall see.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = dict(os.environ)
-    if slot is not None:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        devices = visible.split(",") if visible else None
-        environment["CUDA_VISIBLE_DEVICES"] = devices[slot % len(devices)] if devices else str(slot)
-    with open(log, "a") as output:
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", **(environment or {})}
+    with open(log, "a", encoding="utf-8", errors="backslashreplace") as output:
         output.write(f"$ {shlex.join(command)}\n")
         output.flush()
         return subprocess.Popen(
@@ -38,26 +39,25 @@ def start(command: list[str], log: pathlib.Path, lock: IO[str], slot: int | None
 
 def last_line(log: pathlib.Path) -> str:
     """What a command says it did: its last line that isn't advice or a progress bar."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
     told = [line for line in lines if line and not line.startswith(UNTOLD)]
     return told[-1] if told else "no output"
 
 
 @contextlib.contextmanager
 def terminating(running: Callable[[], list[subprocess.Popen]]) -> Iterator[None]:
-    """While the block runs, SIGTERM raises `Stopped`; leaving it by an exception ends the commands, which save their state.
+    """While the block runs, a signal that asks to end raises `Stopped`; an exception ends the commands, which save their state.
 
     running: gives the commands that run at that moment.
     """
 
-    def handle(signum, frame):
-        raise Stopped("the study was stopped; the same command continues")
+    def stop(number):
+        raise Stopped("the study was stopped; the same command continues", number)
 
-    before = signal.signal(signal.SIGTERM, handle)
     try:
-        yield
+        with signals.caught(stop):
+            yield
     except BaseException:
-        signal.signal(signal.SIGTERM, before)
         processes = running()
         for process in processes:
             if process.poll() is None:
@@ -65,5 +65,3 @@ def terminating(running: Callable[[], list[subprocess.Popen]]) -> Iterator[None]
         for process in processes:
             process.wait()
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -48,6 +48,10 @@ class Job(abc.ABC):
     def is_done(self, run_dir: pathlib.Path) -> bool:
         """Whether its artefact is in the run, as this study would make it."""
 
+    def part_done(self, run_dir: pathlib.Path) -> float:
+        """Which part of it, from 0 to 1, an earlier process has done; for the time that is left."""
+        return 0.0
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainJob(Job):
@@ -61,6 +65,14 @@ class TrainJob(Job):
     def flags(self, run_dir: pathlib.Path) -> list[str]:
         """See `Job`."""
         return [f"--network={self.network.name}"]
+
+    def part_done(self, run_dir: pathlib.Path) -> float:
+        """See `Job`."""
+        state = runs.network_dir(run_dir, self.network.name) / runs.RESUME
+        if not state.exists():
+            return 0.0
+        epochs = runs.read_config(state.parent).epochs
+        return min(artefacts.read_document(state, "epoch")["epoch"] / epochs, 1.0)
 
     def is_done(self, run_dir: pathlib.Path) -> bool:
         """See `Job`."""

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
-from data_prep.base import locks, progress
+from data_prep.base import gpus, locks, progress, signals
 from data_prep.base.errors import NotReady, Stopped, UserError
 from tfunc import runs
 from tfunc.study import commands
@@ -84,11 +83,15 @@ class Study:
 
     def claim(self, job: Job) -> IO[str] | None:
         """An open file that holds the job's lock, or None where another study runs it."""
-        return locks.taken(self.folder / "locks" / f"{job.name}.lock")
+        try:
+            return locks.taken(self.folder / "locks" / f"{job.name}.lock")
+        except OSError as error:
+            expected = f"a run folder that can be written, as {job.name} is not done"
+            raise UserError(self.run_dir, expected=expected, found=error.strerror or str(error)) from None
 
-    def start(self, job: Job, lock: IO[str], slot: int | None = None) -> subprocess.Popen:
-        """Starts the job's command, which takes the lock over. slot: number of the GPU it shall see."""
-        return commands.start(self.command(job), self.log(job), lock, slot)
+    def start(self, job: Job, lock: IO[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen:
+        """Starts the job's command, which takes the lock over. environment: what it finds beside this process's own."""
+        return commands.start(self.command(job), self.log(job), lock, environment)
 
     def run_one(self, name: str) -> None:
         """Runs one job here and now, for array jobs of a cluster. Raises `NotReady` naming what is missing."""
@@ -115,25 +118,33 @@ class Study:
         if not waiting:
             self.say(f"{self.run_dir}: all {len(self.jobs)} jobs are done; nothing to do")
             return
-        clock = _Clock(sum(job.cost for job in waiting))
+        shares = [{}] if slots == 1 else self._shares(slots)
+        clock = _Clock({job.name: job.cost * (1 - job.part_done(self.run_dir)) for job in waiting})
         running: dict[int, Running] = {}  # by slot
         with commands.terminating(lambda: [entry.process for entry in running.values()]):
             while waiting or running:
                 self._reap(running, clock)
                 under_way = {entry.job.name for entry in running.values()}
                 waiting = [job for job in self.waiting() if job.name not in under_way]
-                self._fill(running, waiting, slots)
+                self._fill(running, waiting, shares)
                 time.sleep(POLL_SECONDS)
 
-    def _fill(self, running, waiting, slots):
-        """Starts jobs that can run in the slots that are free."""
+    def _shares(self, slots):
+        """What each job at a time finds in its environment: a GPU of its own as long as there are enough, said otherwise."""
+        devices, note = gpus.shared(slots)
+        if note:
+            self.say(note)
+        return devices
+
+    def _fill(self, running, waiting, shares):
+        """Starts jobs that can run in the slots that are free. shares: an environment for each slot."""
         for job in waiting:
-            free = next((slot for slot in range(slots) if slot not in running), None)
+            free = next((slot for slot in range(len(shares)) if slot not in running), None)
             if free is None:
                 return
             lock = None if self.missing(job) else self.claim(job)
             if lock is not None:
-                process = self.start(job, lock, free if slots > 1 else None)
+                process = self.start(job, lock, shares[free])
                 running[free] = Running(job, process, lock, time.monotonic())
 
     def _reap(self, running, clock):
@@ -144,7 +155,7 @@ class Study:
             del running[slot]
             entry.lock.close()
             self._check(entry.job, entry.process)
-            left = clock.left(entry.job.cost)
+            left = clock.left(entry.job.name)
             count = len(self.jobs) - len(self.waiting())
             took = progress.duration(time.monotonic() - entry.begun)
             last = commands.last_line(self.log(entry.job))
@@ -158,18 +169,19 @@ class Study:
         for error in (UserError, NotReady):
             if code == error.exit_code:
                 raise error(message, do=f"see {self.log(job)}")
-        if code in (-signal.SIGTERM, Stopped.exit_code):
-            raise Stopped(f"job {job.name} was stopped; the same command continues")
+        for number in signals.ASKING:
+            if code in (-number, 128 + number):
+                raise Stopped(f"job {job.name} was stopped; the same command continues", number)
         raise RuntimeError(f"{message}; exit code {code}; see {self.log(job)}")
 
 
 class _Clock:
-    """Guesses the time left from the cost of what was done so far."""
+    """Guesses the time left from the cost of what this process has done so far. costs: of what is left, by job."""
 
-    def __init__(self, total):
-        self.total, self.spent, self.start = total, 0.0, time.monotonic()
+    def __init__(self, costs):
+        self.costs, self.total, self.spent, self.start = costs, sum(costs.values()), 0.0, time.monotonic()
 
-    def left(self, cost):
-        self.spent += cost
+    def left(self, name):
+        self.spent += self.costs.get(name, 0.0)
         seconds = time.monotonic() - self.start
-        return progress.duration(seconds * (self.total - self.spent) / self.spent)
+        return progress.duration(seconds * (self.total - self.spent) / self.spent) if self.spent else "?"

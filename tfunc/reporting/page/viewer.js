@@ -35,13 +35,13 @@ async function load(subject, method) {
   return { about, subject, method, image, truth, map: codes, counts: count(about.shape, codes, truth), outside: about.outside[map] };
 }
 
-// counts[slice][level, segmentation, truth], the same order as Python's
+// counts[slice][level, segmentation, truth], the same order as Python's; voxels that count nowhere have a level beyond all
 function count(shape, codes, truth) {
   const area = shape[1] * shape[2];
   return Array.from({ length: shape[0] }, (_, slice) => {
     const table = new Float64Array(LEVELS * 4);
     for (let at = slice * area; at < (slice + 1) * area; at++)
-      table[(codes[at] % data.foreground) * 4 + (codes[at] >= data.foreground ? 2 : 0) + truth[at]]++;
+      if (codes[at] % data.foreground < LEVELS) table[(codes[at] % data.foreground) * 4 + (codes[at] >= data.foreground ? 2 : 0) + truth[at]]++;
     return table;
   });
 }
@@ -176,7 +176,7 @@ function drawSlice() {
   layer(uncertainty, base, true);
   layer(uncertainty, painted((at) => colors[level(at)]), false);
   outlines(uncertainty);
-  stroke(uncertainty, border((at) => level(at) > state.threshold), "#ffffff", 1);
+  stroke(uncertainty, border((at) => level(at) > state.threshold && level(at) < LEVELS), "#ffffff", 1);
 
   const corrected = fit($("view-corrected"));
   const fills = OUTCOMES.map((one) => [...rgb(one.color), 190]);
@@ -382,6 +382,10 @@ function describe(canvas, event) {
   const column = left + clamp(Math.floor(((event.clientX - box.left) / box.width) * width), 0, width - 1);
   const at = (state.slice * rows + row) * columns + column;
   const level = volume.map[at] % data.foreground;
+  if (level >= LEVELS) {
+    $("state").textContent = "Here: a voxel that counts nowhere";
+    return;
+  }
   const limits = ["0", ...data.thresholds, "1"];
   const kind = [["background", "missed"], ["false positive", "correct"]][Number(volume.map[at] >= data.foreground)][volume.truth[at]];
   $("state").textContent = `Here: ${kind} · uncertainty ${limits[level]} to ${limits[level + 1]}, ${level > state.threshold ? "above" : "not above"} the threshold`;

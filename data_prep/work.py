@@ -1,0 +1,234 @@
+"""One conversion under way: subjects to parts, parts to shards, the manifest last; `convert.py` says what it leaves behind."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import functools
+import pathlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from data_prep import patients as people
+from data_prep import preparation, records, shards, splits, tasks, voxel_order
+from data_prep.base import artefacts, notices, pool, stamps
+from data_prep.base.errors import UserError
+from data_prep.base.progress import Progress
+from data_prep.readers import labels, nifti
+
+
+@dataclasses.dataclass(frozen=True)
+class Planner:
+    """Sources -> who is where, and in which shard.
+
+    split: the arguments of `splits.assign`. patients: a table, or None.
+    """
+
+    task: tasks.Task
+    split: Mapping[str, Any]
+    raw_dir: pathlib.Path | str
+    patients: pathlib.Path | str | None
+
+    def plan(
+        self, sources: Sequence[splits.Source], by_patient: bool = True
+    ) -> tuple[splits.Assignment, list[shards.Shard], dict[str, str]]:
+        """(assignment, shards, {subject: patient}). by_patient: whether splits made here keep patients together."""
+        patients = people.known([source.name for source in sources], self.raw_dir, self.patients)
+        assignment = splits.assign(sources, self.task.ratio, **self.split, patients=patients if by_patient else None)
+        return assignment, shards.plan(sources, assignment, self.task.per_shard), patients
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """One conversion into a folder that is locked."""
+
+    task: tasks.Task
+    options: Mapping[str, Any]
+    raw_dir: pathlib.Path | str
+    data_dir: pathlib.Path
+    asked: Mapping[str, Any]
+    planner: Planner
+    skip_bad: bool
+    say: Callable[[str], object]
+
+    def run(
+        self,
+        sources: Sequence[splits.Source],
+        faults: Mapping[str, UserError],
+        executor: concurrent.futures.Executor,
+        workers: int,
+    ) -> None:
+        """Converts all that can be; refuses, or with skip_bad leaves out, the rest; writes the manifest.
+
+        faults: {name: what is wrong} of subjects that are known to be bad already.
+        """
+        preparation.check(self.data_dir, self.asked)
+        task, note = _ordered(self.task, sources)
+        assignment, planned, patients = self.planner.plan(sources)
+        for line in filter(None, (*assignment.notes, people.described(patients), note)):
+            self.say(line)
+        options = {**self.options, "order": task.order} if task.order else dict(self.options)
+        request = shards.Request(task, options, str(pathlib.Path(self.raw_dir).absolute()))
+        bad = self._make(planned, request, executor, workers)
+        skipped = self._sorted_out(sources, {**faults, **bad})
+        if skipped:
+            sources = [source for source in sources if source.name not in bad]
+            assignment, planned, patients = self.planner.plan(sources)
+            self._make(planned, request, executor, workers)
+        self._say_noticed(shards.noticed(planned, self.data_dir))
+        asked = {**self.asked, "subjects": preparation.fingerprint(planned, assignment)}
+        content = _manifest(task, self.options, planned, assignment, patients, self.data_dir, asked)
+        _finish(self.data_dir, {**content, "skipped": skipped} if skipped else content)
+
+    def _make(self, planned, request, executor, workers):
+        """Makes every shard that isn't there, each as soon as its last subject is converted.
+
+        Returns {subject: what is wrong with it}; their shards are not made.
+        """
+        parts = self.data_dir / shards.PARTS
+        self._say_stale(shards.take_apart(planned, self.data_dir, request))
+        planned = [shard for shard in planned if not shards.shard_done(shard, self.data_dir)]
+        waiting = {shard.name: {s.name for s in shard.sources if not shards.part_done(s, parts)} for shard in planned}
+        owner = {source.name: shard for shard in planned for source in shard.sources}
+        todo = [source for shard in planned for source in shard.sources if source.name in waiting[shard.name]]
+        claimed = any(parts.glob("*.json"))
+        if claimed:
+            preparation.claim(self.data_dir, self.asked)
+        if claimed and todo:
+            self.say(f"continuing in {self.data_dir}: {len(todo)} subjects are left to convert")
+        for shard in planned:
+            if not waiting[shard.name]:
+                shards.join(shard, self.data_dir)
+        bad: dict[str, UserError] = {}
+        if not todo:
+            return bad
+        part = functools.partial(shards.convert_subject, self.task.load_reader().load, request, str(parts))
+        with Progress("converting", len(todo), " subjects") as progress:
+            for name, error in pool.unordered(executor, part, todo, ahead=2 * workers):
+                progress.advance(note=name)
+                if error is not None:
+                    bad[name] = error
+                    continue
+                if not claimed:
+                    preparation.claim(self.data_dir, self.asked)
+                    claimed = True
+                shard = owner[name]
+                waiting[shard.name].remove(name)
+                if not waiting[shard.name]:
+                    shards.join(shard, self.data_dir)
+        return bad
+
+    def _say_stale(self, stale):
+        by_reason: dict[str, list[str]] = {}
+        for name, why in sorted(stale.items()):
+            by_reason.setdefault(why, []).append(name)
+        for why, names in by_reason.items():
+            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            self.say(f"{shown}: {why}; converted again")
+
+    def _say_noticed(self, noticed):
+        """What readers noticed, and which numbers the labels hold."""
+        rule = labels.Rule(self.options.get("label_map"), dataset=self.task.name)
+        said = (line for what in noticed.found for line in labels.said(noticed, what, rule=rule))
+        for line in (*noticed.lines(), *said):
+            self.say(line)
+
+    def _sorted_out(self, sources, bad):
+        """The manifest's entries of the subjects left out; without skip_bad, raises for them."""
+        if not bad:
+            return []
+        if not self.skip_bad:
+            self._refuse(sources, bad)
+        for name, error in sorted(bad.items()):
+            self.say(f"left out: {name}: {error}")
+        files = {source.name: source.paths for source in sources}
+        return [
+            {"name": name, "reason": str(error), "files": stamps.taken(files.get(name, ()), self.raw_dir)}
+            for name, error in sorted(bad.items())
+        ]
+
+    def _refuse(self, sources, bad):
+        """Raises for all bad subjects, each of which is said; another command is free to take the folder over."""
+        preparation.release(self.data_dir)
+        if not any((self.data_dir / shards.PARTS).glob("*.json")):  # nothing was converted: nothing is left behind
+            shutil.rmtree(self.data_dir / shards.PARTS, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.data_dir.rmdir()
+        if len(bad) == 1:
+            raise next(iter(bad.values()))
+        for name, error in sorted(bad.items()):
+            self.say(f"{name}: {error}")
+        names = ", ".join(sorted(bad)[:5]) + (", …" if len(bad) > 5 else "")
+        raise UserError(
+            self.raw_dir,
+            expected=f"{len({*bad, *(source.name for source in sources)})} subjects that can be converted",
+            found=f"{len(bad)} that cannot ({names}), each with its reason above",
+            do="mend them and run the same command, or give --skip_bad to leave them out",
+        )
+
+
+def _ordered(task, sources):
+    """(the task with the voxel order that most subjects lie in, the line for the user where others are permuted)."""
+    if task.is_photograph:
+        return task, ""
+    orders = {}
+    for source in sources:
+        with contextlib.suppress(UserError), notices.gathered():  # said when it is converted
+            if own := voxel_order.of_affine(nifti.read_header(source.image).affine):
+                orders[source.name] = own
+    order = voxel_order.common(orders)
+    return tasks.resolved(task, order=order), voxel_order.permuted_note(orders, order)
+
+
+# The manifest
+
+
+def _manifest(task, options, planned, assignment, patients, data_dir, configuration):
+    belongs, shard_entries, subjects = assignment.splits(), [], []
+    for shard in planned:
+        content = artefacts.read_json(data_dir / shards.PARTS / f"{shard.name}.json")
+        shard_entries.append(content["shard"])
+        for source, subject in zip(shard.sources, content["subjects"], strict=True):
+            where = {"shard": shard.name, "first_record": subject["first_record"]}
+            mine = {"name": source.name, "splits": belongs[source.name], "grade": source.grade}
+            if patients[source.name] != source.name:
+                mine["patient"] = patients[source.name]
+            subjects.append({**mine, **where, **subject["entry"]})
+    height, width = (_common(subject["shape"][axis] for subject in subjects) for axis in (1, 2))
+    return {
+        "schema_version": records.SCHEMA_VERSION,
+        "dataset": task.name,
+        "channels": [channel.name for channel in task.channels],
+        "label_map": options.get("label_map"),
+        "intensity": task.normalise,
+        "height": height,
+        "width": width,
+        "members": assignment.members,
+        "folds": assignment.folds,
+        "configuration": configuration,
+        "shards": shard_entries,
+        "subjects": subjects,
+        "task": task.document(),
+    }
+
+
+def _common(values):
+    values = set(values)
+    return values.pop() if len(values) == 1 else None
+
+
+def _finish(data_dir, content):
+    planned = {shard["name"] for shard in content["shards"]}
+    for path in data_dir.glob("*-of-*.tfrecord"):
+        if path.name not in planned:  # of an earlier plan, killed before its JSON was written
+            path.unlink()
+    artefacts.write_json(data_dir / records.MANIFEST, content)
+    tidy(data_dir)
+
+
+def tidy(data_dir: pathlib.Path) -> None:
+    """Removes from a finished folder what only its making needed."""
+    shutil.rmtree(data_dir / shards.PARTS, ignore_errors=True)
+    preparation.release(data_dir)

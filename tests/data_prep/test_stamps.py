@@ -1,0 +1,50 @@
+"""Whether a file is still the one that something was made from: nothing but its content decides."""
+
+import os
+
+import pytest
+
+from data_prep.base import stamps
+
+
+@pytest.fixture
+def files(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(f"content of {name}")
+    return [tmp_path / "a", tmp_path / "b"]
+
+
+def test_an_unchanged_file_is_not_read_again(files, tmp_path, monkeypatch):
+    """Its times are enough; that keeps a second look at gigabytes short."""
+    taken = stamps.taken(files, tmp_path)
+    assert [stamp["path"] for stamp in taken] == ["a", "b"]
+    monkeypatch.setattr(stamps.artefacts, "sha256", None)
+    assert stamps.changed(taken, files, tmp_path) == ""
+
+
+def test_touched_copied_and_moved_files_are_the_same(files, tmp_path):
+    """Another time or root with the same content is the same file."""
+    taken = stamps.taken(files, tmp_path)
+    os.utime(files[0], (1, 1))
+    assert stamps.changed(taken, files, tmp_path) == ""
+    (tmp_path / "moved").mkdir()
+    moved = [path.rename(tmp_path / "moved" / path.name) for path in files]
+    assert stamps.changed(taken, moved, tmp_path / "moved") == ""
+
+
+def test_other_content_under_the_same_name_size_and_time_is_seen(files, tmp_path):
+    """As after `rsync -t` of a corrected file, or an editor that keeps times."""
+    taken, before = stamps.taken(files, tmp_path), files[1].stat()
+    files[1].write_text("CONTENT OF B")
+    os.utime(files[1], ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert files[1].stat().st_size == before.st_size
+    assert stamps.changed(taken, files, tmp_path) == "b is another file"
+
+
+def test_files_that_come_and_go_are_named(files, tmp_path):
+    """A label that is new, a modality that is gone."""
+    taken = stamps.taken(files, tmp_path)
+    (tmp_path / "c").write_text("new")
+    assert stamps.changed(taken, [files[0], tmp_path / "c"], tmp_path) == "b is gone, c is new"
+    files[0].unlink()
+    assert stamps.changed(taken, files, tmp_path) == "a is another file"

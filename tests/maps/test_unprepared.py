@@ -1,0 +1,163 @@
+"""New patients: in the run's voxel order, as many as lie there, and predicted again where their files changed."""
+
+import json
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+
+from data_prep import convert, records
+from data_prep.base import artefacts
+from data_prep.base.errors import Faults
+from data_prep.map_files import MAPS
+from tfunc import methods, runs
+from tfunc.maps import predict, unprepared
+from tfunc.maps.options import Options
+
+BASELINE = methods.get("baseline")
+
+
+@pytest.fixture
+def cohort(brats_raw, tmp_path):
+    """Copies of three phantom patients without their labels."""
+    folders = sorted(path for path in brats_raw.glob("*/*") if path.is_dir())[:3]
+    for folder in folders:
+        shutil.copytree(folder, tmp_path / "cohort" / folder.name)
+        (tmp_path / "cohort" / folder.name / f"{folder.name}_seg.nii.gz").unlink()
+    return tmp_path / "cohort"
+
+
+def predicted(path, run, out, **more):
+    """({name: whether it was written now}, lines said)."""
+    lines = []
+    found = unprepared.predict_inputs(BASELINE, "brats", path, run, out, Options(), say=lines.append, **more)
+    return {subject.name: maps is not None for subject, maps in found}, lines
+
+
+def turned(folder, codes):
+    """Rewrites a patient's files in another voxel order, by nibabel."""
+    for path in folder.glob("*.nii.gz"):
+        image = nibabel.load(path)
+        start = nibabel.io_orientation(image.affine)
+        change = nibabel.orientations.ornt_transform(start, nibabel.orientations.axcodes2ornt(codes))
+        other = image.as_reoriented(change)
+        nibabel.save(nibabel.Nifti1Image(np.asarray(other.dataobj), other.affine), path)
+
+
+def maps_of(folder, name):
+    return {kind: nibabel.load(folder / f"{name}_{kind}.nii.gz") for kind in MAPS}
+
+
+def test_a_cohort_is_predicted_in_one_call(cohort, brats_run, tmp_path):
+    """Each in the order of their names; the same call again does nothing."""
+    names = sorted(path.name for path in cohort.iterdir())
+    assert predicted(cohort, brats_run, tmp_path / "maps")[0] == dict.fromkeys(names, True)
+    assert predicted(cohort, brats_run, tmp_path / "maps")[0] == dict.fromkeys(names, False)
+
+
+@pytest.mark.parametrize("kept_time", [False, True])
+def test_new_files_under_old_names_are_predicted_again(cohort, brats_run, tmp_path, kept_time):
+    """And the others of the cohort are not."""
+    first, *others = sorted(cohort.iterdir())
+    predicted(cohort, brats_run, tmp_path / "maps")
+    before = np.asarray(maps_of(tmp_path / "maps", first.name)["probability"].dataobj)
+    path, times = first / f"{first.name}_flair.nii.gz", None
+    if kept_time:
+        times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    image = nibabel.load(path)
+    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj)[::-1], image.affine, image.header), path)
+    if times:
+        import os
+
+        os.utime(path, ns=times)
+    found, lines = predicted(cohort, brats_run, tmp_path / "maps")
+    assert found == {first.name: True, **{other.name: False for other in others}}
+    assert lines == [f"{first.name}: {path.name} is another file; predicted again"]
+    assert (np.asarray(maps_of(tmp_path / "maps", first.name)["probability"].dataobj) != before).any()
+
+
+def test_maps_that_do_not_say_what_they_were_made_from_are_made_again(cohort, brats_run, tmp_path):
+    """Those of an earlier version."""
+    predicted(cohort, brats_run, tmp_path / "maps")
+    for index in (tmp_path / "maps").glob("*.json"):
+        document = artefacts.read_json(index)
+        del document["files"]
+        artefacts.write_json(index, document)
+    found, lines = predicted(cohort, brats_run, tmp_path / "maps")
+    assert all(found.values()) and "did not keep what it read; predicted again" in lines[0]
+
+
+@pytest.mark.parametrize("codes", ["RAS", "PIR", "SAL"])
+def test_a_patient_in_another_voxel_order_gets_the_same_maps(cohort, brats_run, tmp_path, codes):
+    """To the bit, lying on the patient's own files; said once for the cohort."""
+    predicted(cohort, brats_run, tmp_path / "there")
+    for folder in cohort.iterdir():
+        turned(folder, codes)
+    _, lines = predicted(cohort, brats_run, tmp_path / "turned")
+    assert len(lines) == 1 and f"voxels in the order {codes}, not LPS: permuted to LPS, and their maps back" in lines[0]
+    for folder in cohort.iterdir():
+        ours, there = maps_of(tmp_path / "turned", folder.name), maps_of(tmp_path / "there", folder.name)
+        source = nibabel.load(folder / f"{folder.name}_t1.nii.gz")
+        for kind in MAPS:
+            np.testing.assert_allclose(ours[kind].affine, source.affine, atol=1e-5)
+            assert ours[kind].shape == source.shape
+            back, expected = (nibabel.as_closest_canonical(image) for image in (ours[kind], there[kind]))
+            np.testing.assert_array_equal(np.asarray(back.dataobj), np.asarray(expected.dataobj))
+
+
+def test_a_run_of_before_learns_its_order_from_its_records(cohort, brats_run, brats_data, tmp_path):
+    """Without them the patient is taken as it lies, which is said."""
+    run = shutil.copytree(brats_run, tmp_path / "run")
+    path = runs.network_dir(run, "baseline") / runs.CONFIG
+    document = artefacts.read_json(path)
+    assert document["task"].pop("order") == "LPS"
+    path.write_text(json.dumps(document))
+    for folder in cohort.iterdir():
+        turned(folder, "RAS")
+    _, lines = predicted(cohort, run, tmp_path / "known", data_dir=brats_data)
+    assert len(lines) == 1 and "not LPS" in lines[0]
+    _, lines = predicted(cohort, run, tmp_path / "unknown", data_dir=tmp_path / "none")
+    assert len(lines) == 1 and "did not keep the voxel order" in lines[0]
+
+
+def test_one_bad_patient_does_not_cost_the_others(cohort, brats_run, tmp_path):
+    """It is said, and the program ends with its error."""
+    first, second, third = sorted(cohort.iterdir())
+    (second / f"{second.name}_t2.nii.gz").write_bytes(b"not NIfTI")
+    (third / f"{third.name}_t1ce.nii.gz").unlink()
+    lines = []
+    found = unprepared.predict_inputs(BASELINE, "brats", cohort, brats_run, tmp_path / "m", Options(), say=lines.append)
+    done = []
+    with pytest.raises(Faults) as caught:
+        done.extend(subject.name for subject, _ in found)
+    assert done == [first.name] and set(caught.value.faults) == {second.name, third.name}
+    assert {second.name, third.name} <= {line.split(":")[0] for line in lines}
+    assert (tmp_path / "m" / f"{first.name}_prediction.nii.gz").exists()
+
+
+def test_other_records_are_predicted_where_they_have_no_labels(cohort, brats_run, brats_data, tmp_path):
+    """A cohort that was prepared: the maps of `--input`. Records with labels stay bound to their own networks."""
+    run = shutil.copytree(brats_run, tmp_path / "run")
+    manifest = convert.convert("brats", cohort, tmp_path / "data", say=lambda line: None)
+    assert [entry.splits for entry in manifest.subjects] == [("predict",)] * 3
+    folder = predict.predict_split(BASELINE, "brats", tmp_path / "data", run, "predict", Options())
+    predicted(cohort, run, tmp_path / "maps")
+    for entry in manifest.subjects:
+        for kind, image in maps_of(tmp_path / "maps", entry.name).items():
+            same = maps_of(folder, entry.name)[kind]
+            np.testing.assert_array_equal(np.asarray(image.dataobj), np.asarray(same.dataobj))
+    for path in cohort.iterdir():
+        turned(path, "RAS")
+    other, again = convert.convert("brats", cohort, tmp_path / "ras", say=lambda line: None), tmp_path / "again"
+    shutil.copytree(brats_run, again)
+    folder = predict.predict_split(BASELINE, "brats", tmp_path / "ras", again, "predict", Options())
+    assert other.task.order == "RAS"
+    for entry in other.subjects:
+        for kind, image in maps_of(folder, entry.name).items():
+            same = nibabel.as_closest_canonical(maps_of(tmp_path / "maps", entry.name)[kind])
+            close = np.isclose(
+                np.asarray(image.dataobj), np.asarray(same.dataobj), atol=1e-5
+            )  # its mean is summed otherwise
+            assert close.mean() > 0.999 and nibabel.aff2axcodes(image.affine) == ("R", "A", "S")
+    assert records.read_manifest(brats_data).task.order == "LPS"

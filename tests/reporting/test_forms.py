@@ -1,0 +1,78 @@
+"""Names of methods come out as they are in every form of the table, whatever characters they hold."""
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from tfunc.reporting import forms
+from tfunc.reporting.table1 import Cell, Row
+from tfunc.scoring import measures
+
+NAMES = [
+    "a|b",
+    "<b>σ</b>",
+    "net_2",
+    "_x_",
+    "*y*",
+    "R&D;",
+    "&lt;",
+    "a\\b",
+    "$x^2$",
+    "[z](w)",
+    "Πrüf≤ΑΩ°",
+    "two\nlines",
+    "`c`",
+    "~d~",
+]
+
+
+def rows():
+    cells = {
+        measure.name: Cell(0.5, 0.4, 0.6, 0.3 if measure.by_threshold else None, 1) for measure in measures.table1()
+    }
+    return [Row(name, name, True, 2, cells) for name in NAMES]
+
+
+def test_markdown_cells():
+    """Each name is one cell of its line, and reads as it was once backslashes and entities are undone."""
+    lines = forms.markdown(rows()).splitlines()[2 : 2 + len(NAMES)]
+    for line, name in zip(lines, NAMES, strict=True):
+        cells = re.split(r"(?<!\\)\|", line.replace(r"\\", "\0"))
+        assert len(cells) == len(measures.table1()) + 3
+        shown = re.sub(r"\\(.)", r"\1", cells[1].strip()).replace("\0", "\\")
+        for entity, character in (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")):
+            shown = shown if name == "&lt;" and entity == "&lt;" else shown.replace(entity, character)
+        assert shown == " ".join(name.split())
+
+
+def test_csv_cells():
+    """CSV quotes what it must."""
+    found = list(csv.DictReader(io.StringIO(forms.csv_text(rows()))))
+    assert [row["method"] for row in found] == NAMES
+
+
+def test_latex_text():
+    """What LaTeX's plain text has no sign for is a formula or a command; what it would obey is text."""
+    text = forms.latex(rows())
+    for expected in (
+        r"a\textbar{}b",
+        r"\textless{}b\textgreater{}$\sigma$",
+        r"net\_2",
+        r"\&lt;",
+        r"a\textbackslash{}b",
+    ):
+        assert expected in text
+    assert r"$\Pi$rüf$\le$$\mathrm{A}$$\Omega$$^\circ$" in text and "two lines" in text
+    assert len(re.findall(r"\\\\$", text, re.MULTILINE)) == 1 + 2 * len(NAMES)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
+def test_latex_compiles(tmp_path):
+    """As it stands, without packages but the encoding of the file."""
+    document = "\\documentclass{article}\\usepackage[utf8]{inputenc}\\begin{document}\n"
+    (tmp_path / "a.tex").write_text(document + forms.latex(rows()) + "\\end{document}\n", encoding="utf-8")
+    subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"], cwd=tmp_path, check=True)

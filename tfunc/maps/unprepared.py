@@ -1,0 +1,179 @@
+"""Maps of subjects that were never prepared: new patients' folders and photographs. A trained run is all they need.
+
+    <subject>_{prediction,probability,uncertainty}.nii.gz    the maps, in the space of the subject's own files
+    <subject>.json                                           what they were made from and with; written last
+
+The run's task says which module reads a subject, how its images are prepared and in which voxel order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from data_prep import records, voxel_order
+from data_prep.base import artefacts, notices, stamps
+from data_prep.base.errors import Faults, UserError
+from data_prep.map_files import is_written
+from data_prep.subject import Subject
+from tfunc import runs
+from tfunc.maps import artefact, predict, predictor
+from tfunc.maps.options import Options
+from tfunc.maps.predictor import Arrays
+from tfunc.methods import Method
+from tfunc.nets import memory, stack
+from tfunc.nets.trained import Trained
+from tfunc.runs import Config
+
+
+def predict_inputs(
+    method: Method,
+    dataset: str,
+    path: runs.Path,
+    run_dir: runs.Path,
+    out_dir: runs.Path,
+    options: Options,
+    data_dir: runs.Path | None = None,
+    modalities: Mapping[str, str] | None = None,
+    allow_negative: bool = False,
+    say: Callable[[str], Any] = print,
+) -> Iterator[tuple[Subject, Arrays | None]]:
+    """Predicts the new patients or photographs that lie at `path`, one or a cohort, who need no labels or splits.
+
+    Yields (subject, maps) as each is written; `maps` is None where the same maps of the same files were there already.
+    data_dir: where the run's records may lie, for a run of an older version that does not say its voxel order itself.
+    modalities: {channel: file} of one patient whose files' names don't tell. allow_negative: volumes that look normalised
+    are taken as they are.
+    say: called with each line for the user. Raises `UserError` where nothing is found or other maps are there; of a
+    cohort all are tried, and `Faults` raised at the end for those that can't be predicted.
+    """
+    if not pathlib.Path(path).exists():
+        raise UserError(path, expected="a subject's folder or an image", found="nothing")
+    made, loaded = predictor.of_method(method, run_dir, dataset, options)
+    reader = loaded[0].config.task.load_reader()
+    remarks = _Remarks(say)
+    with remarks.heard():
+        sources, faults = _found(reader, path, modalities, say)
+    load_options = _with_order(loaded[0].config, data_dir, say)
+    load_options |= {"allow_negative": True} if allow_negative else {}  # not every reader has it
+    work = _Work(method, loaded, made, options, pathlib.Path(out_dir), remarks)
+    for source in sources:
+        try:
+            found = work.predict(source, functools.partial(reader.load, source, load_options))
+        except UserError as error:
+            if len(sources) == 1 and not faults:
+                raise
+            say(f"{source.name}: {error}")
+            faults[source.name] = error
+            continue
+        yield found
+    if faults:
+        raise Faults(faults)
+
+
+def _found(reader, path, modalities, say):
+    """(sources, {name: what is wrong} of others); raises where there is nothing to predict."""
+    try:
+        return reader.find_new(path, modalities), {}
+    except Faults as error:
+        if not error.found:
+            raise
+        for name, fault in error.faults.items():
+            say(f"{name}: {fault}")
+        return error.found, dict(error.faults)
+
+
+class _Remarks:
+    """What readers notice, each topic said once for all subjects."""
+
+    def __init__(self, say):
+        self.say, self.topics = say, set()
+
+    @contextlib.contextmanager
+    def heard(self):
+        """Says what is noticed inside."""
+        with notices.gathered() as noticed:
+            yield
+        for topic, (line, _) in noticed.remarks.items():
+            if topic not in self.topics:
+                self.topics.add(topic)
+                self.say(line)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    """One method's maps of subjects into one folder."""
+
+    method: Method
+    loaded: list[Trained]
+    made: predictor.Predictor
+    options: Options
+    out_dir: pathlib.Path
+    remarks: _Remarks
+
+    def predict(self, source, load):
+        """(subject, maps), written; None in place of the maps where they were there. load: reads the source's subject."""
+        files = stamps.taken(source.paths)  # before they are read
+        with self.remarks.heard():
+            subject = load()
+            if subject.permuted_note:
+                notices.once("voxel order", subject.permuted_note)
+        place = str(pathlib.Path(subject.source).resolve())
+        asked = predict.document(self.method, self.options, self.loaded, source=place)
+        index = self.out_dir / f"{subject.name}.json"  # written last: without it the maps are unfinished
+        if self._is_done(index, subject, source, asked):
+            return subject, None
+        with memory.enough(self.method.name, {"batch_size": self.options.batch_size}):
+            ((subject, maps),) = self.made.subjects([subject])
+        predict.write_maps(self.out_dir, subject, maps, self.options.full_size)
+        artefacts.write_json(index, {**asked, "files": files, **stack.versions()})
+        return subject, maps
+
+    def _is_done(self, index, subject, source, asked):
+        """Whether the same maps of the same files are there; raises `UserError` for those of other networks or places."""
+        if not index.exists():
+            return False
+        stored = artefacts.read_document(index)
+        if different := artefact.difference(stored, asked):
+            do = "choose another --out_dir"
+            raise UserError(index, expected="maps of the same method and networks", found=different, do=do)
+        if not is_written(self.out_dir, subject.name, self.options.full_size):
+            return False
+        if "files" not in stored:
+            why = "predicted by an earlier version, which did not keep what it read"
+        else:
+            why = stamps.changed(stored["files"], source.paths)
+        if why:
+            self.remarks.say(f"{subject.name}: {why}; predicted again")
+        return not why
+
+
+def predict_input(
+    method: Method, dataset: str, path: runs.Path, run_dir: runs.Path, out_dir: runs.Path, options: Options, **more: Any
+) -> tuple[Subject, Arrays | None]:
+    """The same for exactly one subject; raises `UserError` for several."""
+    found = list(predict_inputs(method, dataset, path, run_dir, out_dir, options, **more))
+    if len(found) != 1:
+        raise UserError(path, expected="one subject", found=str(len(found)))
+    return found[0]
+
+
+def _with_order(config: Config, data_dir: runs.Path | None, say: Callable[[str], Any]) -> dict[str, Any]:
+    """The reader's options, with the voxel order that the networks were trained in."""
+    if config.task.is_photograph or config.task.order is not None:
+        return config.input
+    if data_dir is not None:  # of a version that did not keep it: its records' headers tell
+        with contextlib.suppress(UserError):
+            manifest = records.read_manifest(data_dir)
+            if manifest.is_same(config.records) and manifest.task.order:
+                return {**config.input, "order": manifest.task.order}
+    say(
+        f"this run is of a version that did not keep the voxel order it was trained in, and its records are not in {data_dir}:"
+        f" patients are taken as they lie, which is right where they lie as the training's did ({voxel_order.DISTRIBUTED}"
+        " in BraTS as distributed); give --data_dir to make sure"
+    )
+    return config.input
