@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 
 import msgspec
@@ -744,6 +745,16 @@ def test_a_sigma_needs_a_range(brats_study, tmp_path):
     )
     with pytest.raises(NotReady, match="other weights"):
         found()
+    index = runs.predictions_dir(run_dir, "aleatoric") / "predictions.json"
+    artefacts.write_json(index, {"networks": {"aleatoric": trained[0].checksum}})
+    os.utime(index, (time.time() + 9, time.time() + 9))
+    assert found() == (0.5, 2.0)  # a copied run has any times
+    before = msgspec.structs.replace(trained[0].config, prolonged=(runs.Finished(1, "older"),))
+    trained = [dataclasses.replace(trained[0], config=before)]
+    with pytest.raises(NotReady, match=r"older than its maps; run `.*evaluate"):
+        found()
+    os.utime(summary, (time.time() + 19, time.time() + 19))
+    assert found() == (0.5, 2.0)
 
 
 def test_the_evaluations_range_is_in_the_file(brats_study):

@@ -148,6 +148,10 @@ def evaluated_range(
             found="those of other weights",
             do=f"predict and evaluate {method.name} again, or give --sigma_range=MIN,MAX",
         )
+    # maps that were predicted again since a network was prolonged have another range than the evaluation saw
+    again = made is not None and any(network.config.prolonged for network in trained)
+    if again and path.stat().st_mtime < predicted.stat().st_mtime:
+        raise NotReady(path, expected=expected, found="an evaluation older than its maps", do=do)
     lowest, highest = found["sigma_range"]
     return lowest, highest
 
