@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -15,6 +16,11 @@ import pytest
 from data_prep.base import processes as workers
 
 workers.set_environment()
+for asking in (
+    signal.SIGINT,
+    signal.SIGHUP,
+):  # a shell's background job ignores Ctrl-C, nohup the other; tests send both
+    signal.signal(asking, signal.default_int_handler if asking == signal.SIGINT else signal.SIG_DFL)
 THREADS = "TF_NUM_INTRAOP_THREADS"
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # its workers share the cores, else they wait for each other's threads
     os.environ.setdefault(THREADS, str(max(1, os.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
