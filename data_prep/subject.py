@@ -1,6 +1,7 @@
 """A subject as every module hands it on: its voxels as found, and the numbers that normalise them.
 
-Axes are [depth, height, width], which is the NIfTI array transposed and never reoriented. A photograph has depth 1.
+Axes are [depth, height, width], which is the NIfTI array transposed, in the voxel order of its files or of the records (see
+`voxel_order`). A photograph has depth 1.
 """
 
 from __future__ import annotations

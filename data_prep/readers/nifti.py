@@ -1,6 +1,6 @@
 """NIfTI files: read with suspicion, written back exactly into the space of their source.
 
-Arrays are [depth, height, width], the file's [x, y, z] transposed and never reoriented. A file's bytes run x fastest,
+Arrays are [depth, height, width], the file's [x, y, z] transposed and not reoriented here. A file's bytes run x fastest,
 so both orders are the same memory, and nothing is copied to transpose. Affines stay those of [x, y, z].
 
 nibabel interprets headers; the reading is ours, because a header of 348 bytes can ask for any amount of memory: sizes
