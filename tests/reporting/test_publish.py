@@ -350,7 +350,7 @@ def test_a_network_that_keeps_its_last_epoch_chose_on_nobody(sharing, tmp_path):
     manifest = records.read_manifest(records_dir)
     for name, keeps in (("baseline", "last"), ("ensemble_00", "best"), ("ensemble_01", "best")):
         config = make_config(networks.get(name, 2), manifest, keeps)
-        runs.claim_network(runs.network_dir(tmp_path, name), config, manifest.is_same)
+        artefacts.write_json(runs.network_dir(tmp_path, name) / runs.CONFIG, config.document())
     found = overlap.shared(manifest, tmp_path, ["baseline_mc"], split["test"])
     assert found == overlap.Shared(0, 0, 0, 0)
     assert overlap.shared(manifest, tmp_path, ["ensemble", "baseline"], split["test"]).best_epoch == 1

@@ -71,7 +71,7 @@ class TrainJob(Job):
         state = runs.network_dir(run_dir, self.network.name) / runs.RESUME
         if not state.exists():
             return 0.0
-        epochs = runs.read_config(state.parent).epochs
+        epochs = max(runs.read_config(state.parent).epochs, self.settings["epochs"] or 0)  # it may be prolonged
         return min(artefacts.read_document(state, "epoch")["epoch"] / epochs, 1.0)
 
     def is_done(self, run_dir: pathlib.Path) -> bool:
