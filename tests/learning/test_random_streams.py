@@ -73,7 +73,8 @@ def test_version_1_begins_and_orders_as_ever():
 def test_a_training_of_before_continues_with_its_own_numbers(tmp_path):
     """One that was stopped before streams had versions ends with the log that the code of then gave it.
 
-    To 1e-5: another processor rounds otherwise; the streams themselves are compared to the bit above.
+    To 2e-3: another processor or number of threads rounds otherwise, which grows to 7e-4 in six epochs; under version 2 the
+    losses are 0.009 to 0.05 away. The streams themselves are compared to the bit above.
     """
     run = shutil.copytree(FIXTURES / stack.name() / "unfinished", tmp_path / "run")
     asked = {"start_filters": 2, "depth": 1, "batch_size": 4, "learning_rate": 0.01, "epochs": 6}
@@ -88,7 +89,7 @@ def test_a_training_of_before_continues_with_its_own_numbers(tmp_path):
     assert len(found) == len(expected) == 6
     for ours, theirs in zip(found, expected, strict=True):
         for name, value in theirs.items():
-            assert float(ours[name]) == pytest.approx(float(value), abs=1e-5)
+            assert float(ours[name]) == pytest.approx(float(value), abs=2e-3)
 
 
 # Version 2
