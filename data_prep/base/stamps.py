@@ -45,7 +45,7 @@ def changed(
 ) -> str:
     """What is no longer as the stamps have it, as `S0_seg.nii.gz is another file`; an empty string where nothing is.
 
-    stamps: of `taken`. paths: the files that would be read now, of the same root.
+    stamps: of `taken`. paths: the files that would be read now, of the same root, in the same order: each place has its role.
     """
     known = {stamp["path"]: msgspec.convert(stamp, Stamp) for stamp in stamps}
     found = {_relative(path, root): path for path in paths}
@@ -56,6 +56,12 @@ def changed(
         for name, path in found.items()
         if name in known and not _same(known[name], path)
     ]
+    if not said and list(known) != list(found):
+        said = [
+            f"{os.path.basename(name)} is in another role"
+            for name, one in zip(found, known, strict=True)
+            if name != one
+        ]
     return ", ".join(said)
 
 

@@ -41,6 +41,12 @@ def test_other_content_under_the_same_name_size_and_time_is_seen(files, tmp_path
     assert stamps.changed(taken, files, tmp_path) == "b is another file"
 
 
+def test_files_that_changed_places_are_seen(files, tmp_path):
+    """As where two modalities were mixed up and are named rightly now."""
+    taken = stamps.taken(files, tmp_path)
+    assert stamps.changed(taken, files[::-1], tmp_path) == "b is in another role, a is in another role"
+
+
 def test_files_that_come_and_go_are_named(files, tmp_path):
     """A label that is new, a modality that is gone."""
     taken = stamps.taken(files, tmp_path)

@@ -77,6 +77,16 @@ def test_new_files_under_old_names_are_predicted_again(cohort, brats_run, tmp_pa
     assert (np.asarray(maps_of(tmp_path / "maps", first.name)["probability"].dataobj) != before).any()
 
 
+def test_modalities_that_were_mixed_up_are_predicted_again(cohort, brats_run, tmp_path):
+    """The same files in other roles are other input."""
+    first = sorted(cohort.iterdir())[0]
+    files = {channel: f"{first.name}_{channel}.nii.gz" for channel in ("flair", "t1", "t2", "t1ce")}
+    predicted(first, brats_run, tmp_path / "maps", modalities={**files, "t1": files["t2"], "t2": files["t1"]})
+    found, lines = predicted(first, brats_run, tmp_path / "maps", modalities=files)
+    assert found == {first.name: True} and "is in another role" in lines[0]
+    assert predicted(first, brats_run, tmp_path / "maps", modalities=files)[0] == {first.name: False}
+
+
 def test_maps_that_do_not_say_what_they_were_made_from_are_made_again(cohort, brats_run, tmp_path):
     """Those of an earlier version."""
     predicted(cohort, brats_run, tmp_path / "maps")
@@ -122,6 +132,16 @@ def test_a_run_of_before_learns_its_order_from_its_records(cohort, brats_run, br
     assert len(lines) == 1 and "not LPS" in lines[0]
     _, lines = predicted(cohort, run, tmp_path / "unknown", data_dir=tmp_path / "none")
     assert len(lines) == 1 and "did not keep the voxel order" in lines[0]
+    found, lines = predicted(cohort, run, tmp_path / "unknown", data_dir=brats_data)  # as the line advises
+    assert all(found.values()) and "read otherwise now, order None (there) against 'LPS' (asked for)" in lines[1]
+    for folder in cohort.iterdir():
+        for kind, image in maps_of(tmp_path / "unknown", folder.name).items():
+            same = maps_of(tmp_path / "known", folder.name)[kind]
+            np.testing.assert_array_equal(np.asarray(image.dataobj), np.asarray(same.dataobj))
+    convert.convert("brats", cohort, tmp_path / "records", say=lambda line: None)
+    lines = []
+    predict.predict_split(BASELINE, "brats", tmp_path / "records", run, "predict", Options(), say=lines.append)
+    assert "did not keep the voxel order" in lines[0] and "--input of their raw files" in lines[0]
 
 
 def test_one_bad_patient_does_not_cost_the_others(cohort, brats_run, tmp_path):
@@ -154,7 +174,9 @@ def test_other_records_are_predicted_where_they_have_no_labels(cohort, brats_run
         turned(path, "RAS")
     other, again = convert.convert("brats", cohort, tmp_path / "ras", say=lambda line: None), tmp_path / "again"
     shutil.copytree(brats_run, again)
-    folder = predict.predict_split(BASELINE, "brats", tmp_path / "ras", again, "predict", Options())
+    lines = []
+    folder = predict.predict_split(BASELINE, "brats", tmp_path / "ras", again, "predict", Options(), say=lines.append)
+    assert "voxels in the order RAS, not LPS: permuted to LPS, and the maps back" in lines[0]
     assert other.task.order == "RAS"
     for entry in other.subjects:
         for kind, image in maps_of(folder, entry.name).items():

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import tensorflow as tf
 
-from data_prep import map_files, records, splits
+from data_prep import map_files, records, splits, voxel_order
 from data_prep.base import artefacts, progress
 from data_prep.base.errors import UserError
 from data_prep.map_files import is_written
@@ -71,7 +71,7 @@ def predict_split(
         say(f"{folder}: finished already ({len(stored['subjects'])} subjects)")
         return folder
     (folder / runs.PREDICTED).unlink(missing_ok=True)
-    order = loaded[0].config.task.order  # other records may lie in another; None: of a version that did not keep it
+    order = _order(loaded[0].config.task.order, manifest, loaded, say)
     read = records.read_subjects(data_dir, manifest, waiting)
     subjects = (subject.in_order(order) if order else subject for subject in read)
     _write_all(folder, method, made, subjects, options, len(chosen), len(waiting))
@@ -177,6 +177,26 @@ def require_same_records(manifest: Manifest, loaded: Sequence[Trained], split: s
                 found="others",
                 do="give their --data_dir, use --input for other patients, or train into another --run_dir",
             )
+
+
+UNKNOWN_ORDER = (
+    "this run is of a version that did not keep the voxel order it was trained in: subjects are taken as they lie, which is"
+    f" right where they lie as the training's did ({voxel_order.DISTRIBUTED} in BraTS as distributed)"
+)
+
+
+def _order(trained_in, manifest, loaded, say):
+    """The voxel order that subjects of records are brought to, None for that of the records; says what isn't the same."""
+    own = manifest.task.order
+    if manifest.task.is_photograph or manifest.is_same(loaded[0].config.records):
+        return None
+    if trained_in is None:
+        say(f"{UNKNOWN_ORDER}; --input of their raw files, with the --data_dir of the run's own records, makes sure")
+    elif own != trained_in:
+        say(
+            f"{manifest.path}: voxels in the order {own}, not {trained_in}: permuted to {trained_in}, and the maps back"
+        )
+    return trained_in
 
 
 IMAGES = ("form", "channels", "frame", "axis", "spacing")  # what of a task its images depend on

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from data_prep import records, voxel_order
+from data_prep import records
 from data_prep.base import artefacts, notices, stamps
 from data_prep.base.errors import Faults, UserError
 from data_prep.map_files import is_written
@@ -60,10 +59,10 @@ def predict_inputs(
         sources, faults = _found(reader, path, modalities, say)
     load_options = _with_order(loaded[0].config, data_dir, say)
     load_options |= {"allow_negative": True} if allow_negative else {}  # not every reader has it
-    work = _Work(method, loaded, made, options, pathlib.Path(out_dir), remarks)
+    work = _Work(method, loaded, made, options, pathlib.Path(out_dir), remarks, reader.load, load_options)
     for source in sources:
         try:
-            found = work.predict(source, functools.partial(reader.load, source, load_options))
+            found = work.predict(source)
         except UserError as error:
             if len(sources) == 1 and not faults:
                 raise
@@ -106,7 +105,7 @@ class _Remarks:
 
 @dataclasses.dataclass(frozen=True)
 class _Work:
-    """One method's maps of subjects into one folder."""
+    """One method's maps of subjects into one folder. load: the reader's, called with a source and `load_options`."""
 
     method: Method
     loaded: list[Trained]
@@ -114,12 +113,14 @@ class _Work:
     options: Options
     out_dir: pathlib.Path
     remarks: _Remarks
+    load: Callable[[Any, dict[str, Any]], Subject]
+    load_options: dict[str, Any]
 
-    def predict(self, source, load):
-        """(subject, maps), written; None in place of the maps where they were there. load: reads the source's subject."""
+    def predict(self, source):
+        """(subject, maps), written; None in place of the maps where they were there."""
         files = stamps.taken(source.paths)  # before they are read
         with self.remarks.heard():
-            subject = load()
+            subject = self.load(source, self.load_options)
             if subject.permuted_note:
                 notices.once("voxel order", subject.permuted_note)
         place = str(pathlib.Path(subject.source).resolve())
@@ -130,7 +131,7 @@ class _Work:
         with memory.enough(self.method.name, {"batch_size": self.options.batch_size}):
             ((subject, maps),) = self.made.subjects([subject])
         predict.write_maps(self.out_dir, subject, maps, self.options.full_size)
-        artefacts.write_json(index, {**asked, "files": files, **stack.versions()})
+        artefacts.write_json(index, {**asked, "files": files, "read_as": self.load_options, **stack.versions()})
         return subject, maps
 
     def _is_done(self, index, subject, source, asked):
@@ -147,6 +148,8 @@ class _Work:
             why = "predicted by an earlier version, which did not keep what it read"
         else:
             why = stamps.changed(stored["files"], source.paths)
+            if different := artefacts.difference(stored.get("read_as", {}), self.load_options):
+                why = why or f"its files are read otherwise now, {different}"
         if why:
             self.remarks.say(f"{subject.name}: {why}; predicted again")
         return not why
@@ -171,9 +174,5 @@ def _with_order(config: Config, data_dir: runs.Path | None, say: Callable[[str],
             manifest = records.read_manifest(data_dir)
             if manifest.is_same(config.records) and manifest.task.order:
                 return {**config.input, "order": manifest.task.order}
-    say(
-        f"this run is of a version that did not keep the voxel order it was trained in, and its records are not in {data_dir}:"
-        f" patients are taken as they lie, which is right where they lie as the training's did ({voxel_order.DISTRIBUTED}"
-        " in BraTS as distributed); give --data_dir to make sure"
-    )
+    say(f"{predict.UNKNOWN_ORDER}; its records are not in {data_dir}: give their --data_dir to make sure")
     return config.input
