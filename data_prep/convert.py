@@ -108,6 +108,10 @@ def _already(data_dir, sources, asked, planner, say):
     by_patient = preparation.UNIT in manifest.configuration
     assignment, planned, patients = planner.plan(sources, by_patient)
     found = {**asked, "subjects": preparation.fingerprint(planned, assignment)}
+    if by_patient and planner.patients is None and found["subjects"] != manifest.configuration.get("subjects"):
+        read_then = {source.name: manifest.patients.get(source.name, source.name) for source in sources}
+        assignment, planned, _ = planner.plan(sources, patients=read_then)
+        found["subjects"] = preparation.fingerprint(planned, assignment)
     manifest = preparation.already(data_dir, found, say)
     preparation.refuse_changed(manifest, sources, planner.raw_dir)
     work.tidy(data_dir)
@@ -115,6 +119,9 @@ def _already(data_dir, sources, asked, planner, say):
         say(f"left out when it was made: {', '.join(sorted(skipped))}")
     if not by_patient and (described := people.described(patients)):
         say(f"warning: prepared by an earlier version, which split subjects and not patients: {described}")
+    elif by_patient and patients != {name: manifest.patients.get(name, name) for name in patients}:
+        told = people.described(patients) or f"{len(patients)} subjects of as many patients"
+        say(f"warning: prepared where other patients were told apart, and kept; today they are read as {told}")
     return manifest
 
 

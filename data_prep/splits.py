@@ -79,16 +79,18 @@ def largest_remainder(total: int, weights: Sequence[float]) -> list[int]:
     return shares
 
 
-def counts(total: int, ratio: Sequence[float], unit: str = "labelled subject") -> list[int]:
+def counts(total: int, ratio: Sequence[float], unit: str = "labelled subject", read_as: str = "") -> list[int]:
     """Subjects for each part, in proportion to `ratio`, none empty. Raises `UserError` below one subject a part.
 
-    unit: what is counted, for the message.
+    unit: what is counted, for the message. read_as: how names were read as patients, where they were.
     """
     if total < len(ratio):
         raise UserError(
             f"{total} {unit}{'s' * (total != 1)}",
             expected=f"at least {len(ratio)}, to fill every split",
-            do="say with --split_file which are for train, valid and test (a subject may be in valid and test)",
+            found=f"names read so: {read_as}" if read_as else None,
+            do=("say with --patients=FILE.csv whose they are, or " if read_as else "")
+            + "say with --split_file which are for train, valid and test (a subject may be in valid and test)",
         )
     shares = largest_remainder(total, ratio)
     while 0 in shares:
@@ -114,7 +116,9 @@ def by_seed(
     names = list(names)
     units = people.grouped(names, patients)
     order = shuffled(units, seed)
-    sizes = counts(len(order), ratio, "labelled subject" if len(units) == len(names) else "patient")
+    alone = len(units) == len(names)
+    read_as = "" if alone else people.read_as(names, patients or {})
+    sizes = counts(len(order), ratio, "labelled subject" if alone else "patient", read_as)
     by_grade: dict[str | None, list[str]] = {}
     for name in order:
         by_grade.setdefault(grades[name] if grades else None, []).append(name)

@@ -32,11 +32,17 @@ class Planner:
     patients: pathlib.Path | str | None
 
     def plan(
-        self, sources: Sequence[splits.Source], by_patient: bool = True
+        self, sources: Sequence[splits.Source], by_patient: bool = True, patients: Mapping[str, str] | None = None
     ) -> tuple[splits.Assignment, list[shards.Shard], dict[str, str]]:
-        """(assignment, shards, {subject: patient}). by_patient: whether splits made here keep patients together."""
-        patients = people.known([source.name for source in sources], self.raw_dir, self.patients)
+        """(assignment, shards, {subject: patient}). by_patient: whether splits made here keep patients together.
+
+        patients: {subject: patient} as they were read before, None to read them anew. The assignment's notes say first
+        what was noticed of them.
+        """
+        with notices.gathered() as noticed:
+            patients = patients or people.known([source.name for source in sources], self.raw_dir, self.patients)
         assignment = splits.assign(sources, self.task.ratio, **self.split, patients=patients if by_patient else None)
+        assignment = dataclasses.replace(assignment, notes=(*noticed.lines(), *assignment.notes))
         return assignment, shards.plan(sources, assignment, self.task.per_shard), patients
 
 

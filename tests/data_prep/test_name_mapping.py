@@ -44,6 +44,9 @@ def table(separator=",", end="\n", change=str):
         ("name_mapping.csv", ("\ufeff" + table(";")).encode()),
         ("name_mapping.txt", table("\t").encode("utf-16")),
         ("name_mapping.csv", "\n" + table() + "\n\n"),
+        ("Name Mapping.csv", table()),
+        ("NameMapping.csv", "sep=|\n" + table("|")),
+        ("name-mapping_validation.csv", table().encode("latin-1")),
     ],
 )
 def test_tables_as_they_are_saved(tmp_path, name, data):
@@ -79,6 +82,6 @@ def test_other_grades_are_said(tmp_path):
 
 
 def test_what_is_no_table(tmp_path):
-    """Bytes of another encoding name the file."""
+    """Bytes that are no text name the file."""
     with pytest.raises(UserError, match=r"name_mapping\.csv: expected a CSV table.*save it as CSV in UTF-8"):
-        grades(tmp_path, table().encode() + b"\xe9\n")
+        grades(tmp_path, table().encode() + b"\0\0\n")

@@ -1,0 +1,62 @@
+"""Tables as spreadsheets save them: CSV with commas, semicolons, tabs or bars, in UTF-8, UTF-16 or the Windows code page.
+
+A first line `sep=;`, by which Excel tells itself the separator, is no row. Text is in Unicode's composed form (NFC), in which
+names are compared.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import pathlib
+import re
+import unicodedata
+
+from data_prep.base.errors import UserError
+
+SEPARATORS = ",;\t|"
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_SEPARATOR_LINE = re.compile(r"""["']?sep=(?P<separator>[^\r\n])["']?[ ,;\t|]*\r?\n?""", re.IGNORECASE)
+
+Row = tuple[int, list[str]]
+
+
+def rows(path: pathlib.Path | str) -> list[Row]:
+    """(line of the file, its cells without surrounding space) of each row that isn't empty, the headings first.
+
+    The separator is what the first line has most of. Raises `UserError` for what is no table of text.
+    """
+    try:
+        text = unicodedata.normalize("NFC", _text(pathlib.Path(path).read_bytes()))
+        first = text.lstrip("\r\n").partition("\n")[0]
+        separator, before = max(SEPARATORS, key=first.count), 0
+        if told := _SEPARATOR_LINE.match(text):
+            text, separator, before = text[told.end() :], told["separator"], 1
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        read = [(reader.line_num + before, [cell.strip() for cell in cells]) for cells in reader]
+        return [row for row in read if any(row[1])]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        do = "save it as CSV in UTF-8"
+        raise UserError(path, expected="a CSV table", found=str(error), do=do) from None
+
+
+def heading(text: str) -> str:
+    """A column's name as it is compared: lower case, with one sign for all that separates its words."""
+    return re.sub(r"[\s_-]+", "_", text.strip().lower())
+
+
+def _text(data):
+    """UTF-16 by its mark, or by every second byte being 0; else UTF-8 with or without a mark; else Windows' code page."""
+    if data.startswith(_UTF_16):
+        text = data.decode("utf-16")
+    elif data[:2] and data[1:64:2].count(0) * 2 > len(data[1:64:2]):
+        text = data.decode("utf-16-le")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("cp1252")
+    if "\0" in text:
+        raise csv.Error("bytes that are no text")
+    return text
