@@ -68,8 +68,9 @@ flags.DEFINE_string(
     "that the files' names tell, or the one number beside 0."
 )  # fmt: skip
 flags.DEFINE_integer(
-    "ignore_label", None, "With --predictions: voxels of this number in the labels count nowhere.", lower_bound=1
-)
+    "ignore_label", None, "With --predictions: voxels of this number in the labels count nowhere; elsewhere a "
+    "segmentation of it is background. For 0, --label_map names background and foreground.", lower_bound=0
+)  # fmt: skip
 flags.DEFINE_enum(
     "kind", None, list(kinds.NAMES), "With --predictions: what the maps are; confidence is error's old name."
 )

@@ -221,6 +221,12 @@ def weights_checksum(run_dir: Path, network: str) -> str | None:
     return done["weights_sha256"] if done else None
 
 
+def all_weights(run_dir: Path) -> set[str]:
+    """The checksums of all trained networks in a run, whatever their folders are named."""
+    folders = sorted({path.parent for path in (pathlib.Path(run_dir) / "networks").glob(f"*/{FINISHED}")})
+    return {done["weights_sha256"] for done in map(finished, folders) if done is not None}
+
+
 def require_finished(run_dir: Path, network: str, train: Command) -> tuple[Config, Document]:
     """Configuration and `finished.json` of a trained network; its weights are not looked at.
 

@@ -35,7 +35,10 @@ class Rule:
     dataset: str | None = None
 
     def check(self) -> None:
-        """Raises `UserError` for a map to other numbers than 0 and 1, and for an ignored label that it maps too."""
+        """Raises `UserError` for a map to other numbers than 0 and 1, and for an ignored label that it maps too.
+
+        Where 0 is ignored, background is no longer what it implies, so a map must name both.
+        """
         for label, target in (self.label_map or {}).items():
             if int(target) not in (0, 1):
                 raise UserError(
@@ -44,6 +47,10 @@ class Rule:
             if self.ignore is not None and int(label) == self.ignore:
                 expected = f"{label} mapped or ignored"
                 raise UserError("--ignore_label", expected=expected, found="both", do="leave it out of --label_map")
+        if self.ignore == 0 and {int(target) for target in (self.label_map or {}).values()} != {0, 1}:
+            found = "none" if self.label_map is None else str(dict(self.label_map))
+            expected = "a --label_map of background and foreground beside it, since 0 is neither then"
+            raise UserError("--ignore_label=0", expected=expected, found=found, do="say it, as --label_map=1:0,2:1")
 
     def document(self) -> dict[str, Any]:
         """What of it was asked for and makes other numbers, as plain JSON types; empty where nothing was."""

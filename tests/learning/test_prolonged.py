@@ -12,7 +12,7 @@ from data_prep.base.errors import NotReady, Stopped, UserError
 from tfunc import methods, networks, runs
 from tfunc.learning import claim, selection, settings
 from tfunc.learning.trainer import Trainer
-from tfunc.maps import predict
+from tfunc.maps import artefact, predict
 from tfunc.maps.options import Options
 from tfunc.scoring import sources
 from tfunc.study.jobs import PredictJob, TrainJob
@@ -166,7 +166,8 @@ def once_prolonged(brats_run, brats_data, train, tmp_path_factory):
     run = tmp_path_factory.mktemp("prolonged") / "run"
     shutil.copytree(brats_run, run, ignore=shutil.ignore_patterns("predictions", "evaluation"))
     train("auxiliary_feat", "brats", brats_data, run, epochs=1)
-    predict.predict_split(methods.get("baseline"), "brats", brats_data, run, "test", Options(), say=quiet)
+    for method in ("baseline", "auxiliary_feat"):
+        predict.predict_split(methods.get(method), "brats", brats_data, run, "test", Options(), say=quiet)
     before = runs.finished(runs.network_dir(run, "baseline"))["weights_sha256"]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(
@@ -210,14 +211,69 @@ def test_predict_does_them_again(prolonged, brats_data):
     sources.run_maps(run, "brats", "baseline")
 
 
-def test_weights_that_came_from_elsewhere_are_refused(prolonged, brats_data):
-    """Maps whose weights the network never had are no older version of it: they are left alone."""
+def test_weights_that_only_moved_are_not_gone(prolonged, brats_data):
+    """Maps whose weights are in the run under another name are left alone."""
     run, folder, before = prolonged
     path = folder / runs.CONFIG
-    artefacts.write_json(path, {**artefacts.read_json(path), "networks": {"baseline": "0" * 64}})
+    moved = runs.weights_checksum(run, "aleatoric")
+    artefacts.write_json(path, {**artefacts.read_json(path), "networks": {"baseline": moved}})
     with pytest.raises(UserError, match=r"networks\.baseline"):
         predict.predict_split(methods.get("baseline"), "brats", brats_data, run, "test", Options(), say=quiet)
     assert {path.name: path.read_bytes() for path in folder.glob("*.nii.gz")} == before
+
+
+def test_networks_trained_again_on_our_advice(prolonged, train, brats_data):
+    """The head's maps, by a head that is gone, are made anew, whatever its configuration was; so are the baseline's."""
+    run, _, _ = prolonged
+    where = "brats", brats_data, run, "test"
+    own = runs.network_dir(run, "auxiliary_feat")
+    with pytest.raises(UserError, match="learnt from former weights: remove"):
+        train("auxiliary_feat", "brats", brats_data, run, epochs=1)
+    shutil.rmtree(own)
+    train("auxiliary_feat", "brats", brats_data, run, epochs=2)
+    manifest = records.read_manifest(brats_data)
+    method = methods.get("auxiliary_feat")
+    job = PredictJob("predict", (), 1.0, method, "test", manifest, {"samples": None}, "float32", 10)
+    assert not job.is_done(run)
+    with pytest.raises(NotReady, match=r"predict.*auxiliary_feat"):
+        sources.run_maps(run, "brats", "auxiliary_feat")
+    with pytest.raises(UserError, match=r"precision|networks"):
+        predict.predict_split(method, *where, Options(precision="bfloat16"), say=quiet)
+    said = []
+    predict.predict_split(method, *where, Options(), say=said.append)
+    assert "out of date" in said[0] and job.is_done(run)
+    sources.run_maps(run, "brats", "auxiliary_feat")
+    said.clear()
+    predict.predict_split(method, *where, Options(), say=said.append)
+    assert "finished already" in said[0]
+    predict.predict_split(methods.get("baseline"), *where, Options(), say=quiet)
+    shutil.rmtree(runs.network_dir(run, "baseline"))
+    train("baseline", "brats", brats_data, run, epochs=1, seed=5)
+    predict.predict_split(methods.get("baseline"), *where, Options(), say=said.append)
+    assert "out of date" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("change", "outdated"),
+    [
+        ({}, True),
+        ({"schema": None, "configurations": None}, True),  # of an earlier version
+        ({"configurations": {"a": "A", "b": "other"}}, True),
+        ({"configurations": {"a": "other", "b": "B"}}, False),  # the weights of `a` are today's, its config.json is not
+        ({"networks": {"a": "1"}}, False),
+        ({"networks": {"a": "1", "b": "3"}}, False),  # those of `c` today
+        ({"networks": {"a": "1", "b": "2"}}, False),  # nothing differs
+        ({"seed": 1}, False),
+        ({"records": "others"}, False),
+    ],
+)
+def test_what_may_be_replaced(change, outdated):
+    """Weights that are gone, with what their config.json said; nothing else."""
+    asked = artefact.document(methods.get("baseline"), {"samples": None, "seed": 0}, "float32", {}, {}, records="these")
+    asked |= {"networks": {"a": "1", "b": "2"}, "configurations": {"a": "A", "b": "B"}}
+    stored = {**asked, "networks": {"a": "1", "b": "0"}, **change}
+    stored = {name: value for name, value in stored.items() if value is not None or name not in change}
+    assert artefact.is_outdated(stored, asked, {}, {"1", "2", "3"}, lambda _: False) is outdated
 
 
 def test_a_network_that_learnt_from_it_is_out_of_date(prolonged, brats_data):

@@ -113,7 +113,15 @@ def run(*arguments):
             ["--predictions=p", "--labels=l", "--out_dir=o", "--label_map=4:0", "--ignore_label=4"],
             "--ignore_label: exp",
         ),
-        (["--predictions=p", "--labels=l", "--out_dir=o", "--ignore_label=0"], "flag --ignore_label=0: "),
+        (["--predictions=p", "--labels=l", "--out_dir=o", "--ignore_label=-1"], "flag --ignore_label=-1: "),
+        (
+            ["--predictions=p", "--labels=l", "--out_dir=o", "--ignore_label=0"],
+            "--ignore_label=0: expected a --label_map",
+        ),
+        (
+            ["--predictions=p", "--labels=l", "--out_dir=o", "--ignore_label=0", "--label_map=2:1"],
+            "--ignore_label=0: expected a --label_map",
+        ),
     ],
 )
 def test_bad_flags(flags, message):

@@ -166,6 +166,75 @@ def test_ignored_voxels_count_nowhere(tmp_path, kind):
     assert finished.report.exists() and finished.summary["inputs"]["ignore_label"] == 9
 
 
+def confused(folder, name="c"):
+    """tp, fp, tn, fn of the subject's row."""
+    (row,) = [row for row in read_csv(folder / "out" / "subjects.csv") if name in row.values()]
+    return [int(row[part]) for part in ("tp", "fp", "tn", "fn")]
+
+
+def numbers(foreground, label, counted):
+    """The same of arrays, by NumPy."""
+    return [
+        int((counted & (foreground == is_found) & (label == is_there)).sum())
+        for is_found, is_there in ((True, True), (True, False), (False, False), (False, True))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "foreground"),
+    [
+        ({"ignore": 4, "label_map": {1: 1, 2: 1}}, (1, 2)),
+        ({"ignore": 4, "label_map": {1: 0, 2: 1}}, (2,)),
+        ({"ignore": 1, "label_map": {2: 1, 4: 1}}, (2, 4)),
+        ({"ignore": 0, "label_map": {1: 0, 2: 1, 4: 1}}, (2, 4)),
+    ],
+)
+def test_an_ignored_class_in_a_segmentation(tmp_path, capsys, rule, foreground):
+    """What a method gives that class elsewhere is no foreground, said once; voxels labelled so are left out."""
+    rng = np.random.default_rng(4)
+    label, found = (rng.choice(np.uint8([0, 1, 2, 4]), SHAPE) for _ in range(2))
+    for name in "cd":
+        one_map(tmp_path, name, np.isin(found, foreground))
+        write(tmp_path / "maps" / f"{name}_prediction.nii.gz", found)
+        write(tmp_path / "labels" / f"{name}_seg.nii.gz", label)
+    evaluate(tmp_path, **rule)
+    expected = numbers(np.isin(found, foreground), np.isin(label, foreground), label != rule["ignore"])
+    assert confused(tmp_path) == confused(tmp_path, "d") == expected
+    said = capsys.readouterr().out
+    assert said.count(f"the ignored label {rule['ignore']} is background in") == bool(rule["ignore"])
+    assert "(and 1 more)" in said or not rule["ignore"]
+
+
+def test_an_ignored_class_without_a_map(tmp_path):
+    """One other number is the foreground; files of the ignored number alone are binary unless others say otherwise."""
+    label, found = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
+    label[0], label[1], found[0], found[2] = 9, 1, 9, 9
+    found[1, :4] = 1
+    for name in "cd":
+        one_map(tmp_path, name, found == 1)
+        write(tmp_path / "labels" / f"{name}_seg.nii.gz", label)
+        write(tmp_path / "maps" / f"{name}_prediction.nii.gz", found)
+    evaluate(tmp_path, ignore=9)
+    assert confused(tmp_path) == numbers(found == 1, label == 1, label != 9)
+    write(tmp_path / "maps" / "d_prediction.nii.gz", np.where(found == 9, found, 0).astype(np.uint8))
+    with pytest.raises(UserError, match="one foreground number in all files"):
+        evaluate(tmp_path, ignore=9)
+    write(tmp_path / "maps" / "c_prediction.nii.gz", np.uint8(found == 1) * np.uint8(9))
+    write(tmp_path / "maps" / "d_prediction.nii.gz", np.uint8(found == 1) * np.uint8(9))
+    evaluate(tmp_path, ignore=9)
+    assert confused(tmp_path) == numbers(found == 1, label == 1, label != 9)
+
+
+def test_a_binary_segmentation_where_1_is_ignored(tmp_path):
+    """0 and 1 may be either: refused."""
+    label = (np.arange(252).reshape(SHAPE) % 3).astype(np.uint8)
+    one_map(tmp_path, "c", label == 2)
+    write(tmp_path / "labels" / "c_seg.nii.gz", label)
+    write(tmp_path / "maps" / "c_prediction.nii.gz", np.uint8(label == 2))
+    with pytest.raises(UserError, match=r"c_prediction.*found 0 and 1, with --ignore_label=1"):
+        evaluate(tmp_path, ignore=1, label_map={2: 1})
+
+
 @pytest.mark.parametrize("masks", [np.arange(252).reshape(SHAPE) % 3, np.arange(252).reshape(SHAPE)])
 def test_a_mask_of_several_numbers(tmp_path, masks):
     """Regions or an image as a mask are refused: nobody says which are inside."""

@@ -755,6 +755,13 @@ def test_a_sigma_needs_a_range(brats_study, tmp_path):
         found()
     os.utime(summary, (time.time() + 19, time.time() + 19))
     assert found() == (0.5, 2.0)
+    of_others = {"methods": {"aleatoric": {"sigma_range": [0.5, 2.0]}}, "inputs": {"predictions": {"aleatoric": "0"}}}
+    artefacts.write_json(summary, of_others)  # newer, yet it saw other maps: of a network that was trained again
+    with pytest.raises(NotReady, match=r"older than its maps; run `.*evaluate"):
+        found()
+    of_others["inputs"]["predictions"]["aleatoric"] = artefacts.sha256(index)
+    artefacts.write_json(summary, of_others)
+    assert found() == (0.5, 2.0)
 
 
 def test_the_evaluations_range_is_in_the_file(brats_study):

@@ -57,18 +57,30 @@ def difference(
 
 
 def is_outdated(
-    stored: runs.Document, asked: runs.Document, before: dict[str, set[str]], is_same: Callable[[str], bool]
+    stored: runs.Document,
+    asked: runs.Document,
+    before: dict[str, set[str]],
+    kept: set[str],
+    is_same: Callable[[str], bool],
 ) -> bool:
-    """Whether maps differ from those asked for by nothing but weights that a network had before it was prolonged.
+    """Whether maps of a run differ from those asked for by nothing but weights that its networks have no more.
 
-    before: {network: checksums of the weights it had}.
+    Such maps are of no use: a network was prolonged, or its folder was removed and it was trained again, as we advise
+    where one learnt from former weights; so what its config.json says of it may be another, too. Nothing else may be.
+
+    before: {network: checksums of the weights it had before it was prolonged}.  kept: checksums of all weights in the
+    run, whatever the name: those that only moved are not gone, and their maps are left alone.
     """
-    made = stored.get("networks")
-    if not isinstance(made, dict) or made == asked["networks"] or set(made) != set(asked["networks"]):
+    made, now = stored.get("networks"), asked["networks"]
+    if not isinstance(made, dict) or set(made) != set(now):
         return False
-    weights = {name: asked[name] for name in ("networks", "configurations")}
-    known = all(made[name] in {asked["networks"][name], *before.get(name, ())} for name in made)
-    return known and not difference({**stored, **weights}, asked, is_same)
+    other = {name for name in made if made[name] != now[name]}
+    if not other or any(made[name] in kept and made[name] not in before.get(name, ()) for name in other):
+        return False
+    as_now = {**stored, "networks": now}
+    if isinstance(known := stored.get("configurations"), dict):
+        as_now["configurations"] = {**known, **{name: asked["configurations"][name] for name in other}}
+    return not difference(as_now, asked, is_same)
 
 
 def is_done(folder: runs.Path, asked: runs.Document, is_same: Callable[[str], bool]) -> bool:

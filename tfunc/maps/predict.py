@@ -64,7 +64,7 @@ def predict_split(
     require_same_records(manifest, loaded, split)
     folder = runs.predictions_dir(run_dir, method.name, split)
     asked = document(method, options, loaded, split=split, records=manifest.identity)
-    _claim(folder, asked, loaded, manifest, say)
+    _claim(folder, asked, loaded, runs.all_weights(run_dir), manifest, say)
     waiting = [entry.name for entry in chosen if not is_written(folder, entry.name, options.full_size)]
     stored = runs.read_predictions(folder)
     if not waiting and stored and set(stored["subjects"]) >= {entry.name for entry in chosen}:
@@ -79,12 +79,12 @@ def predict_split(
     return folder
 
 
-def _claim(folder, asked, loaded, manifest, say):
-    """Claims the folder; maps of weights that a network had before it was prolonged make room, and it is said."""
+def _claim(folder, asked, loaded, kept, manifest, say):
+    """Claims the folder; maps of weights that the run has no more make room, and it is said. kept: those that it has."""
     path = folder / runs.CONFIG
     before = {one.name: {former.weights_sha256 for former in one.config.prolonged} for one in loaded}
-    if path.exists() and artefact.is_outdated(artefacts.read_document(path), asked, before, manifest.is_same):
-        say(f"{folder}: out of date, a network was trained on since; all is predicted again")
+    if path.exists() and artefact.is_outdated(artefacts.read_document(path), asked, before, kept, manifest.is_same):
+        say(f"{folder}: out of date, a network was trained on or again since; all is predicted again")
         (folder / runs.PREDICTED).unlink(missing_ok=True)
         for file in map_files.all_written(folder):
             file.unlink()

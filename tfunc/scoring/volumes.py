@@ -48,14 +48,17 @@ def read_segmentation(
 ) -> tuple[NDArray, Space]:
     """A method's segmentation, uint8 {0, 1}, and where it lies. mask: where it is 0, NaN is background.
 
-    0 and 1 are as they stand; other numbers mean what `rule` says of the labels, as several classes do. Raises
-    `UserError` for what is no segmentation, or none whose meaning is known.
+    0 and 1 are as they stand; other numbers mean what `rule` says of the labels, as several classes do. The label that
+    `rule` ignores is a class that nobody scores: predicted where the label is another, it is background, which is said.
+    Raises `UserError` for what is no segmentation, or none whose meaning is known.
     """
     array, space = read(path)
     if mask is not None and array.dtype.kind == "f" and array.shape == mask.shape:
         array = np.where(np.isnan(array) & (mask == 0), array.dtype.type(0), array)
     array = labels.whole(array, path)
-    what, highest = f"segmentations of {method}", array.max()
+    what = f"segmentations of {method}"
+    array = _without_ignored(array, path, rule, what)
+    highest = array.max()
     if highest > 1:
         return labels.meaning(array, path, dataclasses.replace(rule, ignore=None), what).foreground, space
     if highest and rule.label_map is None:
@@ -63,7 +66,27 @@ def read_segmentation(
     elif highest and rule.label_map is not None and not rule.label_map.get(1, 1):
         do = "write the foreground's segmentation with another number, or all classes by their own"
         raise UserError(path, expected="a segmentation by the numbers of --label_map", found="0 and 1, with 1:0", do=do)
-    return array, space
+    return array.astype(np.uint8, copy=False), space
+
+
+def _without_ignored(array, path, rule, what):
+    """A segmentation whose ignored class is 0.
+
+    One of 0 and that number alone, where no map names another foreground, is binary, as 0 and 255 are: `labels.require_same`
+    refuses it beside others of the set that have classes.
+    """
+    if not rule.ignore or not (ignored := array == rule.ignore).any():  # 0 is background already
+        return array
+    rest = set(np.unique(array[~ignored]).tolist()) - {0}
+    if not rest and rule.label_map is None:
+        return array
+    if rule.ignore == 1 and not rest:
+        do = "write the foreground's segmentation with another number, or all classes by their own"
+        found = "0 and 1, with --ignore_label=1"
+        raise UserError(path, expected="a segmentation by the numbers of --label_map", found=found, do=do)
+    line = f"{path}: the ignored label {rule.ignore} is background in {what}, where the label is another"
+    notices.once(f"ignored in {what}", line)
+    return np.where(ignored, array.dtype.type(0), array)
 
 
 def find_one(folder: pathlib.Path | str, names: Sequence[str], what: str) -> pathlib.Path:

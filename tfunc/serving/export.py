@@ -135,7 +135,8 @@ def evaluated_range(
     expected = f"the sigma range of {method.name}"
     if not path.exists():
         raise NotReady(path, expected=expected, found="no evaluation", do=do)
-    found = artefacts.read_document(path, "methods")["methods"].get(method.name)
+    evaluation = artefacts.read_document(path, "methods")
+    found = evaluation["methods"].get(method.name)
     if found is None:
         raise NotReady(path, expected=expected, found="an evaluation without it", do=do)
     predicted = runs.predictions_dir(run_dir, method.name) / runs.PREDICTED
@@ -148,12 +149,20 @@ def evaluated_range(
             found="those of other weights",
             do=f"predict and evaluate {method.name} again, or give --sigma_range=MIN,MAX",
         )
-    # maps that were predicted again since a network was prolonged have another range than the evaluation saw
-    again = made is not None and any(network.config.prolonged for network in trained)
-    if again and path.stat().st_mtime < predicted.stat().st_mtime:
+    # maps that were predicted again since a network was trained on or again have another range than the evaluation saw
+    if made is not None and _is_older(evaluation, path, predicted, trained):
         raise NotReady(path, expected=expected, found="an evaluation older than its maps", do=do)
     lowest, highest = found["sigma_range"]
     return lowest, highest
+
+
+def _is_older(evaluation, path, predicted, trained):
+    """Whether an evaluation did not see these maps: by the checksum it keeps; of an earlier version by times, in doubt only."""
+    seen = evaluation.get("inputs", {}).get("predictions", {}).get(predicted.parent.name)
+    if seen is not None:
+        return seen != artefacts.sha256(predicted)
+    prolonged = any(network.config.prolonged for network in trained)
+    return prolonged and path.stat().st_mtime < predicted.stat().st_mtime
 
 
 def _versions(export_dir):
