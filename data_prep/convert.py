@@ -23,7 +23,7 @@ from typing import Any
 
 from data_prep import patients as people
 from data_prep import preparation, records, splits, tasks, work
-from data_prep.base import locks, pool
+from data_prep.base import locks, notices, pool
 from data_prep.base.errors import Faults, UserError
 from data_prep.shards import PARTS
 
@@ -69,7 +69,10 @@ def convert(
     if finished and not pathlib.Path(raw_dir).is_dir():  # the raw data may go once they are converted
         work.tidy(data_dir)
         return preparation.already(data_dir, asked, say)
-    sources, faults = _found(task.load_reader(), raw_dir)
+    with notices.gathered() as noticed:
+        sources, faults = _found(task.load_reader(), raw_dir)
+    for line in noticed.lines():
+        say(line)
     if finished:
         return _already(data_dir, sources, asked, work.Planner(task, split, raw_dir, patients), say)
     conversion = work.Work(

@@ -2,9 +2,11 @@
 
 | rule | names | patient |
 | --- | --- | --- |
-| collections | `BraTS-GLI-00005-000`, `BraTS-MEN-RT-0001-1`, in any case; `UPENN-GBM-00001_11`, `UCSD-PTGBM-0002_01`; BIDS' `sub-01_…` | `BraTS-GLI-00005`, … |
-| words | `UCSF-PDGM-0429_FU003d`, `100118_time1`, `_ses-02`, `_timepoint_2`, `_week-044`, `_visit3`, `_scan_1`, `_pre`, `_post`, `_baseline`, `_followup2` | what stands before |
-| marks | `P00_T0`, `P01_V2`, `P1_20190101`, `P1_2019-01-01`, where two subjects or more begin so | what stands before |
+| collections, in any case | `BraTS-GLI-00005-000`, `BraTS-MEN-RT-0001-1`, `UPENN-GBM-00001_11` | `BraTS-GLI-00005`, … |
+| | `UCSD-PTGBM-0002_01`, BIDS' `sub-01_…` | `UCSD-PTGBM-0002`, `sub-01` |
+| words | `UCSF-PDGM-0429_FU003d`, `100118_time1`, `_ses-02`, `_timepoint_2`, `_week-044`, … | what stands before |
+| | `_visit3`, `_scan_1`, `_pre`, `_post`, `_baseline`, `_followup2` | what stands before |
+| marks | `P00_T0`, `P01_V2`, `P1_20190101`, where two subjects or more begin so | what stands before |
 
 What stands before must have a digit to be a patient: `Glioma_scan_000` to `_008` are a cohort of that name. Beginnings
 without one count (`Anna_visit1`, `Anna_visit2`, `Ben_visit1`, …) where there are `SEVERAL` or more of them and none has more

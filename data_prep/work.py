@@ -33,7 +33,7 @@ class Planner:
 
     def plan(
         self, sources: Sequence[splits.Source], by_patient: bool = True, patients: Mapping[str, str] | None = None
-    ) -> tuple[splits.Assignment, list[shards.Shard], dict[str, str]]:
+    ) -> tuple[splits.Assignment, list[shards.Shard], Mapping[str, str]]:
         """(assignment, shards, {subject: patient}). by_patient: whether splits made here keep patients together.
 
         patients: {subject: patient} as they were read before, None to read them anew. The assignment's notes say first

@@ -74,11 +74,27 @@ def _flags_parser(argv):
             raise UserError(f"argument {rest[1]!r}", expected="flags of the form --name=value", do="see --helpshort")
         return rest
     except SystemExit:
-        sys.exit(0)  # absl ends here after --help, with 1
+        return _end_of_help()  # absl ends here after --help, with 1
+    except BrokenPipeError:
+        _left()
     except flags.Error as error:
         _stop(f"{' '.join(str(error).split())}; see --helpshort", UserError.exit_code)
     except UserError as error:
         stop(error)
+
+
+def _end_of_help() -> NoReturn:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _left()
+    sys.exit(0)
+
+
+def _left() -> NoReturn:
+    """Whoever read our output has had enough, as `head` has."""
+    streams.abandon(1)
+    sys.exit(141)
 
 
 def _stop(message: str, code: int) -> NoReturn:
@@ -95,9 +111,8 @@ def run(main: Callable[[], object]) -> None:
             sys.stdout.flush()  # here, where a full disk or a reader that has left still becomes a line and a code
         except (UserError, Stopped) as error:
             stop(error)
-        except BrokenPipeError:  # whoever read our output has had enough, as `head` has
-            streams.abandon(1)
-            sys.exit(141)
+        except BrokenPipeError:
+            _left()
         except OSError as error:
             if error.errno not in MENDABLE:
                 raise

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from data_prep import subject, tasks, voxel_order
+from data_prep.base import notices
 from data_prep.base.errors import Faults, UserError, command
 from data_prep.readers import file_names, folders, intensities, labels, name_mapping, nifti, patient_folder
 
@@ -126,8 +127,13 @@ def find_new(path: pathlib.Path | str, modalities: Mapping[str, str] | None = No
     except Faults as error:
         raise Faults(error.faults, _sources(error.found)) from None
     if not found:
-        for folder, names in folders.items():  # says what is wrong with the first that there is
-            _subjects(folder, names, labelled=False)
+        try:
+            for folder, names in folders.items():  # says what is wrong with the first that there is
+                _subjects(folder, names, labelled=False)
+        except UserError as error:
+            where, expected, seen, _ = error.arguments
+            do = f"{patient_folder.flag(CHANNELS)}, in the folder of one patient"
+            raise UserError(where, expected=expected, found=seen, do=do) from None
         _refuse_empty(path, folders)
     return _sources(found)
 
@@ -249,6 +255,9 @@ def _source(folder, name, found, others, labelled):
             found="this name",
             do=f"rename it to {name}_seg{ending} if these are its labels (so in BraTS20_Training_355), else move it",
         )
+    if labelled and "seg" not in found and others:
+        said = f"{folder}: {name} has no labels by name, and {_some(others)} beside it is not used: rename it to {name}_seg"
+        notices.once("beside an unlabelled subject", f"{said} if it holds them")
     seg = str(folder / found["seg"]) if labelled and "seg" in found else None
     return Source(name, tuple(str(folder / found[channel]) for channel in CHANNELS), seg)
 

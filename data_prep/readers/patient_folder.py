@@ -55,7 +55,7 @@ def found(folders: Mapping[pathlib.Path, Sequence[str]], suffixes: Mapping[str, 
                 faults[name] = UserError(folder, expected="each patient once", found=f"{name} also in {other}", do=do)
             elif twice := next((paths for paths in files.values() if not _one(paths)), None):
                 seen = " and ".join(path.name for path in twice)
-                faults[name] = UserError(folder, expected="one file a modality", found=seen, do=_flag(channels))
+                faults[name] = UserError(folder, expected="one file a modality", found=seen, do=flag(channels))
             else:
                 patients[name] = {channel: paths[0] for channel, paths in files.items()}
     if patients and unused:
@@ -80,7 +80,7 @@ def _same(patient, files):
 def _incomplete(folder, files, channels):
     missing = ", ".join(channel for channel in channels if channel not in files)
     seen = ", ".join(path.name for paths in files.values() for path in paths)
-    do = f"{missing} missing: add it, or {_flag(channels)}"
+    do = f"{missing} missing: add it, or {flag(channels)}"
     return UserError(folder, expected=f"a file for each of {', '.join(channels)}", found=seen, do=do)
 
 
@@ -111,7 +111,7 @@ def named(folder: pathlib.Path, modalities: Mapping[str, str], channels: Sequenc
         unknown = [name for name in modalities if name not in channels]
         seen = f"none for {', '.join(missing)}" if missing else f"{', '.join(unknown)} too"
         raise UserError(
-            "--modalities", expected=f"a file for each of {', '.join(channels)}", found=seen, do=_flag(channels)
+            "--modalities", expected=f"a file for each of {', '.join(channels)}", found=seen, do=flag(channels)
         )
     files = {channel: folder / modalities[channel] for channel in channels}
     for channel, path in files.items():
@@ -122,5 +122,6 @@ def named(folder: pathlib.Path, modalities: Mapping[str, str], channels: Sequenc
     return files
 
 
-def _flag(channels):
+def flag(channels: Sequence[str]) -> str:
+    """How a user names the files of one patient."""
     return "give --modalities=" + ",".join(f"{channel}=FILE" for channel in channels)

@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from data_prep.base import notices
 from data_prep.base.errors import UserError
 from data_prep.readers import brats
 from data_prep.readers import labels as labelling
@@ -399,3 +400,16 @@ def test_real_subjects():
             np.testing.assert_array_equal(np.asarray(nibabel.load(source.seg).dataobj).T, subject.raw_label)
     with pytest.raises(UserError, match="brats_2013_pat0005_1: expected files named <id>_flair"):
         brats.find(real / "odd")
+
+
+def test_a_file_beside_an_unlabelled_subject_is_named(tmp_path):
+    """It may hold the labels under a name that nobody knows, as those of TCIA."""
+    folder = tmp_path / "TCGA-00"
+    for suffix in ("_flair", "_t1", "_t2", "_t1ce", "_GlistrBoost_ManuallyCorrected"):
+        write(folder / f"TCGA-00{suffix}.nii.gz", voxels())
+    with notices.gathered() as noticed:
+        (source,) = brats.find(tmp_path)
+    (line,) = noticed.lines()
+    assert (
+        not source.labelled and "TCGA-00_GlistrBoost_ManuallyCorrected.nii.gz beside it is not used: rename it" in line
+    )

@@ -91,7 +91,7 @@ def test_an_incomplete_patient_is_a_fault_beside_whole_ones(tmp_path):
 
 def test_nothing_to_predict_is_refused(tmp_path):
     """A folder of other files, and an empty one."""
-    with pytest.raises(UserError, match="found scan"):
+    with pytest.raises(UserError, match=r"found scan\.nii\.gz; give --modalities=flair=FILE,t1=FILE"):
         brats.find_new(fill(tmp_path / "others", "scan.nii.gz"))
     with pytest.raises(UserError, match="no file"):
         brats.find_new(fill(tmp_path / "empty"))

@@ -2,6 +2,8 @@
 
 import pathlib
 import shlex
+import subprocess
+import sys
 
 import pytest
 from absl import flags
@@ -94,3 +96,12 @@ def test_too_little_memory_is_one_line(monkeypatch, capsys, error):
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: memory: not enough for this; give a smaller --batch_size")
+
+
+def test_help_into_a_closed_pipe():
+    """`prepare --help | head -1`: no traceback, and no code of an error."""
+    command = [sys.executable, str(ROOT / "launch" / "prepare.py"), "--helpfull"]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    started.stdout.close()
+    errors = started.stderr.read()
+    assert started.wait() in (0, 141) and "Traceback" not in errors  # 0 where all was written before anybody left

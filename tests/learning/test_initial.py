@@ -1,5 +1,7 @@
 """Beginning from another training's weights: the layers that fit, what is said of the rest, and what is remembered."""
 
+import shutil
+
 import numpy as np
 import pytest
 from conftest import make_trainer
@@ -114,3 +116,19 @@ def test_a_head_begins_from_a_head(isic_data, isic_run):
     net = trained.build(networks.get("baseline"), 3, 4, 1, seed=1)
     places = [dict(initial.places(model)) for model in (head, net)]
     assert len(places[0]) == 7 and not set(places[0]) & set(places[1])
+
+
+def test_what_is_meant_is_said_where_another_place_is_given(brats_run, tmp_path):
+    """The run, the file of weights, and a network that was copied out of its run."""
+    network = runs.network_dir(brats_run, "baseline")
+    copied = shutil.copytree(network, tmp_path / "mine")
+    for place, match in (
+        (brats_run, "found a run; give one of its networks: aleatoric, baseline"),
+        (network / runs.WEIGHTS, "found a file; give its folder, .*baseline"),
+        (copied, "found one outside a run; put it into a folder of the name networks: .*networks/mine"),
+        (tmp_path, "found none"),
+    ):
+        with pytest.raises(UserError, match=match):
+            initial.read(place)
+    shutil.copytree(network, tmp_path / "networks" / "mine")
+    assert initial.read(tmp_path / "networks" / "mine").checksum == initial.read(network).checksum

@@ -20,11 +20,29 @@ from tfunc.nets.unet import Unit
 def read(folder: runs.Path) -> Trained:
     """The finished network in a folder `<run>/networks/<name>`, of any data set; raises `UserError`."""
     folder = pathlib.Path(folder)
-    if folder.resolve().parent.name != "networks" or runs.finished(folder) is None:
-        found = "an unfinished one" if (folder / runs.CONFIG).exists() else "none"
-        raise UserError(f"--init_from={folder}", expected="a trained network, <run>/networks/<name>", found=found)
+    if folder.is_file() or runs.finished(folder) is None or folder.resolve().parent.name != "networks":
+        found, do = _instead(folder)
+        raise UserError(
+            f"--init_from={folder}", expected="a trained network, <run>/networks/<name>", found=found, do=do
+        )
     folder = folder.resolve()
     return trained.load(folder.parents[1], folder.name, runs.read_config(folder).task.name)
+
+
+def _instead(folder):
+    """(what is there, what to do) where it is no network of a run."""
+    if folder.is_file():
+        return "a file", f"give its folder, {folder.parent}"
+    there = sorted(path.parent.name for path in folder.glob(f"networks/*/{runs.FINISHED}"))
+    if there:
+        return "a run", f"give one of its networks: {', '.join(there[:5])}{', …' if len(there) > 5 else ''}"
+    if (folder / runs.FINISHED).exists():
+        place = folder.resolve()
+        return (
+            "one outside a run",
+            f"put it into a folder of the name networks: {place.parent / 'networks' / place.name}",
+        )
+    return ("an unfinished one" if (folder / runs.CONFIG).exists() else "none"), None
 
 
 def beginning(folder: runs.Path, source: Trained) -> runs.Beginning:
