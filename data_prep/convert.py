@@ -67,17 +67,15 @@ def convert(
     asked = preparation.asked(dataset, raw_dir, options, {**split, "patients": patients})
     finished = (data_dir / records.MANIFEST).exists()
     if finished and not pathlib.Path(raw_dir).is_dir():  # the raw data may go once they are converted
-        work.tidy(data_dir)
-        return preparation.already(data_dir, asked, say)
+        return _as_asked(records.read_manifest(data_dir), asked, say)
     with notices.gathered() as noticed:
         sources, faults = _found(task.load_reader(), raw_dir)
     for line in noticed.lines():
         say(line)
+    planner = work.Planner(task, split, raw_dir, patients)
     if finished:
-        return _already(data_dir, sources, asked, work.Planner(task, split, raw_dir, patients), say)
-    conversion = work.Work(
-        task, options, raw_dir, data_dir, asked, work.Planner(task, split, raw_dir, patients), skip_bad, say
-    )
+        return _already(data_dir, sources, asked, planner, say)
+    conversion = work.Work(task, options, raw_dir, data_dir, asked, planner, skip_bad, say)
     with _explained(data_dir), _locked(data_dir):
         conversion.run(sources, faults, executor or pool.Serial(), workers)
     return records.read_manifest(data_dir)
@@ -103,6 +101,14 @@ def _found(reader, raw_dir):
     return sources, faults
 
 
+def _as_asked(manifest, asked, say):
+    """A finished folder of the configuration that is asked for."""
+    preparation.require_same(manifest, asked)
+    work.tidy(manifest.path.parent)
+    say(f"{manifest.path} is finished, with the same configuration: nothing to do")
+    return manifest
+
+
 def _already(data_dir, sources, asked, planner, say):
     """A finished folder: refuses another configuration and other raw data, else there is nothing to do."""
     manifest = records.read_manifest(data_dir)
@@ -115,9 +121,9 @@ def _already(data_dir, sources, asked, planner, say):
         read_then = {source.name: manifest.patients.get(source.name, source.name) for source in sources}
         assignment, planned, _ = planner.plan(sources, patients=read_then)
         found["subjects"] = preparation.fingerprint(planned, assignment)
-    manifest = preparation.already(data_dir, found, say)
+    preparation.require_same(manifest, found)
     preparation.refuse_changed(manifest, sources, planner.raw_dir)
-    work.tidy(data_dir)
+    _as_asked(manifest, found, say)
     if skipped:
         say(f"left out when it was made: {', '.join(sorted(skipped))}")
     if not by_patient and (described := people.described(patients)):

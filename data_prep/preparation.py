@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data_prep import records, shards, splits
@@ -61,15 +61,12 @@ def fingerprint(planned: Sequence[shards.Shard], assignment: splits.Assignment) 
 
 
 def check(data_dir: pathlib.Path, configuration: Mapping[str, Any]) -> None:
-    """Raises `UserError` where a killed preparation of another configuration lies in the folder; tidies after its own."""
+    """Raises `UserError` where a killed preparation of another configuration lies in the folder."""
     path = data_dir / PREPARE
     if not path.exists():
         return
     stored = artefacts.read_document(path)
     _refuse_difference(path, {**stored, UNIT: configuration.get(UNIT)}, configuration)
-    for folder in (data_dir, data_dir / shards.PARTS):
-        for leftover in folder.glob(".partial-*"):  # of a killed run; the lock says that none is under way
-            leftover.unlink()
 
 
 def claim(data_dir: pathlib.Path, configuration: Mapping[str, Any]) -> None:
@@ -86,15 +83,12 @@ def release(data_dir: pathlib.Path) -> None:
 # A finished folder
 
 
-def already(data_dir: pathlib.Path, configuration: Mapping[str, Any], say: Callable[[str], object]) -> Manifest:
-    """The manifest of a finished folder, of which there is nothing left to do; refuses another configuration."""
-    manifest = records.read_manifest(data_dir)
+def require_same(manifest: Manifest, configuration: Mapping[str, Any]) -> None:
+    """Raises `UserError` where a finished folder is of another configuration."""
     stored = {name: manifest.configuration.get(name) for name in {*manifest.configuration, *configuration}}
     if "subjects" not in configuration:
         del stored["subjects"]
     _refuse_difference(manifest.path, {**stored, UNIT: configuration.get(UNIT)}, configuration)
-    say(f"{manifest.path} is finished, with the same configuration: nothing to do")
-    return manifest
 
 
 def refuse_changed(manifest: Manifest, sources: Sequence[splits.Source], raw_dir: pathlib.Path | str) -> None:

@@ -92,8 +92,8 @@ def convert_subject(
 
     load: of the task's reader. Returns the subject's name and what is wrong with it, None where its part is written.
     """
-    read = stamps.taken(source.paths, request.raw_dir)
     try:
+        read = stamps.taken(source.paths, request.raw_dir)
         with notices.gathered() as noticed:
             subject = load(source, request.options)
         _write_part(subject, request, pathlib.Path(folder), read, noticed)

@@ -140,6 +140,14 @@ def make_config(network, manifest, keeps="best", **settings):
     return msgspec.structs.replace(config, keeps=keeps, patience=settings.get("patience"))
 
 
+def predict_one(*arguments, **settings):
+    """(subject, maps) of the one new patient or photograph that `predict_inputs` finds with these arguments."""
+    from tfunc.maps import unprepared
+
+    (found,) = unprepared.predict_inputs(*arguments, **settings)
+    return found
+
+
 def make_trainer(network, data_dir, strategy=None, base=None, folder=None, **settings):
     """A `Trainer` that has not begun, of tiny settings; `fit` without the run around it."""
     from data_prep import records

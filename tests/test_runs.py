@@ -6,7 +6,7 @@ import shutil
 import msgspec
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, predict_one
 from made_up import manifest
 
 from data_prep import former as former_tasks
@@ -205,7 +205,7 @@ EDITS = [
 def test_an_edited_configuration_is_refused(isic_run, isic_data, train, tmp_path, change):
     """Whatever entry of a finished training's config.json is changed: prediction, training, export and study say so."""
     from tfunc.learning import settings as chosen
-    from tfunc.maps import predict, unprepared
+    from tfunc.maps import predict
     from tfunc.maps.options import Options
     from tfunc.serving import export
     from tfunc.study.jobs import TrainJob
@@ -217,7 +217,7 @@ def test_an_edited_configuration_is_refused(isic_run, isic_data, train, tmp_path
     job = TrainJob("train_baseline", (), 1.0, networks.get("baseline"), data, chosen.defaults())
     for use in (
         lambda: predict.predict_split(method, "isic", isic_data, run, "test", Options(), say=print),
-        lambda: unprepared.predict_input(method, "isic", isic_data, run, tmp_path / "maps", Options()),
+        lambda: predict_one(method, "isic", isic_data, run, tmp_path / "maps", Options()),
         lambda: export.export(method, "isic", run, tmp_path / "export", Options()),
         lambda: train("baseline", "isic", isic_data, run),
         lambda: train("center", "isic", isic_data, tmp_path / "other", init_from=path.parent),

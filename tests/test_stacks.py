@@ -18,7 +18,6 @@ from made_up_maps import undrawn
 from data_prep import records
 from data_prep.base import pool as engine
 from tfunc import methods, runs
-from tfunc.learning import checkpoint as state
 from tfunc.learning import slices as datasets
 from tfunc.maps import predict as prediction
 from tfunc.nets import stack
@@ -45,7 +44,7 @@ def test_the_fixture_is_of_its_stack(made_by):
         assert runs.finished(FIXTURES / made_by / "run" / "networks" / name)["stack"] == made_by
     for method in PREDICTED:
         assert read_json(made_by, "run", "predictions", method, "predictions.json")["stack"] == made_by
-    assert read_json(made_by, "unfinished", "networks", "baseline", state.POINTER)["stack"] == made_by
+    assert read_json(made_by, "unfinished", "networks", "baseline", runs.RESUME)["stack"] == made_by
 
 
 @pytest.mark.parametrize(("dataset", "count"), [("isic", 10), ("brats", 3)])

@@ -24,7 +24,7 @@ from tfunc.networks import Network
 
 CONFIG = "config.json"
 FINISHED = "finished.json"
-RESUME = "resume.json"  # of an unfinished training: where it stands
+RESUME = "resume.json"  # where a training stands; a finished one keeps it, to go on from
 WEIGHTS = "best.weights.h5"
 PREDICTED = "predictions.json"  # of a folder of predictions, written last
 EVALUATED = "summary.json"  # of an evaluation, written last

@@ -22,6 +22,7 @@ ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "1"}
 # what our code is written for, whatever the user set for other work; HDF5's locks would fail where a file system has
 # none, and each of our files has one writer, which writes it aside
 KERAS = {"KERAS_BACKEND": "tensorflow", "KERAS_NNX_ENABLED": "false"}
+_starting = threading.Lock()
 RELIED_ON = {**KERAS, "MPLBACKEND": "Agg", "HDF5_USE_FILE_LOCKING": "FALSE"}
 
 
@@ -48,8 +49,13 @@ def start_tensorflow() -> None:
     it; a user's one-line error must not drown in them. If the import fails, the lines are shown.
     """
     set_environment()
-    if "tensorflow" in sys.modules:
-        return
+    with _starting:  # a cluster's worker may call from several threads, and the environment is of the whole process
+        if "tensorflow" in sys.modules:
+            return
+        _start()
+
+
+def _start():
     with _standard_error_aside(), _without_keras_json():
         import keras  # noqa: F401 - its settings are read when it is imported first
         import tensorflow as tf
@@ -67,7 +73,7 @@ def _without_keras_json():
             yield
         finally:
             if before is None:
-                del os.environ["KERAS_HOME"]
+                os.environ.pop("KERAS_HOME", None)
             else:
                 os.environ["KERAS_HOME"] = before
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from data_prep.base import artefacts
+from data_prep.base.errors import UserError
 
 
 class Stamp(msgspec.Struct, frozen=True):
@@ -30,24 +31,29 @@ class Stamp(msgspec.Struct, frozen=True):
 def taken(paths: Iterable[pathlib.Path | str], root: pathlib.Path | str | None = None) -> list[dict[str, Any]]:
     """A stamp of each file, as plain JSON types. root: paths are kept relative to it where they lie below.
 
-    Taken *before* the files are read: what changes afterwards is then seen by the next look.
+    Taken *before* the files are read: what changes afterwards is then seen by the next look. Raises `UserError` for a file
+    that can't be read.
     """
     return [msgspec.to_builtins(_taken(path, root)) for path in paths]
 
 
 def _taken(path, root):
-    found = os.stat(path)
-    return Stamp(_relative(path, root), found.st_size, found.st_mtime_ns, found.st_ctime_ns, artefacts.sha256(path))
+    try:
+        found = os.stat(path)
+        return Stamp(_relative(path, root), found.st_size, found.st_mtime_ns, found.st_ctime_ns, artefacts.sha256(path))
+    except OSError as error:
+        raise UserError(path, expected="a file that can be read", found=error.strerror or str(error)) from None
 
 
-def changed(
-    stamps: Iterable[Mapping[str, Any]], paths: Iterable[pathlib.Path | str], root: pathlib.Path | str | None = None
-) -> str:
+def changed(stamps: Any, paths: Iterable[pathlib.Path | str], root: pathlib.Path | str | None = None) -> str:
     """What is no longer as the stamps have it, as `S0_seg.nii.gz is another file`; an empty string where nothing is.
 
     stamps: of `taken`. paths: the files that would be read now, of the same root, in the same order: each place has its role.
     """
-    known = {stamp["path"]: msgspec.convert(stamp, Stamp) for stamp in stamps}
+    try:
+        known = {one.path: one for one in msgspec.convert(stamps, list[Stamp])}
+    except msgspec.ValidationError:  # a document that somebody edited
+        return "what it was made from is not known any more"
     found = {_relative(path, root): path for path in paths}
     said = [f"{os.path.basename(name)} is gone" for name in known if name not in found]
     said += [f"{os.path.basename(name)} is new" for name in found if name not in known]

@@ -305,8 +305,10 @@ def test_a_finished_folder_says_that_its_sources_changed(raw_dir, tmp_path):
     run(raw_dir, tmp_path / "data")
     before = contents(tmp_path / "data")
     (raw_dir / "s2.json").write_text('{"seed": 9, "labelled": true}')
+    lines = []
     with pytest.raises(UserError, match=r"s2 \(s2\.json is another file\); choose another --data_dir"):
-        run(raw_dir, tmp_path / "data")
+        convert.convert("fake", raw_dir, tmp_path / "data", say=lines.append)
+    assert lines == []  # and not "nothing to do" before
     assert contents(tmp_path / "data") == before
 
 

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from data_prep.base import stamps
+from data_prep.base.errors import UserError
 
 
 @pytest.fixture
@@ -45,6 +46,15 @@ def test_files_that_changed_places_are_seen(files, tmp_path):
     """As where two modalities were mixed up and are named rightly now."""
     taken = stamps.taken(files, tmp_path)
     assert stamps.changed(taken, files[::-1], tmp_path) == "b is in another role, a is in another role"
+
+
+def test_what_cannot_be_read_or_understood_is_said(files, tmp_path):
+    """A link that leads nowhere is one line; stamps in a document that somebody edited vouch for nothing."""
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="link: expected a file that can be read, found No such file"):
+        stamps.taken([tmp_path / "link"])
+    for edited in ([{"path": "a"}], {"a": 1}, "a", [3], None):
+        assert stamps.changed(edited, files, tmp_path) == "what it was made from is not known any more"
 
 
 def test_files_that_come_and_go_are_named(files, tmp_path):

@@ -211,7 +211,7 @@ def test_a_folder_from_before_the_flag(tmp_path):
         del flat[later]
     before = {**flat, "network": "baseline", "dataset": "brats", "channels": 4, "input": {}, "count": 0}
     artefacts.write_json(tmp_path / runs.CONFIG, before)
-    artefacts.write_json(tmp_path / claim.STATE, {})
+    artefacts.write_json(tmp_path / runs.RESUME, {})
     begun = claim.as_begun(tmp_path, made, settings.defaults())
     assert begun.streams == 1
     claim.claim(tmp_path, begun, data.is_same, print)

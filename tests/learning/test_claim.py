@@ -48,7 +48,7 @@ def test_a_diverged_training_leaves_the_folder_to_another(isic_data, train, tmp_
         train("baseline", "isic", isic_data, tmp_path / "run", learning_rate=100.0, deterministic=True)
     assert "\n" not in str(caught.value) and caught.value.exit_code == 2
     folder, said = runs.network_dir(tmp_path / "run", "baseline"), []
-    assert (folder / claim.STATE).exists() == (folder / claim.DIVERGED).exists() == bool(at)
+    assert (folder / runs.RESUME).exists() == (folder / claim.DIVERGED).exists() == bool(at)
     _, done = train("baseline", "isic", isic_data, tmp_path / "run", deterministic=True, say=said.append)
     assert done["last_sha256"] == expected["last_sha256"]
     assert (folder / "log.csv").read_text() == (whole / "log.csv").read_text()

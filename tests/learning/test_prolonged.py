@@ -10,7 +10,7 @@ from data_prep import records
 from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, Stopped, UserError
 from tfunc import methods, networks, runs
-from tfunc.learning import claim, selection, settings
+from tfunc.learning import selection, settings
 from tfunc.learning.trainer import Trainer
 from tfunc.maps import artefact, predict
 from tfunc.maps.options import Options
@@ -137,8 +137,8 @@ def damaged_state(folder):
 
 
 def edited_state(folder):
-    state = artefacts.read_json(folder / claim.STATE)
-    artefacts.write_json(folder / claim.STATE, {**state, "waited": 9})
+    state = artefacts.read_json(folder / runs.RESUME)
+    artefacts.write_json(folder / runs.RESUME, {**state, "waited": 9})
 
 
 def of_an_earlier_version(folder):

@@ -59,7 +59,7 @@ def test_a_training_learns_and_leaves_its_artefacts(brats_run, brats_data):
     )
     assert list(folder.glob("events.out.tfevents.*"))
     assert len(list(folder.glob("resume*"))) == 2 and not list(folder.glob(".partial*"))
-    assert done["state_sha256"] == artefacts.sha256(folder / state.POINTER)
+    assert done["state_sha256"] == artefacts.sha256(folder / runs.RESUME)
     config = json.loads((folder / runs.CONFIG).read_text())
     assert config["start_filters"] == 4 and config["records"]
 
@@ -217,7 +217,7 @@ def test_the_other_stacks_state_is_refused(trainer, isic_data):
     """Optimizer state does not cross: the error says which stack saved it, and what to do."""
     one = trainer("baseline", isic_data)
     one.save()
-    pointer = one.checkpoint.folder / state.POINTER
+    pointer = one.checkpoint.folder / runs.RESUME
     pointer.write_text(json.dumps({**json.loads(pointer.read_text()), "stack": "another"}))
     with pytest.raises(UserError, match=r"resume.json.*stack.*another.*--run_dir"):
         one.run()
@@ -414,7 +414,7 @@ def test_kill_9_at_random_moments(deterministic, launch, isic_data, tmp_path):
 
 def await_saving(folder):
     """Waits until the state has been saved anew; returns the seconds that took."""
-    pointer, begun = folder / state.POINTER, time.monotonic()
+    pointer, begun = folder / runs.RESUME, time.monotonic()
     before = modified(pointer)
     while modified(pointer) == before and time.monotonic() - begun < 60:
         time.sleep(0.005)

@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import predict_one
 from PIL import Image
 
 from data_prep import convert, records, tasks
@@ -17,7 +18,6 @@ from data_prep.map_files import MAPS
 from data_prep.readers import brats, isic, nifti
 from tfunc import methods, runs
 from tfunc.maps import predict as prediction
-from tfunc.maps import unprepared
 from tfunc.nets import devices
 
 FEW = {"samples": 3}
@@ -111,7 +111,7 @@ def test_a_map_overlays_its_source_through_one_new_patient(tmp_path, monkeypatch
     monkeypatch.setattr(prediction.predictor, "of_method", lambda *_: (copies(), [trained]))
     method = methods.get("baseline")
     options = prediction.Options()
-    unprepared.predict_input(method, "brats", patient, tmp_path, tmp_path / "maps", options)
+    predict_one(method, "brats", patient, tmp_path, tmp_path / "maps", options)
     check_overlay(tmp_path / "maps", patient)
 
 
@@ -311,9 +311,7 @@ def test_one_new_patient_gets_the_maps_of_the_split(brats_run, brats_raw, brats_
     """From the raw folder alone the maps are those made from records, sampled ones too."""
     name = test_names[0]
     (folder,) = brats_raw.glob(f"*/{name}")
-    subject, maps = unprepared.predict_input(
-        methods.get(method), "brats", folder, brats_run, tmp_path, prediction.Options(**FEW)
-    )
+    subject, maps = predict_one(methods.get(method), "brats", folder, brats_run, tmp_path, prediction.Options(**FEW))
     assert subject.name == name and subject.label is None
     same_maps(maps, maps_of(predictor(brats_run, method), brats_data, [name])[name])
     source = nibabel.load(folder / f"{name}_flair.nii.gz")
@@ -330,9 +328,7 @@ def test_one_new_photograph(isic_run, isic_data, tmp_path):
     photograph.parent.mkdir()
     Image.open(entry.source).resize((70, 50)).save(photograph)
     options = prediction.Options(full_size=True)
-    subject, maps = unprepared.predict_input(
-        methods.get("baseline"), "isic", photograph, isic_run, tmp_path / "maps", options
-    )
+    subject, maps = predict_one(methods.get("baseline"), "isic", photograph, isic_run, tmp_path / "maps", options)
     assert subject.source_size == (50, 70) and maps["probability"].shape == (1, 32, 48)
     for kind, values in maps.items():
         image = nibabel.load(tmp_path / "maps" / f"photo_{kind}.nii.gz")
@@ -351,4 +347,4 @@ def test_nothing_there(brats_run, tmp_path):
     """A path that does not exist is the error, before any network is read."""
     with pytest.raises(UserError, match="found nothing"):
         method, options = methods.get("baseline"), prediction.Options()
-        unprepared.predict_input(method, "brats", tmp_path / "no", brats_run, tmp_path, options)
+        predict_one(method, "brats", tmp_path / "no", brats_run, tmp_path, options)

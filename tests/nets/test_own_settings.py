@@ -34,12 +34,22 @@ def made(learning_rate=1e-8):
     return digest.hexdigest(), sorted(dtypes), float(optimizer.learning_rate), model.compute
 
 
-@pytest.mark.parametrize("start", ["processes.start_tensorflow()", "import tfunc.nets"])
-@pytest.mark.parametrize("document", [json.dumps(DOCUMENT), '{"floatx": "int3"}', "{"])
+START, LIBRARY = "processes.start_tensorflow()", "import tfunc.nets"
+
+
+@pytest.mark.parametrize(
+    ("start", "document"),
+    # in a library's process Keras itself refuses the second, before anything of ours runs
+    [
+        (START, json.dumps(DOCUMENT)),
+        (START, '{"floatx": "int3"}'),
+        (START, "{"),
+        (LIBRARY, json.dumps(DOCUMENT)),
+        (LIBRARY, "{"),
+    ],
+)
 def test_keras_json_and_backend_of_the_user(tmp_path, start, document):
     """Neither keras.json, sound or broken, nor KERAS_BACKEND reaches a process of ours; a library's imports stand it too."""
-    if start != "processes.start_tensorflow()" and "int3" in document:
-        pytest.skip("Keras itself refuses it, before anything of ours runs")
     (tmp_path / "keras.json").write_text(document)
     environment = {**os.environ, "KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "torch", "KERAS_NNX_ENABLED": "1"}
     program = PROGRAM.format(start=start, tests=str(ROOT / "tests" / "nets"))
@@ -50,6 +60,29 @@ def test_keras_json_and_backend_of_the_user(tmp_path, start, document):
     assert found.returncode == 0, found.stderr[-2000:]
     assert found.stdout.splitlines()[-1] == str(made())
     assert (tmp_path / "keras.json").read_text() == document
+
+
+def test_started_from_two_threads_at_once(tmp_path):
+    """As a cluster's worker may: both find it started, and the process's own KERAS_HOME is what it was."""
+    code = """
+import os, threading
+from data_prep.base import processes
+def start():
+    processes.start_tensorflow()
+    import keras, tensorflow
+    assert keras.backend.floatx() == "float32" and tensorflow.constant(1).numpy() == 1
+    done.append("started")
+done = []
+threads = [threading.Thread(target=start) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(*done, os.environ.get("KERAS_HOME"))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_HOME"}
+    for own in ({}, {"KERAS_HOME": str(tmp_path)}):
+        command = [sys.executable, "-c", code]
+        ended = subprocess.run(command, env={**environment, **own}, cwd=ROOT, capture_output=True, text=True)
+        assert ended.stdout.split() == ["started", "started", own.get("KERAS_HOME", "None")], ended.stderr[-2000:]
 
 
 def test_a_library_in_a_process_with_its_own_settings():

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ISIC_SHAPE, make_config
+from conftest import ISIC_SHAPE, make_config, predict_one
 from made_up_maps import undrawn
 from PIL import Image
 from refusals import refused
@@ -30,7 +30,6 @@ from data_prep.map_files import MAPS
 from data_prep.readers import brats, nifti, photographs
 from tfunc import kinds, networks, runs
 from tfunc.maps import predict as prediction
-from tfunc.maps import unprepared
 from tfunc.maps.options import Options
 from tfunc.methods import METHODS
 from tfunc.nets import trained as models
@@ -308,7 +307,7 @@ def test_maps_at_the_photographs_own_size(isic_study, tmp_path):
     Image.open(io.BytesIO(isic_study.raw(name))).resize((70, 50)).save(tmp_path / "other.png")
     options = Options(full_size=True)
     run_dir, method = isic_study.run_dir, METHODS["baseline"]
-    unprepared.predict_input(method, "isic", tmp_path / "other.png", run_dir, tmp_path, options)
+    predict_one(method, "isic", tmp_path / "other.png", run_dir, tmp_path, options)
     data = tf.constant([(tmp_path / "other.png").read_bytes()])
     found = isic_study.exported("baseline")[1]["encoded_full"](images=data)
     for part in MAPS:

@@ -18,7 +18,7 @@ import nibabel
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT
+from conftest import ROOT, predict_one
 from PIL import Image
 from serving_fixture import Model, Refusal, Server
 
@@ -26,7 +26,6 @@ from data_prep import tasks
 from data_prep.base.errors import UserError
 from tfunc import methods
 from tfunc.maps import predict as prediction
-from tfunc.maps import unprepared
 from tfunc.serving import client, export, transport
 
 BRATS, ISIC = tasks.TASKS["brats"], tasks.TASKS["isic"]
@@ -357,7 +356,7 @@ def test_served_equals_predicted_patient(protocol, dtype, tolerance, codes, expo
         image = image.as_reoriented(nibabel.orientations.ornt_transform(start, end))
         nibabel.save(image, patient / f"{patient.name}{suffix}.nii")
     method, options = methods.get("baseline"), prediction.Options()
-    unprepared.predict_input(method, "brats", patient, brats_run, tmp_path / "predicted", options)
+    predict_one(method, "brats", patient, brats_run, tmp_path / "predicted", options)
     connection = transport.connect(getattr(exported, protocol), "brats_baseline")
     answer = client.request(connection, BRATS, patient, tmp_path / "served", say=lambda line: None)
     for kind in ("probability", "uncertainty"):
@@ -381,7 +380,7 @@ def test_served_equals_predicted_photograph(exported, isic_data, isic_run, tmp_p
     """The same for a photograph, its JPEG decoded by the server; its PNG maps within two of 65535 grey levels."""
     photograph = next((isic_data.parent / "raw").glob("*Test*Data/*.jpg"))
     method, options = methods.get("baseline"), prediction.Options(full_size=True)
-    unprepared.predict_input(method, "isic", photograph, isic_run, tmp_path / "predicted", options)
+    predict_one(method, "isic", photograph, isic_run, tmp_path / "predicted", options)
     connection = transport.connect(exported.rest, "isic_baseline")
     client.request(connection, ISIC, photograph, tmp_path / "served", full_size=True, say=lambda line: None)
     for kind in ("probability", "uncertainty"):

@@ -22,11 +22,9 @@ import numpy as np
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 from tfunc import runs
-from tfunc.learning.claim import DIVERGED, STATE
+from tfunc.learning.claim import DIVERGED
 from tfunc.learning.selection import Counters
 from tfunc.nets import stack
-
-POINTER = STATE
 
 
 class Checkpoint:
@@ -79,13 +77,13 @@ class Checkpoint:
         now = {"epochs": counters.epoch, "weights_sha256": artefacts.sha256(self.folder / runs.WEIGHTS)}
         if now not in counters.finished:
             counters.finished.append(now)
-        pointer = artefacts.read_json(self.folder / POINTER)
-        artefacts.write_json(self.folder / POINTER, {**pointer, "finished": counters.finished})
+        pointer = artefacts.read_json(self.folder / runs.RESUME)
+        artefacts.write_json(self.folder / runs.RESUME, {**pointer, "finished": counters.finished})
         (self.folder / DIVERGED).unlink(missing_ok=True)
         done = {
             "weights_sha256": now["weights_sha256"],
             "config_sha256": runs.checksum(artefacts.read_document(self.folder / runs.CONFIG)),
-            "state_sha256": artefacts.sha256(self.folder / POINTER),
+            "state_sha256": artefacts.sha256(self.folder / runs.RESUME),
             "last_sha256": fingerprint(variables),
             "epochs": counters.epoch,
             "steps": counters.step,
@@ -100,7 +98,7 @@ class Checkpoint:
 
 def require_stack(folder: pathlib.Path) -> None:
     """Raises `UserError` where a state was saved by the other stack."""
-    pointer = folder / POINTER
+    pointer = folder / runs.RESUME
     if pointer.exists() and (found := artefacts.read_document(pointer, "stack")["stack"]) != stack.name():
         raise UserError(
             pointer,
@@ -136,7 +134,7 @@ def write(folder: pathlib.Path, arrays: Sequence[np.ndarray], counters: dict[str
         stored: dict[str, Any] = {f"{index:04}": array for index, array in enumerate(arrays)}
         np.savez(temporary, **stored)
         checksum = artefacts.sha256(temporary)
-    artefacts.write_json(folder / POINTER, {"file": path.name, "sha256": checksum, **counters})
+    artefacts.write_json(folder / runs.RESUME, {"file": path.name, "sha256": checksum, **counters})
     for old in folder.glob("resume-*.npz"):
         if old.name != path.name:
             old.unlink()
@@ -144,7 +142,7 @@ def write(folder: pathlib.Path, arrays: Sequence[np.ndarray], counters: dict[str
 
 def read(folder: pathlib.Path) -> tuple[list[np.ndarray], dict[str, Any]] | None:
     """(arrays, counters), or None where nothing was saved. Raises `UserError` for a file that isn't what was saved."""
-    pointer = folder / POINTER
+    pointer = folder / runs.RESUME
     if not pointer.exists():
         return None
     counters = artefacts.read_json(pointer)

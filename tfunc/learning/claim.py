@@ -19,7 +19,6 @@ from tfunc import runs
 from tfunc.learning.settings import Settings
 from tfunc.runs import Config
 
-STATE = runs.RESUME
 DIVERGED = "diverged.json"
 OF_A_TRAINING = ("resume*", "epoch-*.weights.h5", runs.WEIGHTS, "log.csv", "events.out.tfevents.*", DIVERGED)
 
@@ -46,7 +45,7 @@ def as_begun(folder: pathlib.Path, asked: Config, settings: Settings, init_from:
 
 def is_begun(folder: pathlib.Path) -> bool:
     """Whether something was trained in the folder that another configuration must leave alone."""
-    return (folder / runs.FINISHED).exists() or (folder / STATE).exists()
+    return (folder / runs.FINISHED).exists() or (folder / runs.RESUME).exists()
 
 
 @contextlib.contextmanager
@@ -100,7 +99,7 @@ def release(folder: pathlib.Path, error: Diverged) -> None:
     """
     if not is_begun(folder):
         (folder / runs.CONFIG).unlink(missing_ok=True)
-    elif not artefacts.read_document(folder / STATE).get("finished"):
+    elif not artefacts.read_document(folder / runs.RESUME).get("finished"):
         artefacts.write_json(folder / DIVERGED, {"found": str(error)})
 
 
@@ -120,7 +119,7 @@ def _prolong(folder, dataset, epochs, more, say):
         _require_state(folder, done, dataset)
         (folder / runs.FINISHED).unlink()
         say(f"{folder}: goes on from {epochs} to {more} epochs; what was made from its weights will be out of date")
-    finished = artefacts.read_document(folder / STATE).get("finished", [])
+    finished = artefacts.read_document(folder / runs.RESUME).get("finished", [])
     stored = artefacts.read_json(folder / runs.CONFIG)  # as it was written: entries that came later stay absent
     more_of_it = {"epochs": more, "prolonged": finished} if finished else {"epochs": more}
     artefacts.write_json(folder / runs.CONFIG, {**stored, **more_of_it})
@@ -128,7 +127,7 @@ def _prolong(folder, dataset, epochs, more, say):
 
 def _require_state(folder, done, dataset):
     """Raises `UserError` where a finished training's state isn't there as it was written."""
-    state = folder / STATE
+    state = folder / runs.RESUME
     expected, found = "the optimizer's state, from which it can go on", None
     if "state_sha256" not in done:
         found = "none: a training of an earlier version, which kept none"

@@ -71,7 +71,7 @@ def predict_split(
         say(f"{folder}: finished already ({len(stored['subjects'])} subjects)")
         return folder
     (folder / runs.PREDICTED).unlink(missing_ok=True)
-    order = _order(loaded[0].config.task.order, manifest, loaded, say)
+    order = _order(manifest, loaded[0].config, say)
     read = records.read_subjects(data_dir, manifest, waiting)
     subjects = (subject.in_order(order) if order else subject for subject in read)
     _write_all(folder, method, made, subjects, options, len(chosen), len(waiting))
@@ -185,10 +185,10 @@ UNKNOWN_ORDER = (
 )
 
 
-def _order(trained_in, manifest, loaded, say):
+def _order(manifest, config, say):
     """The voxel order that subjects of records are brought to, None for that of the records; says what isn't the same."""
-    own = manifest.task.order
-    if manifest.task.is_photograph or manifest.is_same(loaded[0].config.records):
+    own, trained_in = manifest.task.order, config.task.order
+    if manifest.task.is_photograph or manifest.is_same(config.records):
         return None
     if trained_in is None:
         say(f"{UNKNOWN_ORDER}; --input of their raw files, with the --data_dir of the run's own records, makes sure")

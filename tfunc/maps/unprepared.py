@@ -155,16 +155,6 @@ class _Work:
         return not why
 
 
-def predict_input(
-    method: Method, dataset: str, path: runs.Path, run_dir: runs.Path, out_dir: runs.Path, options: Options, **more: Any
-) -> tuple[Subject, Arrays | None]:
-    """The same for exactly one subject; raises `UserError` for several."""
-    found = list(predict_inputs(method, dataset, path, run_dir, out_dir, options, **more))
-    if len(found) != 1:
-        raise UserError(path, expected="one subject", found=str(len(found)))
-    return found[0]
-
-
 def _with_order(config: Config, data_dir: runs.Path | None, say: Callable[[str], Any]) -> dict[str, Any]:
     """The reader's options, with the voxel order that the networks were trained in."""
     if config.task.is_photograph or config.task.order is not None:

@@ -26,8 +26,8 @@ def strategy(devices: Sequence[str] | None = None) -> tf.distribute.Strategy:
     devices: names such as `GPU:0`; `CPU:0, CPU:1` are made as logical devices. Raises `UserError` for an unknown one.
     """
     if not devices:
-        gpus = tf.config.list_logical_devices("GPU")
-        return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
+        several = len(logical("GPU")) > 1
+        return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
     _make_logical_cpus(sum(name.upper().startswith("CPU:") for name in devices))
     known = {device.name.removeprefix("/device:") for kind in ("CPU", "GPU") for device in logical(kind)}
     unknown = [name for name in devices if name.upper() not in known]

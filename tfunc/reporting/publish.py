@@ -107,7 +107,7 @@ def evaluate_run(
     choosing = others[0].subjects if others else None
     shared = overlap.shared(truth.manifest, run_dir, names, all_maps[0].subjects, choosing)
     former = functools.partial(_inputs, [*all_maps, *others], volumes.former_state)
-    if (found := _find_finished(request, names, inputs, truth, former, shared)) is not None:
+    if (found := _find_finished(request, names, inputs, truth, shared, former)) is not None:
         return found
     with make_pool(_size(all_maps)) as pool:
         evaluated = evaluate(all_maps, truth, pool)
@@ -130,9 +130,8 @@ def evaluate_folders(
     inputs["truth"] = truth.state(all_maps[0].subjects)
     inputs["unpredicted"] = 0 if request.subjects else truth.unpredicted(all_maps[0].subjects)
     inputs |= truth.rule.document()
-    former = functools.partial(_inputs, all_maps, volumes.former_state)
     names = [maps.method for maps in all_maps]
-    if (found := _find_finished(request, names, inputs, truth, former)) is not None:
+    if (found := _find_finished(request, names, inputs, truth)) is not None:
         return found
     with make_pool(_size(all_maps)) as pool:
         evaluated = evaluate(all_maps, truth, pool, request.sigma_range)
@@ -191,7 +190,7 @@ def _inputs(all_maps, state=volumes.state):
     }
 
 
-def _find_finished(request, names, inputs, truth, former, shared=NOTHING):
+def _find_finished(request, names, inputs, truth, shared=NOTHING, former=dict):
     """The evaluation that is there, if it is of the same inputs; raises `UserError` for other settings.
 
     Other inputs (a method more, maps predicted again) make it out of date, and it is computed anew, unless its folder can
@@ -232,7 +231,7 @@ def _require_folder(folder):
 
 
 def _same_inputs(stored, inputs, truth, former):
-    """Equal; of an earlier version, by the digests and the name of records that it had. former: -> digests as of then."""
+    """Equal; of a run and an earlier version, by the digests and the name of records that it had. former: -> these digests."""
     if not isinstance(truth, RecordsTruth):
         return stored == inputs
     if truth.manifest.is_same(stored.get("records")):

@@ -122,7 +122,7 @@ class FolderTruth:
         return label_files.others(self.labels, subjects)
 
     def state(self, subjects: Sequence[str]) -> str:
-        """Digest of the files' paths, sizes and times."""
+        """Digest of the files' paths and contents."""
         return volumes.state(self.paths(subjects))
 
     def read(self, name: str) -> Truth:

@@ -105,11 +105,6 @@ def find_one(folder: pathlib.Path | str, names: Sequence[str], what: str) -> pat
     raise UserError(folder / (names[0] + ENDINGS[0]), expected=what, found="no such file")
 
 
-def stem(path: pathlib.Path) -> str:
-    """A file's name without its ending."""
-    return next(path.name[: -len(ending)] for ending in ENDINGS if path.name.endswith(ending))
-
-
 def state(paths: Iterable[pathlib.Path]) -> str:
     """Digest of files' full paths and contents: names, sizes and times alone would pass another file for the same."""
     digest = hashlib.sha256()
