@@ -34,8 +34,8 @@ def _define(row):
     if row.choices:
         flags.DEFINE_enum(row.name, row.default, row.choices, row.help)
     else:
-        define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}[row.kind]
-        define(row.name, row.default, row.help)
+        kinds = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool, str: flags.DEFINE_string}
+        kinds[row.kind](row.name, row.default, row.help)
 
 
 def training() -> Settings:

@@ -41,17 +41,27 @@ def entropy(p):
     return stats.entropy(p, axis=-1) / np.log(CLASSES)
 
 
-def check(maps, p, shares=0.02):
-    """Probabilities, their own argmax, and their entropy over log C. Each class is predicted somewhere."""
+def even(model):
+    """The model with biases by which each class wins somewhere."""
+    logits = model(images(2, 16, 16, 3))
+    last = model.structure.logit_head[1]
+    kernel, bias = last.get_weights()
+    first = (logits[0] if isinstance(logits, tuple) else logits).numpy()
+    last.set_weights([kernel, bias - np.median(first, axis=(0, 1, 2))])
+    return model
+
+
+def check(maps, p):
+    """Probabilities and their own argmax; each class is predicted somewhere."""
     assert maps["probability"].dtype == np.float32 and maps["prediction"].dtype == np.uint8
     np.testing.assert_allclose(maps["probability"], p, atol=1e-5)
     np.testing.assert_array_equal(maps["prediction"], maps["probability"].argmax(axis=-1))
-    assert (np.bincount(maps["prediction"].ravel(), minlength=CLASSES) > 0).sum() >= 2
+    assert (np.bincount(maps["prediction"].ravel(), minlength=CLASSES) > 0).all()
 
 
 @pytest.fixture(scope="module")
 def model(shaken):
-    return shaken(unet(3, 4, 2, dropout=0.2, seed=7, classes=CLASSES))
+    return even(shaken(unet(3, 4, 2, dropout=0.2, seed=7, classes=CLASSES)))
 
 
 def test_softmax(model):
@@ -74,7 +84,7 @@ def test_ties_are_the_lowest_class():
 def test_monte_carlo_is_the_mean_of_explicit_dropout_passes(shaken, center):
     """`baseline_mc` and `center_mc`: sample by sample with the seeds' masks; mutual information over log C."""
     rate = 0.5 if center else 0.05
-    model = shaken(unet(3, 4, 2, dropout=rate, center=center, seed=1, classes=CLASSES))
+    model = even(shaken(unet(3, 4, 2, dropout=rate, center=center, seed=1, classes=CLASSES)))
     image, rates = images(3, 17, 20, 3), model.dropout_rates
     uniform = sampling.sample_uniform(SEEDS, SAMPLES, rates)
     passes = [softmax(model(image, keeps=sampling.keeps(uniform[index], rates))) for index in range(SAMPLES)]
@@ -121,7 +131,7 @@ def test_augmented_at_test_time_is_the_mean_over_views(model):
 
 def test_ensemble_is_the_mean_of_its_members(shaken):
     """The members' softmax averaged, its entropy, and what they disagree about."""
-    members, image = [shaken(unet(3, 4, 2, seed=s, classes=CLASSES), s) for s in range(3)], images(2, 16, 16, 3)
+    members, image = [even(shaken(unet(3, 4, 2, seed=s, classes=CLASSES), s)) for s in range(3)], images(2, 16, 16, 3)
     maps, singles = run("Ensemble", *members, image=image, rows=slice(2)), [softmax(m(image)) for m in members]
     p = np.mean(singles, axis=0)
     check(maps, p)
@@ -133,7 +143,7 @@ def test_ensemble_is_the_mean_of_its_members(shaken):
 
 def test_aleatoric_is_the_size_of_the_predicted_classs_sigma(shaken):
     """Softmax of the mean logits; |sigma| of the class that wins, where the raw head is negative too."""
-    model, image = shaken(unet(3, 4, 2, sigma=True, seed=7, classes=CLASSES)), images(2, 16, 16, 3)
+    model, image = even(shaken(unet(3, 4, 2, sigma=True, seed=7, classes=CLASSES))), images(2, 16, 16, 3)
     maps = run("Aleatoric", model, image=image, rows=slice(2))
     logits, sigma = (output.numpy() for output in model(image))
     check(maps, softmax(logits))
@@ -172,9 +182,6 @@ def test_the_graph_does_not_grow_with_the_samples(model, name):
         specs = [tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([None, 2], tf.int64)]
         made = find(name)([model], Options(samples=samples))
         graph = tf.function(made, input_signature=specs, jit_compile=False).get_concrete_function().graph.as_graph_def()
-        sums = [node for node in graph.node if node.op in ("While", "StatelessWhile")]
-        assert sums and all(size in (-1, 3, CLASSES) for node in sums for shape in node.attr["output_shapes"].list.shape
-                            for size in [shape.dim[-1].size] if len(shape.dim) == 4)  # fmt: skip
         return len(graph.node)
 
     assert nodes(20) == nodes(2)

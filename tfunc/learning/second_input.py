@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from data_prep import tasks, voxel_order
+from data_prep import grid, tasks, voxel_order
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti
 from data_prep.records import SubjectEntry
@@ -59,25 +59,28 @@ class SecondInput:
 
 
 def read(path: pathlib.Path, entry: SubjectEntry, task: Task) -> NDArray[np.uint8]:
-    """Classes [depth, height, width] of a written segmentation, as the subject's records lie; raises `UserError`."""
+    """Classes [depth, height, width] of a written segmentation on the subject's grid of records; raises `UserError`."""
     values, _ = nifti.read_map(path)
-    if len(task.classes) == 2:
+    if task.is_binary:
         found = (values > 0).astype(np.uint8)
     else:
         found = task.class_of(values, path)
-        found = np.where(found == tasks.IGNORED, 0, found).astype(np.uint8)  # no network says so, and it is no class
-    found = _on_grid(found, entry, task)
-    if found.size != np.prod(entry.shape):
+        found[found == tasks.IGNORED] = 0  # no network says so, and it is no class
+    moved = _on_grid(found, entry, task)
+    if moved is None:
         expected = f"a segmentation of {entry.shape}"
         raise UserError(path, expected=expected, found="another shape", do="predict again")
-    return found.reshape(entry.shape)
+    return moved
 
 
 def _on_grid(values, entry, task):
-    """Classes as the subject's files lie -> as its records do, which is what the network sees."""
-    if entry.header is None:
-        return values
-    return voxel_order.permuted(values, voxel_order.of_header(entry.header), task.order)
+    """Classes as the subject's file lies -> as its records do, which is what a network sees; None for other shapes."""
+    if task.spacing is None:
+        if entry.header is not None:
+            values = voxel_order.permuted(values, voxel_order.of_header(entry.header), task.order)
+        return values.reshape(entry.shape) if values.size == np.prod(entry.shape) else None
+    moved = grid.to_network(values, entry.shape[1:], entry.header, task.order)
+    return moved if moved.shape == entry.shape else None
 
 
 def padded(values: NDArray, frame: tuple[int, int]) -> NDArray:
