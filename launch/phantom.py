@@ -4,8 +4,8 @@
     python launch/phantom.py --dataset=isic --raw_dir=raw/isic --subjects=100 --shape=192,256
     python launch/phantom.py --dataset=organs --raw_dir=raw/Dataset900_Organs --form=nnunet
 
-Takes about 3 s (20 BraTS subjects), 1 s (40 ISIC photographs) or 4 s (27 abdomens) on one core. The same seed gives the same files; a
-folder that was interrupted is continued, and a finished one can be grown with a larger --subjects.
+Takes about 3 s (20 BraTS subjects), 1 s (40 ISIC photographs) or 2 s (27 abdomens) on one core. The same seed gives the
+same files; a folder that was interrupted is continued, and a finished one can be grown with a larger --subjects.
 """
 
 import pathlib

@@ -152,7 +152,7 @@ def test_bad_arguments(settings, named, tmp_path):
 
 def test_another_form_in_the_same_folder_is_refused(folders):
     """A folder has one form."""
-    with pytest.raises(UserError, match="form 'nnunet' .there. against 'decathlon'"):
+    with pytest.raises(UserError, match=r"form 'nnunet' \(there\) against 'decathlon'"):
         phantom.write("organs", folders["nnunet"], subjects=8, shape=SMALL, seed=7, form="decathlon")
 
 
