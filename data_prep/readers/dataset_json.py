@@ -37,12 +37,16 @@ def document(folder: pathlib.Path) -> dict[str, Any]:
     """The file's content; raises `UserError` where it is missing, broken or no object."""
     path = folder / FILE
     if not path.is_file():
-        raise UserError(path, expected="the description of the data set", found="no such file", do="write it, or copy it")
+        raise UserError(
+            path, expected="the description of the data set", found="no such file", do="write it, or copy it"
+        )
     try:
         content = read_json(path)
     except UserError as error:
         _, expected, found, _ = error.arguments
-        raise UserError(path, expected=expected, found=found, do="correct it: commas and quotes, or an empty file") from None
+        raise UserError(
+            path, expected=expected, found=found, do="correct it: commas and quotes, or an empty file"
+        ) from None
     if not isinstance(content, dict):
         _refuse(path, "an object with `labels` and `channel_names`", type(content).__name__)
     return content
@@ -121,7 +125,9 @@ def _numbers(content, path):
         _refuse(path, '`labels` as {"background": 0, "liver": 1}', _kind(content, "labels"))
     if all(isinstance(value, str) for value in given.values()):
         if strange := [key for key in given if not key.isdecimal()]:
-            _refuse(path, '`labels` as {"background": 0, "liver": 1} or {"0": "background", "1": "liver"}', repr(strange[0]))
+            _refuse(
+                path, '`labels` as {"background": 0, "liver": 1} or {"0": "background", "1": "liver"}', repr(strange[0])
+            )
         found = [(name.strip(), (int(key),)) for key, name in given.items()]
     else:
         found = []

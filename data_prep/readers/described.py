@@ -58,7 +58,9 @@ def task(
         frame=frame,
         ratio=RATIO,
         per_shard=PHOTOGRAPHS if form == "photograph" else VOLUMES,
-        show=tuple(one.name for one in channels) if form == "photograph" and len(channels) == 3 else (channels[0].name,),
+        show=tuple(one.name for one in channels)
+        if form == "photograph" and len(channels) == 3
+        else (channels[0].name,),
     )
 
 
@@ -94,7 +96,9 @@ def kept(images: Iterable[Iterable[np.ndarray[Any, Any]]]) -> float:
     shares = []
     for channels in images:
         filled = np.logical_or.reduce([np.asarray(channel) != 0 for channel in channels])
-        sides = [np.flatnonzero(filled.any(axis=tuple(set(range(filled.ndim)) - {axis}))) for axis in range(filled.ndim)]
+        sides = [
+            np.flatnonzero(filled.any(axis=tuple(set(range(filled.ndim)) - {axis}))) for axis in range(filled.ndim)
+        ]
         if all(len(side) for side in sides):
             shares.append(np.prod([float(side[-1] - side[0] + 1) for side in sides]) / filled.size)
     return float(np.median(shares)) if shares else 1.0

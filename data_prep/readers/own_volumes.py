@@ -15,14 +15,17 @@ from data_prep.readers.cases import Source
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Volume:
-    """What was read. channels: arrays [depth, height, width] in the order of the file; int16 where whole numbers fit, else float32.
+    """What was read.
 
+    channels: arrays [depth, height, width] in the order of the file; int16 where whole numbers fit, else float32.
     raw_label: uint8 or uint16 of that shape, or None.  header: the 348 bytes of a 3-D header, of the first channel.
+    affine: float64 [4, 4], voxel x, y, z to mm.
     """
 
     channels: list[np.ndarray]
     raw_label: np.ndarray | None
     header: bytes
+    affine: np.ndarray
 
 
 def read(source: Source, count: int, labelled: bool = True) -> Volume:
@@ -49,8 +52,10 @@ def read(source: Source, count: int, labelled: bool = True) -> Volume:
         channels = list(nifti.read_array(first))
     else:
         channels = [nifti.read_array(header) for header in headers]
-    channels = [_intensities(channel, source.files[min(i, len(source.files) - 1)]) for i, channel in enumerate(channels)]
-    return Volume(channels, raw_label, _three(first))
+    channels = [
+        _intensities(channel, source.files[min(i, len(source.files) - 1)]) for i, channel in enumerate(channels)
+    ]
+    return Volume(channels, raw_label, _three(first), first.affine)
 
 
 def _intensities(array, path):
