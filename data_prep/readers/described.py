@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
@@ -74,7 +75,7 @@ def title(folder: pathlib.Path) -> str:
 def _classes(description: Description) -> tuple[tasks.Class, ...]:
     """A class for each raw label, in order of the numbers; named by the region that is this label alone, if there is one."""
     numbers = sorted({number for region in description.regions.values() for number in region})
-    alone = {region[0]: name for name, region in reversed(description.regions.items()) if len(region) == 1}
+    alone = {region[0]: name for name, region in reversed([*description.regions.items()]) if len(region) == 1}
     named = (tasks.Class(alone.get(number, f"label {number}"), (number,)) for number in numbers)
     return (tasks.Class("background", (0,)), *named)
 
@@ -91,11 +92,14 @@ def _regions(description, classes):
 def kept(images: Iterable[Iterable[np.ndarray[Any, Any]]]) -> float:
     """The median share of images that is kept where they are cropped to what is not 0 in all channels; 1 without images.
 
-    images: for each, its channels, arrays of one shape.
+    images: for each, its channels.
     """
     shares = []
     for channels in images:
-        filled = np.logical_or.reduce([np.asarray(channel) != 0 for channel in channels])
+        masks = [np.asarray(channel) != 0 for channel in channels]
+        if len({mask.shape for mask in masks}) > 1:  # said where the image is read
+            continue
+        filled = functools.reduce(np.logical_or, masks)
         sides = [
             np.flatnonzero(filled.any(axis=tuple(set(range(filled.ndim)) - {axis}))) for axis in range(filled.ndim)
         ]

@@ -205,9 +205,8 @@ def _labels(folder, ending):
 
 
 def _files(folder):
-    if not folder.is_dir():
-        return []
-    return [folder / name for below, names in folders.walk(folder) if below == folder for name in names]
+    """The files of a folder, hidden ones left out; none where it is not there."""
+    return [folder / name for name in next(folders.walk(folder))[1]] if folder.is_dir() else []
 
 
 def _is_image(file):
