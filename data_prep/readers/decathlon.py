@@ -129,8 +129,9 @@ def _training(folder):
 def _test(folder):
     """The images of `test`, which may be missing or hold entries as `training` does."""
     listed = dataset_json.peek(folder).get("test", [])
-    names = [entry.get("image") if isinstance(entry, dict) else entry for entry in listed if entry]
-    if not isinstance(listed, list) or not all(isinstance(name, str) for name in names):
+    entries = listed if isinstance(listed, list) else [None]
+    names = [entry.get("image") if isinstance(entry, dict) else entry for entry in entries]
+    if not all(isinstance(name, str) for name in names):
         expected = '`test` as ["./imagesTs/y.nii.gz"]'
         raise UserError(folder / dataset_json.FILE, expected=expected, found=repr(listed)[:80], do="correct it")
     paths = [_inside(folder, name) for name in names]
