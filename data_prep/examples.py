@@ -147,24 +147,7 @@ def parse_slice(serialized: tf.Tensor, height: int, width: int, channels: int, l
     """
     import tensorflow as tf
 
-    def by_channel(value):
-        return tf.io.FixedLenFeature([channels], tf.float32, [value] * channels)
-
-    wanted = {
-        "shape": tf.io.FixedLenFeature([3], tf.int64),
-        "outside": by_channel(0.0),
-        "low": by_channel(-NO_LIMIT),
-        "high": by_channel(NO_LIMIT),
-        "subject": tf.io.FixedLenFeature([], tf.string),
-        "slice": tf.io.FixedLenFeature([], tf.int64),
-        "train": tf.io.FixedLenFeature([], tf.int64),
-        "offset": tf.io.FixedLenFeature([2], tf.int64),
-        "mean": tf.io.FixedLenFeature([channels], tf.float32),
-        "std": tf.io.FixedLenFeature([channels], tf.float32),
-        "image": tf.io.FixedLenFeature([], tf.string),
-        "image_shape": tf.io.FixedLenFeature([3], tf.int64),
-        "image_dtype": tf.io.FixedLenFeature([], tf.string),
-    }
+    wanted = _features(channels)
     if labelled:
         wanted["label"] = tf.io.FixedLenFeature([], tf.string)
     parsed = tf.io.parse_single_example(serialized, wanted)
@@ -189,6 +172,30 @@ def parse_slice(serialized: tf.Tensor, height: int, width: int, channels: int, l
         "subject": parsed["subject"],
         "slice": parsed["slice"],
         "train": parsed["train"] > 0,
+    }
+
+
+def _features(channels):
+    """What every example has, or has by default."""
+    import tensorflow as tf
+
+    def by_channel(value):
+        return tf.io.FixedLenFeature([channels], tf.float32, [value] * channels)
+
+    return {
+        "shape": tf.io.FixedLenFeature([3], tf.int64),
+        "outside": by_channel(0.0),
+        "low": by_channel(-NO_LIMIT),
+        "high": by_channel(NO_LIMIT),
+        "subject": tf.io.FixedLenFeature([], tf.string),
+        "slice": tf.io.FixedLenFeature([], tf.int64),
+        "train": tf.io.FixedLenFeature([], tf.int64),
+        "offset": tf.io.FixedLenFeature([2], tf.int64),
+        "mean": tf.io.FixedLenFeature([channels], tf.float32),
+        "std": tf.io.FixedLenFeature([channels], tf.float32),
+        "image": tf.io.FixedLenFeature([], tf.string),
+        "image_shape": tf.io.FixedLenFeature([3], tf.int64),
+        "image_dtype": tf.io.FixedLenFeature([], tf.string),
     }
 
 

@@ -170,7 +170,7 @@ def load(source: Source, options: Mapping[str, Any] | None = None, task: tasks.T
     if order is None:
         nifti.warn_unless_axial(headers[0])
     negative = bool(options.get("allow_negative"))
-    channels = [voxel_order.permuted(_intensities(header, negative), own, order) for header in headers]
+    channels = [voxel_order.permuted(intensities.read(header, negative), own, order) for header in headers]
     image = np.stack(channels, axis=-1)  # int16 and float32 stack to float32, which holds every int16
     del channels
     mean, std = normalisation.statistics(image, TASK.normalise, os.path.dirname(source.image))
@@ -288,23 +288,6 @@ def _refuse_empty(raw_dir, below):
 def _folder_grade(raw_dir, folder):
     parts = (raw_dir.resolve().name, *folder.relative_to(raw_dir).parts)
     return next((part for part in reversed(parts) if part in ("HGG", "LGG")), None)
-
-
-def _intensities(header, allow_negative):
-    """A modality as int16 if it holds integers that fit, else float32; refuses what cannot be a raw BraTS image."""
-    array = nifti.read_array(header)
-    lowest, highest = array.min(), array.max()
-    if not (np.isfinite(lowest) and np.isfinite(highest)):
-        bad = np.count_nonzero(~np.isfinite(array))
-        raise UserError(header.path, expected="finite voxels", found=f"{bad} that are NaN or infinite", do="repair it")
-    if lowest == highest:
-        raise UserError(header.path, expected="voxels that vary", found=f"{lowest:g} everywhere", do=nifti.AGAIN)
-    intensities.require_raw(array, header.path, allow_negative)
-    if array.dtype.kind in "iu" and lowest >= -(2**15) and highest < 2**15:
-        return array.astype(np.int16, copy=False)
-    if highest > np.finfo(np.float32).max:
-        raise UserError(header.path, expected="voxels within float32", found=f"{highest:g}")
-    return array.astype(np.float32, copy=False)
 
 
 def _some(names):
