@@ -31,7 +31,6 @@ from data_prep.readers.cases import Source
 
 IMAGES = ("images", "imgs", "image", "img")
 MASKS = ("masks", "labels", "mask", "label")
-MOST = 64  # numbers in all masks; more are grey levels
 COLOURS = ("red", "green", "blue")
 _MASK = re.compile(r"(?P<name>.+)[_-](mask|segmentation)", re.IGNORECASE)
 _DO = "write one number for each class, as a PNG, and resize by nearest neighbour only"
@@ -52,9 +51,9 @@ def task(folder: pathlib.Path) -> tasks.Task:
     for path in masks.values():
         numbers = np.unique(labels.whole(photographs.read_labels(path), path)).tolist()
         found |= {number: path for number in numbers if number not in found}
-        if len(found) > MOST:
+        if len(found) > tasks.MOST_CLASSES:
             seen = f"{len(found)} by {path.name}, as grey levels have"
-            raise UserError(path, expected=f"at most {MOST} numbers in all masks", found=seen, do=_DO)
+            raise UserError(path, expected=f"at most {tasks.MOST_CLASSES} numbers in all masks", found=seen, do=_DO)
     numbers = sorted(set(found) - {0})
     if not numbers:
         where = next(iter(masks.values())).parent
