@@ -20,10 +20,10 @@ HOUNSFIELD = {
     "fat": -100,
     "soft": 35,
     "bone": 420,
-    "liver": 105,
-    "spleen": 140,
-    "kidney": 200,
-    "tumour": 45,
+    "liver": 100,
+    "spleen": 155,
+    "kidney": 225,
+    "tumour": 0,
 }
 BODY = (128.0, 172.0)  # half axes (y, x) of the largest body in millimetres
 HEIGHT = 200.0  # of the scan, in millimetres
@@ -124,7 +124,7 @@ def _levels(rng, grid, scale, body):
         return _ellipsoid(grid, moved, grown) + rough * grid.noise(rng, 30) + 0.5 * rough * grid.noise(rng, 14)
 
     kidneys = np.maximum(organ((-40, 55, -62), (48, 26, 26), 1.5), organ((-26, 55, 64), (48, 26, 26), 1.5))
-    spleen = organ((36, 40, 98), (40, 46, 30), 2.0)
+    spleen = organ((36, 36, 94), (46, 52, 36), 2.0)
     liver = np.maximum(organ((22, 0, -78), (66, 78, 64), 3.0), organ((42, -42, -8), (34, 36, 62), 3.0))
     inside = body - 24
     kidneys = np.minimum(kidneys, inside)
@@ -138,7 +138,7 @@ def _tumour(rng, grid, scale, liver, hard):
     level = np.full(grid.shape, -99.0, np.float32)
     for _ in range(1 + int(rng.random() < 0.3)):
         centre = scale * np.array((22, 0, -78)) + rng.uniform(-1, 1, 3) * (30, 36, 26)
-        radius = float(rng.uniform(20, 34))
+        radius = float(rng.uniform(24, 38))
         level = np.maximum(level, _ellipsoid(grid, centre.tolist(), (radius * 1.1, radius, radius)))
     level = level + 3.0 * grid.noise(rng, 28)
     level = np.minimum(level, liver - 2)
