@@ -3,6 +3,7 @@
 import shutil
 
 import msgspec
+import nibabel
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,9 +12,9 @@ from made_up import manifest
 from scipy import special
 
 from data_prep import records, tasks, voxel_order
-from data_prep.base.errors import UserError
+from data_prep.base.errors import NotReady, UserError
 from data_prep.readers import nifti
-from tfunc import networks, runs
+from tfunc import methods, networks, runs
 from tfunc.learning import losses
 from tfunc.learning.fit import fit
 from tfunc.learning.monitor import fullest_slices
@@ -233,20 +234,65 @@ def test_crops_and_dice_ce_train(regions_data, train, tmp_path):
     assert "trained already" in said[0]
 
 
-def test_auxiliary_segm_learns_from_written_segmentations(regions_data, train, regions_run):
+@pytest.fixture(scope="session")
+def folds_run(regions_run, regions_data):
+    """The same run with both networks of a cross-validation of two folds."""
+    for index in range(2):
+        fold, quiet = networks.fold(index, 2), lambda line: None
+        fit(fold, "brats_regions", regions_data, regions_run, {**TINY, "folds": 2}, say=quiet)
+    return regions_run
+
+
+def test_folds_predict_as_an_ensemble(folds_run, regions_data):
+    """`cv_ensemble` finds how many there are, and its maps are the mean of their softmax, in raw labels."""
+    from tfunc.maps import predict
+    from tfunc.maps.options import Options
+
+    loaded = trained.load_all(folds_run, ("cv",), "brats_regions")
+    assert [one.name for one in loaded] == ["cv_0", "cv_1"]
+    method = methods.get("cv_ensemble")
+    where = "brats_regions", regions_data, folds_run, "test", Options()
+    folder = predict.predict_split(method, *where, say=lambda line: None)
+    data = records.read_manifest(regions_data)
+    for entry in data.split("test"):
+        images = records.read_subject(regions_data, data, entry.name).normalised()
+        written = np.asarray(nibabel.load(folder / f"{entry.name}_probability.nii.gz").dataobj).transpose(2, 1, 0, 3)
+        raw, _ = nifti.read_map(folder / f"{entry.name}_prediction.nii.gz")
+        np.testing.assert_array_equal(raw, np.array(data.task.values)[written.argmax(axis=-1)])
+        p = np.mean([special.softmax(one.model(images).numpy().astype(float), axis=-1) for one in loaded], axis=0)
+        np.testing.assert_allclose(written, p, atol=1e-4)
+
+
+def test_folds_that_are_not_trained_are_said_with_their_command(tmp_path):
+    """The method that trains all of them."""
+    with pytest.raises(NotReady, match=r"network cv_0.*launch/train.py --method=cv_ensemble --dataset=brats"):
+        trained.load_all(tmp_path, ("cv",), "brats")
+
+
+def test_flags_of_the_launcher(regions_data, launch, tmp_path):
+    """--crop and --loss are flags of train, kept in config.json; what they can't be is one line, before anything begins."""
+    where = "--method=baseline", "--dataset=brats_regions", f"--data_dir={regions_data}", f"--run_dir={tmp_path}"
+    small = "--epochs=1", "--start_filters=2", "--depth=1", "--max_steps=1"
+    ended = launch("train", *where, *small, "--crop=5")
+    assert ended.code == 2 and "--crop=5: expected H,W" in ended.err and len(ended.err.splitlines()) == 1
+    ended = launch("train", *where, *small, "--crop=16,16", "--loss=dice_ce")
+    assert ended.code == 0, ended.err
+    config = runs.read_config(runs.network_dir(tmp_path, "baseline"))
+    assert config.crop == (16, 16) and config.loss == "dice_ce" and config.network.classes == 4
+
+
+def test_auxiliary_segm_learns_from_written_segmentations(regions_data, train, folds_run):
     """From folds to held-out maps in raw labels to the second input, each lying as its slice does."""
     from tfunc.maps import predict
     from tfunc.maps.options import Options
 
-    for index in range(2):
-        fold, quiet = networks.fold(index, 2), lambda line: None
-        fit(fold, "brats_regions", regions_data, regions_run, {**TINY, "folds": 2}, say=quiet)
+    regions_run = folds_run
     for name in ("cv_0", "cv_1"):
         predict.predict_held_out(name, "brats_regions", regions_data, regions_run, Options(), say=lambda line: None)
     data = records.read_manifest(regions_data)
     names = [entry.name for entry in data.split("train")]
     predict.predict_split(
-        networks_method("baseline"),
+        methods.get("baseline"),
         "brats_regions",
         regions_data,
         regions_run,
@@ -269,12 +315,6 @@ def test_auxiliary_segm_learns_from_written_segmentations(regions_data, train, r
             index_of = data.task.class_of(raw[index], name)
             np.testing.assert_array_equal(seen[top : top + height, left : left + width], index_of)
             assert seen.sum() == index_of.sum()
-
-
-def networks_method(name):
-    from tfunc import methods
-
-    return methods.get(name)
 
 
 @pytest.mark.parametrize(("count", "bits"), [(2, 1), (3, 2), (4, 2), (5, 4), (16, 4), (17, 8), (64, 8)])
