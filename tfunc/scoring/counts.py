@@ -35,17 +35,23 @@ class Counts:
         prediction, target; of `uncertainty_counts`.
     calibration: [10, 2, 2] voxels by calibration bin, inside the mask, target; of `calibration_counts`.
     probability: [10, 2] sum of the foreground probability by calibration bin, inside the mask; likewise.
+    near, near_probability: [10, 2] voxels by calibration bin and target, [10] sum of the foreground probability, of the
+        voxels near the target only; 0 where nobody asked for them.
     """
 
     uncertainty: NDArray[np.int64]
     calibration: NDArray[np.int64]
     probability: NDArray[np.float64]
+    near: NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros((BINS, 2), np.int64))
+    near_probability: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.zeros(BINS))
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
             self.uncertainty + other.uncertainty,
             self.calibration + other.calibration,
             self.probability + other.probability,
+            self.near + other.near,
+            self.near_probability + other.near_probability,
         )
 
 
