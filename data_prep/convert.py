@@ -21,8 +21,8 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from data_prep import datasets, preparation, records, splits, tasks, work
 from data_prep import patients as people
-from data_prep import preparation, records, splits, tasks, work
 from data_prep.base import locks, notices, pool
 from data_prep.base.errors import Faults, UserError
 from data_prep.shards import PARTS
@@ -32,7 +32,7 @@ MENDABLE = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EACC
 
 
 def convert(
-    dataset: str,
+    dataset: str | tasks.Task,
     raw_dir: pathlib.Path | str,
     data_dir: pathlib.Path | str,
     options: Mapping[str, Any] | None = None,
@@ -49,7 +49,8 @@ def convert(
 ) -> records.Manifest:
     """Converts raw data into sharded records with a manifest; continues where a killed run stopped.
 
-    dataset: a name of `tasks.TASKS`. options: handed to the reader's `load`; those of `tasks.OPTIONS`. seed,
+    dataset: a name of `tasks.TASKS`, or a task as `datasets.find` has it. options: handed to the reader's `load`; those of
+    `tasks.OPTIONS`. seed,
     split_files, split_fold and allow_missing: see `splits.assign`. patients: a table of subjects and patients, see
     `patients.known`. skip_bad: leave out subjects that cannot be converted, and say which in the manifest; without it
     all of them are said and the conversion is refused. executor: None to work in this process. workers: how many the
@@ -58,13 +59,13 @@ def convert(
     """
     options, data_dir = dict(options or {}), pathlib.Path(data_dir)
     task = tasks.resolved(
-        tasks.find(dataset),
+        datasets.find(dataset, raw_dir)[0] if isinstance(dataset, str) else dataset,
         normalise=options.get("intensity"),
         frame=options.get("image_size"),
         label_map=options.get("label_map"),
     )
     split = {"seed": seed, "split_files": split_files, "split_fold": split_fold, "allow_missing": allow_missing}
-    asked = preparation.asked(dataset, raw_dir, options, {**split, "patients": patients})
+    asked = preparation.asked(task, raw_dir, options, {**split, "patients": patients})
     finished = (data_dir / records.MANIFEST).exists()
     if finished and not pathlib.Path(raw_dir).is_dir():  # the raw data may go once they are converted
         return _as_asked(records.read_manifest(data_dir), asked, say)

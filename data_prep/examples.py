@@ -1,4 +1,4 @@
-"""The schema of the records, version 1: the one place that writes and parses examples.
+"""The schema of the records, versions 1 and 2: the one place that writes and parses examples.
 
 One `tf.train.Example` is one slice. Its arrays are little-endian bytes with shape and dtype beside them, cropped in the
 plane to the subject's bounding box; everything that is needed to undo the crop and to normalise is in each slice.
@@ -6,10 +6,17 @@ plane to the subject's bounding box; everything that is needed to undo the crop 
     subject, slice                              name and number
     shape [3], offset [2]                       depth, height, width of the whole; y0, x0 of the box
     image, image_shape, image_dtype             [height, width, channels] of the box, in the source's dtype
-    label, label_shape, label_dtype             uint8 [height, width] of the box, where there is a ground truth
+    label, label_shape, label_dtype             uint8 [height, width] of the box, classes, where there is a ground truth
     regions, regions_shape, regions_dtype       likewise, the raw labels, where there are any
     mean, std                                   float32 [channels], of the whole volume
     train                                       1 if the slice is trained on
+
+Version 2 adds what two classes and zero around a head never needed; a task that needs nothing of it is written as before:
+
+    outside                                     float32 [channels], the raw value of what lies outside of the box
+    low, high                                   float32 [channels], what intensities are clipped to before they are normalised
+    own_size [2]                                height and width of the slice before it was resampled in its plane, and
+    own_label, own_label_shape, own_label_dtype the label at that size, whole
 
 TensorFlow is imported where it is needed.
 """
@@ -22,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data_prep.base.errors import UserError
+from data_prep.normalisation import NO_LIMIT
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 
@@ -35,10 +43,20 @@ ARRAYS = {"image": "image", "label": "label", "regions": "raw_label"}  # name of
 # Writing
 
 
-def bounding_box(subject: Subject) -> tuple[int, int, int, int]:
-    """(y0, x0, height, width) of what is not zero in any slice's image, label or raw label; zeros where nothing is."""
+def version(task: Task) -> int:
+    """The schema that a task's records have: 1 where it needs nothing of 2, so that they are what they were."""
+    plain = all(channel.outside == 0 and channel.normalise != "ct" for channel in task.channels)
+    same = len({channel.normalise for channel in task.channels}) == 1
+    return 1 if task.is_binary and task.ignore is None and task.spacing is None and plain and same else 2
+
+
+def bounding_box(subject: Subject, outside: tuple[float, ...] = ()) -> tuple[int, int, int, int]:
+    """(y0, x0, height, width) of what is not empty in any slice's image, label or raw label; zeros where nothing is.
+
+    outside: of each channel the value of what is empty; 0 where it isn't given.
+    """
     image = subject.image
-    used = np.any(image, axis=(0, 3))
+    used = np.any(image != np.array(outside), axis=(0, 3)) if any(outside) else np.any(image, axis=(0, 3))
     if image.dtype.kind == "f":
         used = used | np.any(np.signbit(image), axis=(0, 3))  # -0.0 counts, so that the round trip is exact to the bit
     for extra in (subject.label, subject.raw_label):
@@ -59,7 +77,8 @@ def subject_examples(subject: Subject, task: Task) -> Iterator[bytes]:
 
     if subject.image.dtype.name not in DTYPES:
         raise UserError(subject.source, expected=f"voxels of {', '.join(DTYPES)}", found=str(subject.image.dtype))
-    y0, x0, height, width = bounding_box(subject)
+    outside = tuple(channel.outside for channel in task.channels)
+    y0, x0, height, width = bounding_box(subject, outside)
     box = np.s_[y0 : y0 + height, x0 : x0 + width]
     train = subject.training_slices(task)
     common = {
@@ -69,12 +88,20 @@ def subject_examples(subject: Subject, task: Task) -> Iterator[bytes]:
         "mean": _floats(subject.mean),
         "std": _floats(subject.std),
     }
+    if version(task) > 1:
+        limits = np.full((2, len(outside)), NO_LIMIT) * [[-1], [1]] if subject.limits is None else subject.limits
+        low, high = limits
+        common |= {"outside": _floats(outside), "low": _floats(low), "high": _floats(high)}
+    if subject.own_size is not None:
+        common["own_size"] = _integers(subject.own_size)
     for index in range(len(subject.image)):
         features = {**common, "slice": _integers([index]), "train": _integers([train[index]])}
         for name, field in ARRAYS.items():
             volume = getattr(subject, field)
             if volume is not None:
                 features.update(_array(name, volume[index][box]))
+        if subject.own_label is not None:
+            features.update(_array("own_label", subject.own_label[index]))
         example = tf.train.Example(features=tf.train.Features(feature=features))
         yield example.SerializeToString(deterministic=True)  # so that equal data have equal checksums
 
@@ -112,14 +139,54 @@ def _array(name, array):
 def parse_slice(serialized: tf.Tensor, height: int, width: int, channels: int, labelled: bool) -> dict[str, tf.Tensor]:
     """Parses one example, eagerly or in a `tf.data` pipeline.
 
-    height, width: the size to pad to, at least the subject's own. labelled: whether a label must be there.
-    Returns image float32 [height, width, channels], normalised exactly as `Subject.normalised` does; label uint8
-    [height, width], zeros unless `labelled`; zero float32 [channels], what an intensity of 0 became; subject string, slice
-    int64 and train bool, scalars.
+    height, width: the size to pad to, at least the subject's own, which then lies in the middle. labelled: whether a label
+    must be there.
+    Returns image float32 [height, width, channels], normalised exactly as `Subject.normalised` does, around it what lies
+    outside; label uint8 [height, width], classes, zeros unless `labelled` and around it; zero float32 [channels], what an
+    intensity of what lies outside became; subject string, slice int64 and train bool, scalars.
     """
     import tensorflow as tf
 
-    wanted = {
+    wanted = _features(channels)
+    if labelled:
+        wanted["label"] = tf.io.FixedLenFeature([], tf.string)
+    parsed = tf.io.parse_single_example(serialized, wanted)
+    image = tf.reshape(_decode(parsed["image"], parsed["image_dtype"]), parsed["image_shape"])
+    middle = (tf.constant([height, width], tf.int64) - parsed["shape"][1:]) // 2
+    around = _padding(middle + parsed["offset"], parsed["image_shape"][:2], height, width)
+    empty = tf.pad(tf.zeros(parsed["image_shape"][:2]), around, constant_values=1.0)[..., tf.newaxis]
+    image = tf.pad(image, tf.concat([around, [[0, 0]]], axis=0)) + parsed["outside"] * empty
+    image = tf.ensure_shape(image, [height, width, channels])
+
+    def normalised(values):
+        return (tf.clip_by_value(values, parsed["low"], parsed["high"]) - parsed["mean"]) / parsed["std"]
+
+    label = tf.zeros([height, width], tf.uint8)
+    if labelled:
+        label = tf.reshape(tf.io.decode_raw(parsed["label"], tf.uint8), parsed["image_shape"][:2])
+        label = tf.ensure_shape(tf.pad(label, around), [height, width])
+    return {
+        "image": normalised(image),
+        "label": label,
+        "zero": normalised(parsed["outside"]),
+        "subject": parsed["subject"],
+        "slice": parsed["slice"],
+        "train": parsed["train"] > 0,
+    }
+
+
+def _features(channels):
+    """What every example has, or has by default."""
+    import tensorflow as tf
+
+    def by_channel(value):
+        return tf.io.FixedLenFeature([channels], tf.float32, [value] * channels)
+
+    return {
+        "shape": tf.io.FixedLenFeature([3], tf.int64),
+        "outside": by_channel(0.0),
+        "low": by_channel(-NO_LIMIT),
+        "high": by_channel(NO_LIMIT),
         "subject": tf.io.FixedLenFeature([], tf.string),
         "slice": tf.io.FixedLenFeature([], tf.int64),
         "train": tf.io.FixedLenFeature([], tf.int64),
@@ -129,24 +196,6 @@ def parse_slice(serialized: tf.Tensor, height: int, width: int, channels: int, l
         "image": tf.io.FixedLenFeature([], tf.string),
         "image_shape": tf.io.FixedLenFeature([3], tf.int64),
         "image_dtype": tf.io.FixedLenFeature([], tf.string),
-    }
-    if labelled:
-        wanted["label"] = tf.io.FixedLenFeature([], tf.string)
-    parsed = tf.io.parse_single_example(serialized, wanted)
-    image = tf.reshape(_decode(parsed["image"], parsed["image_dtype"]), parsed["image_shape"])
-    around = _padding(parsed["offset"], parsed["image_shape"][:2], height, width)
-    image = tf.ensure_shape(tf.pad(image, tf.concat([around, [[0, 0]]], axis=0)), [height, width, channels])
-    label = tf.zeros([height, width], tf.uint8)
-    if labelled:
-        label = tf.reshape(tf.io.decode_raw(parsed["label"], tf.uint8), parsed["image_shape"][:2])
-        label = tf.ensure_shape(tf.pad(label, around), [height, width])
-    return {
-        "image": (image - parsed["mean"]) / parsed["std"],
-        "label": label,
-        "zero": -parsed["mean"] / parsed["std"],
-        "subject": parsed["subject"],
-        "slice": parsed["slice"],
-        "train": parsed["train"] > 0,
     }
 
 

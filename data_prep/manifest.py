@@ -17,7 +17,7 @@ from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, UserError, command
 from data_prep.tasks import Task
 
-SCHEMA_VERSION = 1
+VERSIONS = (1, 2)  # of the schema that are read: see `examples`, which says which of them a task's records have
 MANIFEST = "dataset.json"
 # the entries of a task that its records depend on; one that is added later joins where it is not its default
 IDENTIFYING = (
@@ -57,6 +57,7 @@ class SubjectEntry:
     header: bytes | None
     patient: str | None = None  # None: a patient of its own
     files: tuple[dict[str, Any], ...] = ()  # stamps of what was read, as of `stamps.taken`; none in older files
+    voxels: tuple[int, ...] = ()  # of each class, where there are more than two and a label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +100,9 @@ class Manifest:
         Where they lie, what they were made from and how the JSON is written have no part in it.
         """
         task = {name: msgspec.to_builtins(getattr(self.task, name)) for name in IDENTIFYING}
+        for channel in task["channels"]:
+            if channel["window"] is None:  # it came later: records without keep the identity that they had
+                del channel["window"]
         subjects = [[getattr(entry, name) for name in IDENTIFYING_OF_SUBJECT] for entry in self.subjects]
         content = [task, [dataclasses.astuple(shard) for shard in self.shards], subjects, self.members, self.folds]
         if self.patients:  # folds and blocks depend on them; records without keep the identity that they had
@@ -155,9 +159,9 @@ def read_manifest(data_dir: pathlib.Path | str) -> Manifest:
             found="a file of another program, as raw data have",
             do=("give as --data_dir the folder that is made by ", command("prepare")),
         )
-    if version != SCHEMA_VERSION:
+    if version not in VERSIONS:
         do = "prepare the data again into another folder"
-        raise UserError(path, expected=f"schema version {SCHEMA_VERSION}", found=repr(version), do=do)
+        raise UserError(path, expected=f"schema version {' or '.join(map(str, VERSIONS))}", found=repr(version), do=do)
     checksums = artefacts.sha256(path), _without_task(content)
     try:
         manifest = _manifest(path, upgrade(content), checksums)
@@ -189,7 +193,9 @@ def _without_task(content):
 def _manifest(path, content, checksums):
     def subject(entry):
         header = entry["header"]
-        tuples = {name: _tuple(entry[name]) for name in ("splits", "shape", "source_size", "files") if name in entry}
+        tuples = {
+            name: _tuple(entry[name]) for name in ("splits", "shape", "source_size", "files", "voxels") if name in entry
+        }
         return SubjectEntry(**{**entry, **tuples, "header": None if header is None else base64.b64decode(header)})
 
     own = {"path", "subjects", "shards", "task", "checksums", "skipped"}

@@ -17,6 +17,7 @@ from data_prep import records, shards, splits
 from data_prep.base import artefacts, stamps
 from data_prep.base.errors import UserError
 from data_prep.records import Manifest
+from data_prep.tasks import Task
 
 PREPARE = "prepare.json"
 UNIT = "split_unit"  # what splits made here keep whole: a patient; an older version knew subjects only
@@ -24,24 +25,27 @@ ELSEWHERE = "choose another --data_dir, or remove this folder"
 
 
 def asked(
-    dataset: str, raw_dir: pathlib.Path | str, options: Mapping[str, Any], split: Mapping[str, Any]
+    task: Task, raw_dir: pathlib.Path | str, options: Mapping[str, Any], split: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The configuration of a preparation in plain JSON types, files by name and checksum.
 
+    task: as it is asked for, before anything of it is found from the subjects; one that is not of the table is a part of it.
     split: seed, split_files, split_fold, allow_missing and patients, as `convert` has them.
     """
     files = {"split_file": ", ".join(map(_checksum, split["split_files"]))}
     if split["patients"] is not None:
         files["patients"] = f"{pathlib.Path(split['patients']).name} ({artefacts.sha256(split['patients'])[:12]})"
     content = {
-        "schema_version": records.SCHEMA_VERSION,
-        "dataset": dataset,
+        "schema_version": records.version(task),
+        "dataset": task.name,
         "raw_dir": str(pathlib.Path(raw_dir).resolve()),
         **options,
         **{name: split[name] for name in ("seed", "split_fold", "allow_missing")},
         **files,
         UNIT: "patient",
     }
+    if not task.is_known:
+        content["task"] = task.document()
     return json.loads(json.dumps(content))  # as it comes back from a file: lists for tuples, text for integer keys
 
 

@@ -13,13 +13,13 @@ import numpy as np
 
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError
-from data_prep.examples import ARRAYS, array, parse_key, parse_slice, subject_examples
-from data_prep.manifest import MANIFEST, SCHEMA_VERSION, Manifest, ShardEntry, SubjectEntry, damaged, read_manifest
+from data_prep.examples import ARRAYS, array, parse_key, parse_slice, subject_examples, version
+from data_prep.manifest import MANIFEST, Manifest, ShardEntry, SubjectEntry, damaged, read_manifest
+from data_prep.normalisation import NO_LIMIT
 from data_prep.subject import Subject
 
 __all__ = [
     "MANIFEST",
-    "SCHEMA_VERSION",
     "Manifest",
     "ShardEntry",
     "SubjectEntry",
@@ -32,6 +32,7 @@ __all__ = [
     "record_count",
     "subject_examples",
     "verify",
+    "version",
 ]
 
 
@@ -52,7 +53,7 @@ def read_subjects(data_dir: pathlib.Path | str, manifest: Manifest, names: Itera
         while at < entry.first_record:
             next(stream)
             at += 1
-        yield _assemble(pathlib.Path(data_dir) / shard, entry, stream, manifest.task.order)
+        yield _assemble(pathlib.Path(data_dir) / shard, entry, stream, manifest.task)
         at += entry.slices
 
 
@@ -70,11 +71,12 @@ def _records(path, skip=0):
     raise damaged(path, f"more than {index} records", "no more")
 
 
-def _assemble(path, entry, stream, order):
+def _assemble(path, entry, stream, task):
     """Puts a subject's slices back into the full volume."""
     import tensorflow as tf
 
     arrays, shape = {}, (entry.slices, *entry.shape[1:])
+    outside = [channel.outside for channel in task.channels]
     for index in range(entry.slices):
         features = tf.train.Example.FromString(next(stream)).features.feature
         found = (features["subject"].bytes_list.value[0].decode(), features["slice"].int64_list.value[0])
@@ -85,9 +87,22 @@ def _assemble(path, entry, stream, order):
         for name, field in ARRAYS.items():
             if name in features:
                 part = array(features, name)
-                full = arrays.setdefault(field, np.zeros((*shape, *part.shape[2:]), part.dtype))
-                full[index, y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]] = part
+                if field not in arrays:
+                    arrays[field] = np.zeros((*shape, *part.shape[2:]), part.dtype)
+                    if field == "image" and part[0:1].size < arrays[field][0].size and any(outside):
+                        arrays[field][:] = outside
+                arrays[field][index, y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]] = part
+        if "own_label" in features:
+            part = array(features, "own_label")
+            arrays.setdefault("own_label", np.zeros((entry.slices, *part.shape), part.dtype))[index] = part
     statistics = {name: np.array(features[name].float_list.value, np.float32) for name in ("mean", "std")}
+    if "low" in features:
+        limits = np.array([features[name].float_list.value for name in ("low", "high")], np.float32)
+        if (np.abs(limits) < NO_LIMIT).any():
+            statistics["limits"] = limits
+    if "own_size" in features:
+        height, width = features["own_size"].int64_list.value
+        arrays["own_size"] = height, width
     return Subject(
         name=entry.name,
         **statistics,
@@ -95,7 +110,7 @@ def _assemble(path, entry, stream, order):
         header=entry.header,
         source=entry.source,
         source_size=entry.source_size,
-        order=order,
+        order=task.order,
     )
 
 

@@ -18,11 +18,13 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from data_prep import records, splits
 from data_prep.base import artefacts, notices, stamps
 from data_prep.base.errors import UserError
 from data_prep.subject import Subject
-from data_prep.tasks import Task
+from data_prep.tasks import IGNORED, Task
 
 PARTS = "parts"
 PIECE = 1 << 20  # bytes copied at a time
@@ -50,7 +52,7 @@ class Request:
     @property
     def digest(self) -> str:
         """12 hexadecimal digits that change with the records that a source becomes."""
-        content = [records.SCHEMA_VERSION, self.task.document(), dict(self.options)]
+        content = [records.version(self.task), self.task.document(), dict(self.options)]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     def stale(self, source: splits.Source, information: Mapping[str, Any]) -> str:
@@ -83,7 +85,7 @@ def plan(sources: Sequence[splits.Source], assignment: splits.Assignment, per_sh
 
 
 def convert_subject(
-    load: Callable[[Any, Mapping[str, Any]], Subject],
+    load: Callable[[Any, Mapping[str, Any], Task], Subject],
     request: Request,
     folder: pathlib.Path | str,
     source: splits.Source,
@@ -95,7 +97,7 @@ def convert_subject(
     try:
         read = stamps.taken(source.paths, request.raw_dir)
         with notices.gathered() as noticed:
-            subject = load(source, request.options)
+            subject = load(source, request.options, request.task)
         _write_part(subject, request, pathlib.Path(folder), read, noticed)
     except UserError as error:
         return source.name, error
@@ -120,6 +122,9 @@ def _write_part(subject, request, folder, files, noticed):
         "header": None if subject.header is None else base64.b64encode(subject.header).decode(),
         "files": files,
     }
+    if subject.label is not None and not request.task.is_binary:
+        counts = np.bincount(subject.label.reshape(-1), minlength=IGNORED + 1)
+        information["voxels"] = counts[: len(request.task.classes)].tolist()
     document = {
         "bytes": part.stat().st_size,
         "request": request.digest,

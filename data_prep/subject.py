@@ -10,11 +10,8 @@ import dataclasses
 
 import numpy as np
 
-from data_prep import voxel_order
-from data_prep.base.errors import UserError
+from data_prep import resample, voxel_order
 from data_prep.tasks import Task
-
-Statistics = tuple[np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +21,15 @@ class Subject:
     name: unique in its dataset.
     image: [depth, height, width, channels] in the source's dtype (int16, float32; uint8 for photographs), full size.
     mean, std: float32 [channels]; the one normalisation is `(image - mean) / std` in float32.
-    label: uint8 {0, 1} [depth, height, width], or None without ground truth.
+    limits: float32 [2, channels], what intensities are clipped to before that; None: they are not.
+    label: uint8 [depth, height, width], the index of each voxel's class, or `tasks.IGNORED`; None without ground truth.
     raw_label: uint8 [depth, height, width], the labels as the source has them, or None.
     header: the 348 bytes of the first modality's NIfTI-1 header, little-endian; None for a photograph.
     source: path of the first modality or of the photograph.
     source_size: (height, width) of the photograph before it was resized; None for a volume.
     order: the voxel order of the arrays (see `voxel_order`), which may be another than the header's; None: the header's.
+    own_size: (height, width) that slices had before they were resampled in their plane, None where they were not; then
+    own_label: the label at that size.
     """
 
     name: str
@@ -42,6 +42,9 @@ class Subject:
     source: str = ""
     source_size: tuple[int, int] | None = None
     order: str | None = None
+    limits: np.ndarray | None = None
+    own_size: tuple[int, int] | None = None
+    own_label: np.ndarray | None = None
 
     @property
     def is_photograph(self) -> bool:
@@ -49,7 +52,12 @@ class Subject:
         return self.source_size is not None
 
     def restored(self, array: np.ndarray) -> np.ndarray:
-        """An array [depth, height, width, …] of this subject's in the voxel order of its header, as its files have it."""
+        """An array [depth, height, width, …] of this subject's on the grid and in the voxel order of its header.
+
+        What was resampled is brought back: numbers linearly, whole numbers (labels, classes) by nearest voxel.
+        """
+        if self.own_size is not None:
+            array = resample.in_plane(array, self.own_size)
         if self.header is None or self.order is None:
             return array
         return voxel_order.permuted(array, self.order, voxel_order.of_header(self.header))
@@ -67,6 +75,14 @@ class Subject:
         image, label, raw_label = moved(self.image), moved(self.label), moved(self.raw_label)
         return dataclasses.replace(self, image=image, label=label, raw_label=raw_label, order=end)
 
+    def native(self) -> Subject:
+        """The subject on the grid and in the voxel order of its own files, where its maps are written and judged."""
+        if self.own_size is None:
+            return self.in_order(None)
+        image = resample.in_plane(self.image.astype(np.float32), self.own_size)
+        own = dataclasses.replace(self, image=image, label=self.own_label, own_size=None, own_label=None)
+        return own.in_order(None)
+
     @property
     def permuted_note(self) -> str:
         """The line for the user where the arrays lie in another voxel order than the files; else empty."""
@@ -74,8 +90,10 @@ class Subject:
         return voxel_order.permuted_note({self.name: own}, self.order) if own and self.order else ""
 
     def normalised(self) -> np.ndarray:
-        """float32 [depth, height, width, channels]: `(image - mean) / std`."""
+        """float32 [depth, height, width, channels]: `(image - mean) / std`, clipped to the limits first where there are any."""
         image = self.image.astype(np.float32)
+        if self.limits is not None:
+            np.clip(image, *self.limits, out=image)
         image -= self.mean
         image /= self.std
         return image
@@ -95,65 +113,7 @@ class Subject:
         if task.trained == "all":
             return np.ones(len(self.image), bool)
         if task.trained == "not_empty":
-            return np.asarray(np.any(self.image, axis=(1, 2, 3)))
+            outside = np.array([channel.outside for channel in task.channels])
+            return np.asarray(np.any(self.image != outside, axis=(1, 2, 3)))
         brightest = self.image.max(axis=(1, 2)).astype(np.float32)  # [depth, channels]; the normalisation is monotonic
         return ((brightest - self.mean) / self.std > 0).any(axis=1)
-
-
-def statistics(image: np.ndarray, rule: str, source: object = "the image") -> Statistics:
-    """Mean and deviation, float32 [channels], of an image [depth, height, width, channels] by a channel's rule.
-
-    rule: `zscore`, `unit` or `minmax`. Raises `UserError` naming `source` for intensities that the rule can't take.
-    """
-    return zscore_statistics(image, source) if rule == "zscore" else intensity_statistics(image, rule, source)
-
-
-def zscore_statistics(image: np.ndarray, source: object) -> Statistics:
-    """Mean and standard deviation of each channel over the whole volume, zero background included.
-
-    image: [depth, height, width, channels]. Returns two float32 [channels], computed in float32 with ddof 0 channel
-    by channel, which reproduces the reference's numbers exactly. Raises `UserError` naming `source` for non-finite
-    voxels and for a channel that has one value only.
-    """
-    means, deviations = [], []
-    for channel in range(image.shape[-1]):
-        values = np.ascontiguousarray(image[..., channel], dtype=np.float32)  # contiguous: the order sets the rounding
-        lowest, highest = _finite_range(values, source, f"channel {channel}")
-        if lowest == highest:  # and not std == 0: rounding gives a constant channel some deviation
-            raise UserError(source, expected="voxels that vary", found=f"{lowest:g} everywhere in channel {channel}")
-        mean, deviation = values.mean(), values.std()
-        if not (np.isfinite(deviation) and deviation > 0):
-            raise UserError(
-                source, expected="intensities that float32 can standardise", found=f"{lowest:g} to {highest:g}"
-            )
-        means.append(mean)
-        deviations.append(deviation)
-    return np.array(means, np.float32), np.array(deviations, np.float32)
-
-
-def intensity_statistics(image: np.ndarray, rule: str, source: object = "the image") -> Statistics:
-    """Mean and deviation, float32 [channels], that bring a photograph into [0, 1].
-
-    `unit` divides by 255, the paper's text; `minmax` stretches each image's own range, jointly over its channels, as
-    the reference does. Raises `UserError` for another rule, and under `minmax` naming `source` for a constant image.
-    """
-    channels = image.shape[-1]
-    if rule == "unit":
-        lowest, extent = np.float32(0), np.float32(255)
-    elif rule == "minmax":
-        lowest, highest = _finite_range(image, source, "the image")
-        extent = np.float32(highest) - np.float32(lowest)
-        if extent == 0:
-            raise UserError(source, expected="pixels that vary", found=f"{lowest:g} everywhere")
-    else:
-        raise UserError(f"intensity rule {rule!r}", expected="unit or minmax")
-    return np.full(channels, lowest, np.float32), np.full(channels, extent, np.float32)
-
-
-def _finite_range(values, source, what):
-    lowest, highest = values.min(), values.max()  # NaN spreads through both, infinity through one
-    if not (np.isfinite(lowest) and np.isfinite(highest)):
-        raise UserError(
-            source, expected="finite voxels", found=f"{np.count_nonzero(~np.isfinite(values))} in {what} that are not"
-        )
-    return lowest, highest

@@ -12,18 +12,38 @@ from types import ModuleType
 from typing import Any, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from data_prep.base.errors import UserError
+
+IGNORED = 255  # the class index of voxels that count nowhere
+MOST_CLASSES = 64  # of a task; a raw label file with more numbers than that is an image
+MOST_LABEL = 65535  # the highest number that a raw label may be
+_STRANGE = 254  # in a table of labels: one that the task lacks
 
 Normalise = Literal["zscore", "zscore_nonzero", "ct", "unit", "minmax", "none"]
 
 
+class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `ct` makes of raw intensities: clipped to [low, high], then standardised; of the training subjects' foreground."""
+
+    low: float
+    high: float
+    mean: float
+    std: float
+
+
 class Channel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One channel of the image. normalise: the rule of its intensities. outside: the raw value of what lies outside."""
+    """One channel of the image. normalise: the rule of its intensities. outside: the raw value of what lies outside.
+
+    window: of the rule `ct`, once `prepare` has measured it.
+    """
 
     name: str
     normalise: Normalise
     outside: float = 0.0
+    window: Window | None = None
 
 
 class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,8 +112,48 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     @property
     def normalise(self) -> Normalise:
-        """The rule of the intensities, which all channels share so far."""
+        """The rule of the intensities of the first channel, which all share in the tasks of the table."""
         return self.channels[0].normalise
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether there is one class beside the background."""
+        return len(self.classes) == 2
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the table has a task of this name, which may have been prepared with options of its own."""
+        return self.name in TASKS
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The number that maps are written with, for each class: its first raw label.
+
+        0 and 1 for two classes of the table, whose foreground is several labels, and whichever of them a map chose.
+        """
+        if self.is_binary and self.is_known:
+            return 0, 1
+        return tuple(one.labels[0] for one in self.classes)
+
+    def class_of(self, raw: NDArray[Any], where: object) -> NDArray[np.uint8]:
+        """The index of each voxel's class, `IGNORED` where it counts nowhere. raw: labels, of an unsigned dtype.
+
+        Raises `UserError` naming `where`, the file, for a label that the task lacks.
+        """
+        table = np.full(MOST_LABEL + 1, _STRANGE, np.uint8)
+        for index, one in enumerate(self.classes):
+            table[list(one.labels)] = index
+        if self.ignore is not None:
+            table[self.ignore] = IGNORED
+        found = table[raw]
+        if (strange := found == _STRANGE).any():
+            numbers = np.unique(raw[strange])
+            listed = ", ".join(map(str, numbers[:6].tolist())) + (", …" if len(numbers) > 6 else "")
+            known = ", ".join(f"{'/'.join(map(str, one.labels))} {one.name}" for one in self.classes)
+            known += "" if self.ignore is None else f", {self.ignore} ignored"
+            do = "mend the file, or name the label where the data set's labels are named"
+            raise UserError(where, expected=f"labels of {self.name}: {known}", found=f"{listed} too", do=do)
+        return found
 
     def load_reader(self) -> ModuleType:
         """The module that finds and loads this task's subjects: `find`, `find_one` and `load`."""
@@ -141,6 +201,31 @@ TASKS = {
             ratio=(70, 10, 20),
             per_shard=256,  # about 50 MB a shard
             show=("red", "green", "blue"),
+        ),
+        Task(
+            name="brats_regions",
+            title="BraTS by regions",
+            unit="voxels",
+            reader="data_prep.readers.brats",
+            form="volume",
+            channels=tuple(Channel(name, "zscore") for name in ("flair", "t1", "t2", "t1ce")),
+            classes=(
+                Class("background", (0,)),
+                Class("necrosis", (1,)),
+                Class("edema", (2,)),
+                Class("enhancing", (4, 3)),  # 4 to 2021, 3 from 2023 on
+            ),
+            regions=(
+                Region("whole", "whole tumour", (1, 2, 3)),
+                Region("core", "tumour core", (1, 3)),
+                Region("enhancing", "enhancing tumour", (3,)),
+            ),
+            inside=Inside("t2", 0),
+            trained="above_mean",
+            axis=2,
+            ratio=(100, 25, 160),
+            per_shard=4,
+            show=("flair",),
         ),
     )
 }

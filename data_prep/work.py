@@ -11,8 +11,10 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from data_prep import grid, preparation, records, shards, splits, tasks, voxel_order, windows
 from data_prep import patients as people
-from data_prep import preparation, records, shards, splits, tasks, voxel_order
 from data_prep.base import artefacts, notices, pool, stamps
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
@@ -71,22 +73,32 @@ class Work:
         faults: {name: what is wrong} of subjects that are known to be bad already.
         """
         preparation.check(self.data_dir, self.asked)
-        task, note = _ordered(self.task, sources)
+        task, note = found_from(self.task, sources)
         assignment, planned, patients = self.planner.plan(sources)
         for line in filter(None, (*assignment.notes, people.described(patients), note)):
             self.say(line)
-        options = {**self.options, "order": task.order} if task.order else dict(self.options)
-        request = shards.Request(task, options, str(pathlib.Path(self.raw_dir).absolute()))
+        request = self._request(task, sources, assignment, executor, workers)
         bad = self._make(planned, request, executor, workers)
         skipped = self._sorted_out(sources, {**faults, **bad})
         if skipped:
             sources = [source for source in sources if source.name not in bad]
             assignment, planned, patients = self.planner.plan(sources)
+            request = self._request(task, sources, assignment, executor, workers)
             self._make(planned, request, executor, workers)
+        task = request.task
         self._say_noticed(shards.noticed(planned, self.data_dir))
         asked = {**self.asked, "subjects": preparation.fingerprint(planned, assignment)}
         content = _manifest(task, self.options, planned, assignment, patients, self.data_dir, asked)
+        _require_classes(task, content["subjects"], self.raw_dir)
         _finish(self.data_dir, {**content, "skipped": skipped} if skipped else content)
+
+    def _request(self, task, sources, assignment, executor, workers):
+        """What parts depend on: the task with what is measured of the subjects that are trained on."""
+        options = {**self.options, "order": task.order} if task.order else dict(self.options)
+        names = set(assignment.parts["train"])
+        train = [source for source in sources if source.name in names]
+        task = windows.measured(task, train, options, executor, workers)
+        return shards.Request(task, options, str(pathlib.Path(self.raw_dir).absolute()))
 
     def _make(self, planned, request, executor, workers):
         """Makes every shard that isn't there, each as soon as its last subject is converted.
@@ -175,10 +187,17 @@ class Work:
         )
 
 
-def _ordered(task, sources):
-    """(the task with the voxel order that most subjects lie in, the line for the user where others are permuted)."""
+def found_from(task: tasks.Task, sources: Sequence[splits.Source]) -> tuple[tasks.Task, str]:
+    """(the task with the grid that the subjects' images ask for, the line for the user that says it; empty for nothing).
+
+    Tasks of the table keep the voxel order that most subjects lie in; of others everything follows from all subjects.
+    """
     if task.is_photograph:
         return task, ""
+    if not task.is_known:
+        return _fitted(task, sources)
+    if (own := getattr(task.load_reader(), "fitted", None)) is not None:
+        task = own(task, sources)
     orders = {}
     for source in sources:
         with contextlib.suppress(UserError), notices.gathered():  # said when it is converted
@@ -186,6 +205,33 @@ def _ordered(task, sources):
                 orders[source.name] = own
     order = voxel_order.common(orders)
     return tasks.resolved(task, order=order), voxel_order.permuted_note(orders, order)
+
+
+def _fitted(task, sources):
+    places = {}
+    for source in sources:
+        with contextlib.suppress(UserError), notices.gathered():  # said when it is converted
+            header = nifti.read_header(source.image, dimensions=(3, 4))
+            places[source.name] = grid.Place(header.shape[-3:], header.affine)
+    if not places:
+        return task, ""
+    task = grid.fitted(task, places)
+    spacing = "their own spacing" if task.spacing is None else "a spacing of {:g} x {:g} mm".format(*task.spacing)
+    axis = ("left to right", "front to back", "up and down")[task.axis or 0]
+    height, width = task.frame
+    return task, f"slices along the axis that runs {axis}, with {spacing}, in a frame of {height} x {width}"
+
+
+def _require_classes(task, subjects, raw_dir):
+    """Raises `UserError` for classes that no training subject has: a network cannot learn them, nor can anyone judge it."""
+    counts = [subject["voxels"] for subject in subjects if "train" in subject["splits"] and "voxels" in subject]
+    if not counts:
+        return
+    missing = [one for one, count in zip(task.classes[1:], np.sum(counts, axis=0)[1:], strict=True) if not count]
+    if missing:
+        named = ", ".join(f"{one.name} ({'/'.join(map(str, one.labels))})" for one in missing)
+        do = "take the class out of the data set's labels, or give --split_file with subjects that have it in train"
+        raise UserError(raw_dir, expected="each class in a training subject", found=f"{named} in none", do=do)
 
 
 # The manifest
@@ -204,7 +250,7 @@ def _manifest(task, options, planned, assignment, patients, data_dir, configurat
             subjects.append({**mine, **where, **subject["entry"]})
     height, width = (_common(subject["shape"][axis] for subject in subjects) for axis in (1, 2))
     return {
-        "schema_version": records.SCHEMA_VERSION,
+        "schema_version": records.version(task),
         "dataset": task.name,
         "channels": [channel.name for channel in task.channels],
         "label_map": options.get("label_map"),

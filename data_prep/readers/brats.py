@@ -14,15 +14,24 @@ import dataclasses
 import os
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from data_prep import subject, tasks, voxel_order
+from data_prep import normalisation, subject, tasks, voxel_order
 from data_prep.base import notices
 from data_prep.base.errors import Faults, UserError, command
-from data_prep.readers import file_names, folders, intensities, labels, name_mapping, nifti, patient_folder
+from data_prep.readers import (
+    file_names,
+    folders,
+    intensities,
+    labels,
+    name_mapping,
+    nifti,
+    patient_folder,
+    tumour_parts,
+)
 
 TASK = tasks.TASKS["brats"]
 CHANNELS = tuple(channel.name for channel in TASK.channels)
@@ -142,14 +151,14 @@ def _sources(found):
     return [Source(name, tuple(str(files[channel]) for channel in CHANNELS)) for name, files in sorted(found.items())]
 
 
-def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Subject:
-    """Reads and checks a subject.
+def load(source: Source, options: Mapping[str, Any] | None = None, task: tasks.Task | None = None) -> subject.Subject:
+    """Reads and checks a subject of a task, by default that of the whole tumour.
 
-    options: {"label_map": {raw label: 0 or 1} or None, "order": the voxel order to bring it to, or None for its own};
+    options: {"label_map": {raw label: class} or None, "order": the voxel order to bring it to, or None for its own};
     without a map what `label_sets` knows is tumour is. "allow_negative": whether volumes that look normalised are taken as
     they are.
     Returns a `Subject` with image [depth, height, width, 4] (int16 where every modality is made of integers that fit,
-    else float32), the reference's z-score statistics, label (whole tumour) and raw_label uint8 [depth, height, width],
+    else float32), the reference's z-score statistics, label (classes) and raw_label uint8 [depth, height, width],
     or None for both without seg. Raises `UserError` naming the file at fault.
     """
     headers = [nifti.read_header(path) for path in source.files]
@@ -161,15 +170,14 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
     if order is None:
         nifti.warn_unless_axial(headers[0])
     negative = bool(options.get("allow_negative"))
-    channels = [voxel_order.permuted(_intensities(header, negative), own, order) for header in headers]
+    channels = [voxel_order.permuted(intensities.read(header, negative), own, order) for header in headers]
     image = np.stack(channels, axis=-1)  # int16 and float32 stack to float32, which holds every int16
     del channels
-    mean, std = subject.statistics(image, TASK.normalise, os.path.dirname(source.image))
+    mean, std = normalisation.statistics(image, TASK.normalise, os.path.dirname(source.image))
     raw_label = label = None
     if seg:
         raw_label = labels.read(seg)
-        rule = labels.Rule(options.get("label_map"), dataset=TASK.name)
-        label = labels.meaning(raw_label, seg.path, rule).foreground
+        label = tumour_parts.classes(raw_label, seg.path, options.get("label_map"), task or TASK)
         raw_label, label = (voxel_order.permuted(each, own, order) for each in (raw_label, label))
     return subject.Subject(
         name=source.name,
@@ -182,6 +190,11 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
         source=source.image,
         order=order or own,
     )
+
+
+def fitted(task: tasks.Task, sources: Sequence[Source]) -> tasks.Task:
+    """The task with the numbers that the release of these subjects has."""
+    return tumour_parts.fitted(task, [source.seg for source in sources if source.seg])
 
 
 def _walk(raw_dir):
@@ -275,23 +288,6 @@ def _refuse_empty(raw_dir, below):
 def _folder_grade(raw_dir, folder):
     parts = (raw_dir.resolve().name, *folder.relative_to(raw_dir).parts)
     return next((part for part in reversed(parts) if part in ("HGG", "LGG")), None)
-
-
-def _intensities(header, allow_negative):
-    """A modality as int16 if it holds integers that fit, else float32; refuses what cannot be a raw BraTS image."""
-    array = nifti.read_array(header)
-    lowest, highest = array.min(), array.max()
-    if not (np.isfinite(lowest) and np.isfinite(highest)):
-        bad = np.count_nonzero(~np.isfinite(array))
-        raise UserError(header.path, expected="finite voxels", found=f"{bad} that are NaN or infinite", do="repair it")
-    if lowest == highest:
-        raise UserError(header.path, expected="voxels that vary", found=f"{lowest:g} everywhere", do=nifti.AGAIN)
-    intensities.require_raw(array, header.path, allow_negative)
-    if array.dtype.kind in "iu" and lowest >= -(2**15) and highest < 2**15:
-        return array.astype(np.int16, copy=False)
-    if highest > np.finfo(np.float32).max:
-        raise UserError(header.path, expected="voxels within float32", found=f"{highest:g}")
-    return array.astype(np.float32, copy=False)
 
 
 def _some(names):

@@ -10,12 +10,30 @@ import numpy as np
 
 from data_prep.base import notices
 from data_prep.base.errors import UserError
+from data_prep.readers import nifti
 
 SAMPLE = 1 << 17  # voxels that the most common value is looked for among
 COMMON = 0.2  # share from which on the most common value is the background
 MANY = 0.25  # share below zero that no resampling leaves
 SOME = 0.02  # share below zero that is too large for an image that lies around 0
 FEW = 16  # different values that are too few for intensities
+
+
+def read(header: nifti.Header, allow_negative: bool = False) -> np.ndarray:
+    """A modality as int16 if it holds integers that fit, else float32; refuses what cannot be raw MRI."""
+    array = nifti.read_array(header)
+    lowest, highest = array.min(), array.max()
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
+        bad = np.count_nonzero(~np.isfinite(array))
+        raise UserError(header.path, expected="finite voxels", found=f"{bad} that are NaN or infinite", do="repair it")
+    if lowest == highest:
+        raise UserError(header.path, expected="voxels that vary", found=f"{lowest:g} everywhere", do=nifti.AGAIN)
+    require_raw(array, header.path, allow_negative)
+    if array.dtype.kind in "iu" and lowest >= -(2**15) and highest < 2**15:
+        return array.astype(np.int16, copy=False)
+    if highest > np.finfo(np.float32).max:
+        raise UserError(header.path, expected="voxels within float32", found=f"{highest:g}")
+    return array.astype(np.float32, copy=False)
 
 
 def require_raw(array: np.ndarray, path: object, allow_negative: bool = False) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import subject, tasks
+from data_prep import normalisation, subject, tasks
 from data_prep.base import notices
 from data_prep.base.errors import Faults, UserError, command
 from data_prep.readers import folders, photographs
@@ -123,15 +123,16 @@ def find_new(path: pathlib.Path | str, modalities: Mapping[str, str] | None = No
     return [Source(composed(file.stem), str(file)) for file in found]
 
 
-def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Subject:
+def load(source: Source, options: Mapping[str, Any] | None = None, task: tasks.Task | None = None) -> subject.Subject:
     """Decodes, checks and resizes a photograph and its mask.
 
-    options: {"image_size": (height, width), "intensity": "unit" or "minmax"}, by default the task's.
+    options: {"image_size": (height, width), "intensity": "unit" or "minmax"}, by default the task's, which is `TASK` where
+    none is given.
     Returns a `Subject` with image uint8 [1, height, width, 3], label uint8 {0, 1} [1, height, width] or None, and the
     mean and std of the intensity rule. Raises `UserError` naming the file at fault.
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
-    options = {**tasks.load_options(TASK), **given}
+    options = {**tasks.load_options(task or TASK), **given}
     height, width = options["image_size"]
     photograph = photographs.read_photograph(source.image)
     size = photograph.shape[:2]
@@ -151,7 +152,7 @@ def load(source: Source, options: Mapping[str, Any] | None = None) -> subject.Su
             )
         label = photographs.resize_mask(mask, height, width)[np.newaxis]
     image = np.asarray(photographs.resize(photograph, height, width))[np.newaxis]
-    mean, std = subject.statistics(image, options["intensity"], source.image)
+    mean, std = normalisation.statistics(image, options["intensity"], source.image)
     return subject.Subject(
         name=source.name, image=image, mean=mean, std=std, label=label, source=source.image, source_size=size
     )

@@ -18,12 +18,14 @@ class Known:
 
     title: for people.  sets: labels, 0 among them, of which all but 0 are foreground; a file's must lie within one.
     others: (label that occurs too; 1 for foreground, 0, or None where only the user knows; what it is): a map must say.
+    own_parts: what to type where its numbers are other parts of the tumour than 1 necrosis, 2 edema, 3 or 4 enhancing.
     """
 
     title: str
     pattern: str
     sets: tuple[frozenset[int], ...]
     others: tuple[tuple[int, int | None, str], ...] = ()
+    own_parts: str = ""
 
     def accepts(self, labels: Iterable[int]) -> bool:
         """Whether these labels are known to mean background and foreground."""
@@ -52,8 +54,18 @@ _CAVITY = ((4, 0, "4 is the resection cavity, which is no tumour"),)
 
 BY_NAME = (  # in the order of looking; the subject's name decides before the form of the file's
     Known("BraTS-GLI", r"brats-gli-", _NEW, ((4, 0, "from 2024 on, 4 is the resection cavity, which is no tumour"),)),
-    Known("BraTS-PED", r"brats-peds?-", (frozenset({0, 1, 2, 3, 4}),)),  # 2024: 4 is oedema, which is tumour
-    Known("BraTS-MEN-RT", r"brats-men-rt-", (frozenset({0, 1}),)),
+    Known(
+        "BraTS-PED",
+        r"brats-peds?-",
+        (frozenset({0, 1, 2, 3, 4}),),  # 2024: 4 is oedema, which is tumour
+        own_parts="give --label_map=1:3,2:1,3:1,4:2 (1 enhancing, 2 non-enhancing, 3 cystic, 4 oedema)",
+    ),
+    Known(
+        "BraTS-MEN-RT",
+        r"brats-men-rt-",
+        (frozenset({0, 1}),),
+        own_parts="it has one number for the whole tumour: use --dataset=brats",
+    ),
     Known("BraTS-MEN", r"brats-men-", _NEW),
     Known("BraTS-MET", r"brats-mets?-", _NEW, _CAVITY),
     Known("BraTS-SSA", r"brats-ssa-", _NEW),

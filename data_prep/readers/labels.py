@@ -27,12 +27,14 @@ class Rule:
     """What is known of labels beside their files.
 
     label_map: {raw label: 0 or 1}, 0 implied, or None.  ignore: the raw label that counts nowhere, or None.
-    dataset: the data set that the files are of, or None where nobody said it.
+    dataset: the data set that the files are of, or None where nobody said it.  parts: whether it matters which part of the
+    tumour a number is, and not only that it is tumour.
     """
 
     label_map: Mapping[int, int] | None = None
     ignore: int | None = None
     dataset: str | None = None
+    parts: bool = False
 
     def check(self) -> None:
         """Raises `UserError` for a map to other numbers than 0 and 1, and for an ignored label that it maps too.
@@ -127,7 +129,7 @@ def meaning(raw_label: np.ndarray, path: object, rule: Rule, what: str = "labels
         raise UserError(path, expected="voxels that count", found=f"the ignored label {rule.ignore} everywhere")
     if rule.label_map is not None:
         return Meaning(mapped(raw_label, present, rule.label_map, path), counted)
-    _require_known(present, path, rule.dataset, what)
+    _require_known(present, path, rule, what)
     foreground = raw_label != 0 if counted is None else (raw_label != 0) & counted
     return Meaning(foreground.astype(np.uint8), counted)
 
@@ -153,9 +155,14 @@ def require_same(noticed: notices.Notices) -> None:
             raise UserError(what, expected="one foreground number in all files, or a map", found=found, do=do)
 
 
-def _require_known(present, path, dataset, what):
+def _require_known(present, path, rule, what):
     """Refuses labels whose meaning neither the name nor their being two tells."""
-    known = label_sets.known(path, dataset)
+    known = label_sets.known(path, rule.dataset)
+    if known is not None and rule.parts and known.own_parts:
+        expected = "a --label_map of its numbers to the classes 1 necrosis, 2 edema, 3 enhancing"
+        raise UserError(
+            path, expected=expected, found=f"none, and {known.title} has parts of its own", do=known.own_parts
+        )
     if known is not None:
         if known.accepts(present):
             return

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from data_prep import convert, records, shards, splits, subject, tasks, work
+from data_prep import convert, normalisation, records, shards, splits, subject, tasks, work
 from data_prep.base import artefacts, notices
 from data_prep.base import processes as workers
 from data_prep.base.errors import UserError
@@ -51,7 +51,7 @@ def find(raw_dir):
     return [Source(path.stem, str(path), artefacts.read_json(path)["labelled"]) for path in paths]
 
 
-def load(source, options):
+def load(source, options, task=None):
     with open(pathlib.Path(source.image).parent.with_suffix(".log"), "a") as log:
         log.write(source.name + "\n")
     if source.name == options.get("killed_at"):
@@ -64,7 +64,7 @@ def load(source, options):
     generator = np.random.default_rng(artefacts.read_json(source.image)["seed"])
     image = np.zeros((3, 6, 5, 4), np.int16)
     image[:, 1:4, 2:5] = generator.integers(1, 999, (3, 3, 3, 4))
-    mean, std = subject.zscore_statistics(image, source.image)
+    mean, std = normalisation.zscore_statistics(image, source.image)
     label = (image[..., 0] > 500).astype(np.uint8) if source.labelled else None
     return subject.Subject(source.name, image, mean, std, label, label, bytes(348), source.image)
 

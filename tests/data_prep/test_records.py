@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_prep import examples, records, subject, tasks
+from data_prep import examples, normalisation, records, subject, tasks
 from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, UserError
 
@@ -24,14 +24,14 @@ def volume(name="a", dtype="int16", seed=0, labelled=True, box=np.s_[:, 2:8, 1:6
     raw_label[box] = generator.choice([0, 0, 1, 2, 4], inside[:3])
     image[shape[0] // 2], raw_label[shape[0] // 2] = 0, 0
     label = (raw_label > 0).astype(np.uint8)
-    mean, std = subject.zscore_statistics(image, name)
+    mean, std = normalisation.zscore_statistics(image, name)
     truth = {"label": label, "raw_label": raw_label} if labelled else {}
     return subject.Subject(name, image, mean, std, **truth, header=bytes(range(256)) + bytes(92), source=f"{name}.nii")
 
 
 def photograph(name="p"):
     image = np.random.default_rng(1).integers(0, 256, (1, 6, 8, 3)).astype(np.uint8)
-    statistics = subject.intensity_statistics(image, "minmax")
+    statistics = normalisation.intensity_statistics(image, "minmax")
     return subject.Subject(name, image, *statistics, label=image[..., 0] % 2, source="p.jpg", source_size=(60, 80))
 
 
@@ -140,10 +140,10 @@ def test_dtypes_may_differ_within_a_pipeline():
 
 
 def test_parsing_pads_to_a_larger_size():
-    """Subjects of different sizes meet in one batch; the padding is background."""
+    """Subjects of different sizes meet in one batch, each in the middle; the padding is background."""
     made = SUBJECTS["int16"]
     parsed = records.parse_slice(next(examples_of(made)), 12, 10, 4, True)
-    larger = np.pad(made.image[0], ((0, 3), (0, 3), (0, 0))).astype(np.float32)
+    larger = np.pad(made.image[0], ((1, 2), (1, 2), (0, 0))).astype(np.float32)
     np.testing.assert_array_equal(parsed["image"], (larger - made.mean) / made.std)
 
 
@@ -192,7 +192,7 @@ def test_the_box_holds_labels_raw_labels_and_negative_zeros():
 def test_a_black_photograph_survives(tmp_path):
     """Its box is empty."""
     image = np.zeros((1, 6, 8, 3), np.uint8)
-    statistics = subject.intensity_statistics(image, "unit")
+    statistics = normalisation.intensity_statistics(image, "unit")
     black = subject.Subject("p", image, *statistics, label=image[..., 0], source="p.jpg", source_size=(60, 80))
     dataset(tmp_path, [black])
     assert_equal(records.read_subject(tmp_path, records.read_manifest(tmp_path), "p"), black)
@@ -243,7 +243,7 @@ def test_absent_and_unfinished_folders_name_the_commands(tmp_path):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda c: c.update(schema_version=2), "schema version 1, found 2"),
+        (lambda c: c.update(schema_version=3), "schema version 1 or 2, found 3"),
         (
             lambda c: c.pop("schema_version"),
             r"dataset\.json: expected prepared records, found .* raw data .*prepare\.py",

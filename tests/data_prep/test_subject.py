@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from data_prep import subject, tasks
+from data_prep import normalisation, subject, tasks
 from data_prep.base.errors import UserError
 
 BRATS, ISIC = tasks.TASKS["brats"], tasks.TASKS["isic"]
@@ -21,7 +21,7 @@ def brats():
 
 
 def volume(image):
-    mean, std = subject.zscore_statistics(image, "flair.nii.gz")
+    mean, std = normalisation.zscore_statistics(image, "flair.nii.gz")
     return subject.Subject("a", image, mean, std)
 
 
@@ -61,21 +61,21 @@ def test_minmax_equals_the_authors_to_the_bit():
     """The reference's rescaling runs jointly over the colours."""
     golden = np.load(GOLDENS / "isic_rescale.npz")
     image = golden["image"][np.newaxis]
-    made = subject.Subject("a", image, *subject.intensity_statistics(image, "minmax"), source_size=(24, 32))
+    made = subject.Subject("a", image, *normalisation.intensity_statistics(image, "minmax"), source_size=(24, 32))
     np.testing.assert_array_equal(made.normalised()[0], golden["image_rescaled"])
 
 
 def test_unit_divides_by_255():
     """The paper's text: 0 to 1 for 0 to 255, whatever the image holds; a constant image is no trouble."""
     image = np.full((1, 2, 3, 3), 51, np.uint8)
-    made = subject.Subject("a", image, *subject.intensity_statistics(image, "unit"), source_size=(20, 30))
+    made = subject.Subject("a", image, *normalisation.intensity_statistics(image, "unit"), source_size=(20, 30))
     np.testing.assert_array_equal(made.normalised(), np.full((1, 2, 3, 3), np.float32(51) / np.float32(255)))
 
 
 def test_a_photograph_is_all_brain_and_always_trained_on():
     """Black pixels are neither masked nor a reason to leave an image out."""
     image = np.zeros((1, 2, 3, 3), np.uint8)
-    made = subject.Subject("a", image, *subject.intensity_statistics(image, "unit"), source_size=(20, 30))
+    made = subject.Subject("a", image, *normalisation.intensity_statistics(image, "unit"), source_size=(20, 30))
     assert made.inside(ISIC) is None  # everywhere
     assert made.training_slices(ISIC).tolist() == [True]
 
@@ -101,7 +101,7 @@ def test_a_constant_channel_is_refused(value):
     image = np.random.default_rng(0).random((30, 32, 32, 4)).astype(np.float32)
     image[..., 3] = value
     with pytest.raises(UserError, match=r"flair\.nii\.gz.*channel 3"):
-        subject.zscore_statistics(image, "flair.nii.gz")
+        normalisation.zscore_statistics(image, "flair.nii.gz")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -110,7 +110,7 @@ def test_non_finite_voxels_are_refused(value):
     image = np.random.default_rng(0).random((3, 4, 5, 4)).astype(np.float32)
     image[1, 2, 3, 1] = value
     with pytest.raises(UserError, match=r"flair\.nii\.gz.*found 1 in channel 1"):
-        subject.zscore_statistics(image, "flair.nii.gz")
+        normalisation.zscore_statistics(image, "flair.nii.gz")
 
 
 def test_intensities_beyond_float32_are_refused():
@@ -118,15 +118,15 @@ def test_intensities_beyond_float32_are_refused():
     image = np.full((2, 3, 4, 1), 1e30, np.float32)
     image[0] = 0
     with pytest.raises(UserError, match="standardise"), np.errstate(over="ignore"):
-        subject.zscore_statistics(image, "flair.nii.gz")
+        normalisation.zscore_statistics(image, "flair.nii.gz")
 
 
 def test_minmax_refuses_a_constant_image_and_unknown_rules():
     """One has no range, the other no meaning."""
     with pytest.raises(UserError, match=r"a\.jpg.*7 everywhere"):
-        subject.intensity_statistics(np.full((1, 2, 2, 3), 7, np.uint8), "minmax", "a.jpg")
+        normalisation.intensity_statistics(np.full((1, 2, 2, 3), 7, np.uint8), "minmax", "a.jpg")
     with pytest.raises(UserError, match="unit or minmax"):
-        subject.intensity_statistics(np.zeros((1, 2, 2, 3), np.uint8), "other")
+        normalisation.intensity_statistics(np.zeros((1, 2, 2, 3), np.uint8), "other")
 
 
 def test_facts_are_frozen(brats):

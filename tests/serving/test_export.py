@@ -22,7 +22,7 @@ from made_up_maps import undrawn
 from PIL import Image
 from refusals import refused
 
-from data_prep import records, subject, tasks
+from data_prep import normalisation, records, tasks
 from data_prep.base import artefacts
 from data_prep.base import pool as engine
 from data_prep.base.errors import NotReady, UserError
@@ -346,7 +346,7 @@ def test_statistics_are_the_subjects():
     """The z-score inside the graph is data_prep's, for int16 and float32, and nearer to float64's."""
     random = np.random.default_rng(0)
     voxels = (random.gamma(2, 300, (20, 64, 60, 4)) * (random.random((20, 64, 60, 1)) < 0.3)).astype(np.int16)
-    mean, deviation = subject.zscore_statistics(voxels, "it")
+    mean, deviation = normalisation.zscore_statistics(voxels, "it")
     for values in (voxels, voxels.astype(np.float32)):
         found = served_inputs.statistics(tf.constant(values))
         np.testing.assert_allclose(found[0], mean, rtol=2e-6)
@@ -358,7 +358,7 @@ def test_statistics_are_the_subjects():
 def test_intensities_are_the_photographs(rule):
     """Both rules of preparation, as data_prep's; under minmax a photograph of one grey is an error that names it."""
     pixels = np.random.default_rng(0).integers(20, 200, (5, 6, 3), np.uint8)
-    mean, extent = subject.intensity_statistics(pixels, rule)
+    mean, extent = normalisation.intensity_statistics(pixels, rule)
     found = served_inputs.intensities(tf.constant(pixels), rule)
     np.testing.assert_array_equal(found, (pixels.astype("f4") - mean) / extent)
     if rule == "minmax":

@@ -173,7 +173,7 @@ def _jpeg(encoded):
 
 
 def intensities(pixels: tf.Tensor, rule: str) -> tf.Tensor:
-    """uint8 [height, width, 3] -> float32 in [0, 1] by the rule of `data_prep.subject.intensity_statistics`."""
+    """uint8 [height, width, 3] -> float32 in [0, 1] by the rule of `data_prep.normalisation.intensity_statistics`."""
     pixels = tf.cast(pixels, tf.float32)
     if rule == "unit":
         return pixels / 255.0

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_prep import subject
+from data_prep import normalisation
 from data_prep.phantom.brain import brain
 from data_prep.phantom.skin import skin
 from tfunc.serving.description import Description
@@ -63,7 +63,7 @@ def _volumes(description, random):
     modalities = list(brain(random, (16, side, side)).modalities.values())
     channels = [modalities[index % len(modalities)] for index in range(description.channels)]
     volume = np.stack(channels, -1)[7:9].astype(np.int16)
-    mean, deviation = subject.zscore_statistics(volume, "the warm-up request")
+    mean, deviation = normalisation.zscore_statistics(volume, "the warm-up request")
     images = ((volume[:1] - mean) / deviation).astype(np.float32)
     coded = {"volume": [volume.astype("<i2").tobytes()], "shape": np.array([volume.shape], np.int64)}
     whole = {"volume": volume[np.newaxis].astype(np.float32)}

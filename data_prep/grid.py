@@ -1,0 +1,141 @@
+"""From a volume as its file has it to the grid that a network sees: voxel order, slicing axis, in-plane spacing, frame.
+
+A task says the grid (`order`, `spacing`, `frame`); for data sets that are not of the table `fitted` finds it from all images.
+Slices are not cut and not resampled along the axis that they are taken along. The way back is `Subject.restored`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep import normalisation, resample, voxel_order
+from data_prep.base.errors import UserError
+from data_prep.subject import Subject
+from data_prep.tasks import Task
+
+# the voxel order for slices along each of the body's axes: a slice's rows run down the picture and its columns to the right, as
+# radiologists look at it, the patient's right on the left
+ORDERS = {0: "PIL", 1: "LIP", 2: "LPS"}  # left-right, front-back, up-down
+BODY = ("LR", "PA", "IS")  # the axes' letters
+MULTIPLE = 16  # of a frame: four poolings
+ISOTROPIC = 1.01  # by how much the coarsest spacing must exceed that between axial slices for others to be taken
+SAME_SPACING = 1.1  # from which ratio on subjects' spacings differ so much that slices are resampled
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where an image lies. shape: (depth, height, width) as its file has it.  affine: voxel x, y, z to mm."""
+
+    shape: tuple[int, ...]
+    affine: np.ndarray
+
+    def in_order(self, order: str) -> tuple[list[int], list[float]]:
+        """(shape, spacing in mm), both [depth, height, width] of the arrays in a voxel order."""
+        own = voxel_order.of_affine(self.affine)
+        sizes = np.linalg.norm(self.affine[:3, :3], axis=0)
+        letters = {letter: axis for axis, letter in enumerate(own or "LPS")}
+        pairs = [next(pair for pair in BODY if letter in pair) for letter in order]
+        axes = [next(letters[letter] for letter in pair if letter in letters) for pair in pairs]  # of x, y, z
+        shape = [int(self.shape[2 - axis]) for axis in axes]
+        return shape[::-1], [float(sizes[axis]) for axis in axes][::-1]
+
+
+def fitted(task: Task, places: Mapping[str, Place]) -> Task:
+    """The task with the grid that its subjects' images ask for, where it says none itself.
+
+    places: {subject: Place}. The slices' axis is the one with the coarsest median spacing, superior-inferior where they
+    are alike; in-plane spacing the median where subjects differ by more than a tenth; the frame holds the largest slice.
+    """
+    every = list(places.values())
+    axis = _axis(every) if task.axis is None else task.axis
+    order = task.order or ORDERS[axis]
+    found = [place.in_order(order) for place in every]
+    spacings = np.array([spacing[1:] for _, spacing in found])
+    spacing = task.spacing
+    if spacing is None and (spacings.max(axis=0) > SAME_SPACING * spacings.min(axis=0)).any():
+        rows, columns = (round(float(value), 6) for value in np.median(spacings, axis=0))
+        spacing = rows, columns
+    task = msgspec.structs.replace(task, axis=axis, order=order, spacing=spacing)
+    if task.frame is None:
+        sizes = [size_of(shape[1:], own[1:], task) for shape, own in found]
+        height, width = (-(-max(size) // MULTIPLE) * MULTIPLE for size in zip(*sizes, strict=True))
+        task = msgspec.structs.replace(task, frame=(height, width))
+    return task
+
+
+def _axis(places):
+    """The body's axis with the coarsest median spacing over subjects."""
+    spacings = np.median([place.in_order("LPS")[1][::-1] for place in places], axis=0)  # x, y, z
+    coarsest = int(np.argmax(spacings))
+    return coarsest if spacings[coarsest] > ISOTROPIC * spacings[2] else 2
+
+
+def size_of(own: Sequence[int], spacing: Sequence[float], task: Task) -> tuple[int, int]:
+    """(height, width) on the task's grid of slices of the size `own` and the `spacing` in mm; their own where it has none."""
+    if task.spacing is None:
+        return int(own[0]), int(own[1])
+    height, width = (max(1, round(size * old / new)) for size, old, new in zip(own, spacing, task.spacing, strict=True))
+    return height, width
+
+
+def volume(
+    *,
+    name: str,
+    channels: Sequence[NDArray],
+    raw_label: NDArray | None,
+    label_path: object,
+    header: bytes,
+    affine: np.ndarray,
+    source: str,
+    task: Task,
+) -> Subject:
+    """A volume on the task's grid, normalised by its channels' rules.
+
+    channels: arrays [depth, height, width] as the files have them. raw_label: likewise, whole numbers from 0 on, or None.
+    label_path: its file, for errors. header: of the first file, 348 bytes; affine: its place. source: the first file.
+    Raises `UserError` for intensities that a rule can't take and for labels that the task lacks.
+    """
+    place = Place(channels[0].shape, affine)
+    own = voxel_order.of_affine(affine)
+    order = task.order or own
+    image = np.stack([voxel_order.permuted(_plain(channel, source), own, order) for channel in channels], axis=-1)
+    mean, std, limits = normalisation.by_channel(image, task.channels, source)
+    label = None
+    if raw_label is not None:
+        raw_label = voxel_order.permuted(raw_label, own, order)
+        label = task.class_of(raw_label, label_path)
+    made = Subject(
+        name=name, image=image, mean=mean, std=std, label=label, header=header, source=source, order=order, limits=limits
+    )  # fmt: skip
+    shape, spacing = place.in_order(order or "LPS")
+    size, before = size_of(shape[1:], spacing[1:], task), (shape[1], shape[2])
+    if size == before:
+        return made
+    small = None if label is None else resample.in_plane(label, size)
+    image = resample.in_plane(image.astype(np.float32), size)
+    return dataclasses.replace(made, image=image, label=small, own_size=before, own_label=label)
+
+
+def to_network(array: NDArray, size: tuple[int, int], header: bytes | None, order: str | None) -> NDArray:
+    """A written map [depth, height, width] of a subject on the network's grid: its voxel order and slices of `size`.
+
+    header: of the subject, None for a photograph.
+    """
+    if header is not None:
+        array = voxel_order.permuted(array, voxel_order.of_header(header), order)
+    return resample.in_plane(array, size)
+
+
+def _plain(channel, source):
+    """Intensities as int16 where they are whole numbers that fit, else float32."""
+    lowest, highest = channel.min(), channel.max()
+    if channel.dtype.kind in "iu" and lowest >= -(2**15) and highest < 2**15:
+        return channel.astype(np.int16, copy=False)
+    if not max(abs(float(lowest)), abs(float(highest))) <= np.finfo(np.float32).max:  # also for NaN
+        raise UserError(source, expected="finite voxels within float32", found=f"{lowest:g} to {highest:g}")
+    return channel.astype(np.float32, copy=False)
