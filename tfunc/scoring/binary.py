@@ -57,9 +57,9 @@ def count(
         probability = what.foreground(values, others[0])
         voxels += np.bincount(cells, minlength=len(voxels))
         sums += np.bincount(cells, weights=probability, minlength=len(sums))
-        near = np.flatnonzero(tables.exact[cells >> 3])
-        if near.size:
-            edge += _exactly(what, values[near], probability[near], cells[near] & 7)
+        cut = np.flatnonzero(tables.exact[cells >> 3])
+        if cut.size:
+            edge += _exactly(what, values[cut], probability[cut], cells[cut] & 7)
     total = _summed(tables, voxels, sums) + edge
     return total if near is None else _with_near(total, what, arrays, np.asarray(near).reshape(-1), limits)
 

@@ -97,7 +97,7 @@ def _of_regions(found, task):
     return prediction
 
 
-def _without_gaps(path, found, truth, of_regions) -> tuple[NDArray, int]:
+def _without_gaps(path: pathlib.Path, found: NDArray, truth: Truth, of_regions: bool) -> tuple[NDArray, int]:
     """NaN outside the mask as background; what is no probability is refused, NaN inside the mask by its number."""
     if found.dtype.kind != "f":
         found = found.astype(np.float32)

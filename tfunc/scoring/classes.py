@@ -26,7 +26,7 @@ class ClassMap:
 
     overall: `Counts` in which a voxel of a wrong class is a false positive and all else a true negative; its calibration is
         that of the top label, whose confidence is the probability and whose being right is the target.
-    by_class: `Counts` of each class's own probability against its label; none, where the map is no probability.
+    by_class: calibration of each class's own probability against its label; none, where the map is no probability.
     dice: each region's Dice.
     """
 
@@ -112,24 +112,26 @@ def count(voxels: Voxels, task: Task, target: Target, set_range: Limits | None =
         return Parts(regions, None)
     dice = tuple(float(metrics.dice(found)) for found in regions.values())
     if KINDS[voxels.kind].segments:
-        overall = class_map(voxels.channels, voxels.prediction, target.label, target.mask)
-        return Parts(regions, ClassMap(overall, _by_class(voxels, task, target, regions), dice))
+        of_map = class_map(voxels.channels, voxels.prediction, target.label, target.mask)
+        return Parts(regions, dataclasses.replace(of_map, dice=dice))
     right = voxels.prediction == target.label
     assert voxels.score is not None
-    found = binary.count(voxels.score, voxels.kind, np.ones_like(right), right, target.mask, set_range)
-    return Parts(regions, ClassMap(_as_errors(found), (), dice))
+    overall = _errors(voxels.score, KINDS[voxels.kind], right, target.mask, set_range)
+    return Parts(regions, ClassMap(overall, (), dice))
 
 
 def class_map(
     channels: Sequence[NDArray[np.float32]], prediction: NDArray, label: NDArray, mask: NDArray | None = None
-) -> Counts:
-    """`ClassMap.overall` of a softmax: its entropy over log C, its top label, and where the prediction is another class.
+) -> ClassMap:
+    """The `ClassMap` of a softmax, without Dice: its entropy over log C, its top label, and each class by itself.
 
     channels: the probability of each class.  prediction, label: uint8 index of the class; mask: non-zero is inside; all of
     one shape, any. Raises `MapError` as `counts.uncertainty_counts` does.
     """
     first, *arrays = counts.flat(channels[0], *channels[1:], prediction, label, mask)
     total, nothing = counts.empty_counts(), np.zeros(counts.BLOCK, bool)
+    nowhere = total.uncertainty
+    each = [counts.empty_counts() for _ in channels]
     for start in range(0, first.size, counts.BLOCK):
         *values, found, truth, inside = counts.block([first, *arrays], start)
         values = [counts.within_unit(kinds.floating(one)) for one in values]
@@ -137,8 +139,10 @@ def class_map(
         uncertainty = np.clip(kinds.softmax_entropy(values), 0, 1)
         zeros = nothing[: len(found)]
         level = counts.by_level(counts.levels(uncertainty), counts.outcome_codes(found != truth, zeros, inside))
-        total += Counts(level, *counts.by_bin(confidence, counts.outcome_codes(zeros, top == truth, inside)))
-    return total
+        total += Counts(level, *_calibrated(confidence, top == truth, zeros, inside))
+        for index, one in enumerate(values):
+            each[index] += Counts(nowhere, *_calibrated(one, truth == index, zeros, inside))
+    return ClassMap(total, tuple(each))
 
 
 def top_label(values: Sequence[NDArray]) -> tuple[NDArray, NDArray[np.uint8]]:
@@ -150,24 +154,26 @@ def top_label(values: Sequence[NDArray]) -> tuple[NDArray, NDArray[np.uint8]]:
     return highest, index
 
 
-def _score(voxels, index, region) -> Any:
+def _score(voxels: Voxels, index: int, region: Region) -> Any:
     if not KINDS[voxels.kind].segments:
         return voxels.score
     return voxels.channels[index] if voxels.of_regions else region_probability(voxels.channels, region.classes)
 
 
-def _by_class(voxels, task, target, regions):
-    """`Counts` of each class's probability; a region of one class has them already."""
-    known = {region.classes: regions[region.name] for region in task.regions if len(region.classes) == 1}
-    return tuple(
-        known.get((index,))
-        or binary.count(one, voxels.kind, voxels.prediction == index, target.label == index, target.mask)
-        for index, one in enumerate(voxels.channels)
-    )
+def _calibrated(probability, target, zeros, inside):
+    return counts.by_bin(probability, counts.outcome_codes(zeros, target, inside), counts.tenths)
 
 
-def _as_errors(found):
-    """`Counts` by being right, in which all is foreground, as those of `ClassMap.overall`."""
-    table = np.zeros_like(found.uncertainty)
-    table[:, :, 1, 0], table[:, :, 0, 0] = found.uncertainty[:, :, 1, 0], found.uncertainty[:, :, 1, 1]
-    return Counts(table, found.calibration, found.probability)
+def _errors(score, kind, right, mask, set_range):
+    """`ClassMap.overall` of an uncertainty map: 1 - u/2 is the confidence."""
+    limits = kind.limits(score, set_range)
+    holder = "[0, 1]" if limits is None else "the given range"
+    arrays, total, nothing = counts.flat(score, right, mask), counts.empty_counts(), np.zeros(counts.BLOCK, bool)
+    for start in range(0, arrays[0].size, counts.BLOCK):
+        values, truth, inside = counts.block(arrays, start)
+        values = counts.within_unit(values if limits is None else kinds.rescaled(values, *limits), holder)
+        zeros, uncertainty = nothing[: len(values)], kind.uncertainty(values)
+        level = counts.by_level(counts.levels(uncertainty), counts.outcome_codes(~truth, zeros, inside))
+        confidence = kinds.error_probability(uncertainty, np.ones_like(truth))
+        total += Counts(level, *_calibrated(confidence, truth, zeros, inside))
+    return total

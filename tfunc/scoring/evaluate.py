@@ -84,11 +84,11 @@ def evaluate(
                 missing[method] += gaps
             progress.advance()
     _say(noticed, truth, say)
-    gaps = {method: number for method, number in missing.items() if number}
+    some = {method: number for method, number in missing.items() if number}
     if truth.classes is not None:
-        return _of_classes(truth.classes, ready, counts, gaps)
+        return _of_classes(truth.classes, ready, counts, some)
     scores = {method: statistics.scores(found) for method, found in counts.items()}
-    return Evaluated(ready, scores, counts, gaps)
+    return Evaluated(ready, scores, counts, some)
 
 
 def _of_classes(task, maps, parts, gaps):
@@ -130,7 +130,7 @@ def count_subject(
     item: (where its label is, the methods' maps, its name).
     """
     where, all_maps, subject = item
-    found = {}
+    found: dict[str, tuple[Counts | classes.Parts, int]] = {}
     with notices.gathered() as noticed:
         truth = where.read(subject)
         if truth.classes is not None:

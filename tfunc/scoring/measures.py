@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 
 from tfunc.scoring import margin, metrics
-from tfunc.scoring.counts import Counts
 
 
 @dataclasses.dataclass(frozen=True)

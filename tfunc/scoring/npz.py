@@ -69,7 +69,7 @@ def segmentation(path: pathlib.Path) -> pathlib.Path | None:
     return found[0] if found else None
 
 
-def _opened(path, read_array) -> tuple[tuple[int, ...], Any]:
+def _opened(path: pathlib.Path, read_array: Any) -> tuple[tuple[int, ...], Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             try:

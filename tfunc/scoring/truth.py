@@ -96,8 +96,8 @@ class RecordsTruth:
         return Truth(label, subject.inside(self.task), space, counted, classes=self.classes)
 
     def subject(self, name: str) -> Subject:
-        """A subject with its image, in the voxel order of its files, where its maps lie; raises `UserError`."""
-        return records.read_subject(self.data_dir, self.manifest, name).in_order(None)
+        """A subject with its image, on the grid and in the voxel order of its files, where its maps lie; raises `UserError`."""
+        return records.read_subject(self.data_dir, self.manifest, name).native()
 
     def _unlabelled(self, name):
         where = f"{self.data_dir}, subject {name}"
