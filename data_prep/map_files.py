@@ -31,23 +31,36 @@ def write(
     maps: Mapping[str, np.ndarray],
     header: bytes | None,
     own_size: Mapping[str, np.ndarray] | None = None,
+    several: bool = False,
 ) -> None:
     """Writes the maps of a subject.
 
-    maps: by name, [depth, height, width]; a photograph's [1, height, width] or [height, width]. header: of the subject's
-    source, 348 bytes, so that the maps lie on it; None for a photograph. own_size: a photograph's maps at its own size,
-    [height, width], written as PNG too.
+    maps: by name, [depth, height, width], or with the classes as a fourth axis; a photograph's [1, height, width] or
+    [height, width]. header: of the subject's source, 348 bytes, so that the maps lie on it; None for a photograph.
+    own_size: a photograph's maps at its own size, [height, width], written as PNG too. several: whether its segmentation
+    has several classes, whose labels a PNG then holds.
     """
     for name, values in maps.items():
         nifti.write_map(path(folder, subject, name), values, header)
     for name, values in (own_size or {}).items():
-        write_picture(path(folder, subject, name, "png"), values)
+        write_picture(path(folder, subject, name, "png"), values, several)
 
 
-def write_picture(file: pathlib.Path | str, values: np.ndarray) -> None:
-    """A map [height, width] as a grey PNG: uint8 {0, 1} as 0 and 255, float32 as 16 bits of [0, 1], clipped."""
-    if values.dtype == np.uint8:
-        image = Image.fromarray(255 * values)
+def write_named(folder: pathlib.Path | str, subject: str, prediction: np.ndarray, header: bytes | None) -> None:
+    """Writes a segmentation as nnU-Net names it: <subject>.nii.gz, of a photograph <subject>.png; labels as they are."""
+    folder = pathlib.Path(folder)
+    if header is not None:
+        nifti.write_map(folder / f"{subject}.nii.gz", prediction, header)
+        return
+    with artefacts.aside(folder / f"{subject}.png") as temporary:
+        Image.fromarray(prediction.reshape(prediction.shape[-2:])).save(temporary, "png")
+
+
+def write_picture(file: pathlib.Path | str, values: np.ndarray, several: bool = False) -> None:
+    """A map [height, width] as a grey PNG: labels as 0 and 255, or as they are where there are several; float32 as 16 bits
+    of [0, 1], clipped."""
+    if values.dtype.kind == "u":
+        image = Image.fromarray(values if several else np.where(values != 0, np.uint8(255), np.uint8(0)))
     else:
         image = Image.fromarray(np.rint(np.clip(values, 0, 1) * np.float32(65535)).astype(np.uint16))
     with artefacts.aside(file) as temporary:

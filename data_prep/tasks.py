@@ -237,6 +237,11 @@ OPTIONS = {
 }  # what a form of task may be asked for
 
 
+def options(task: Task) -> tuple[str, ...]:
+    """What `prepare` may be asked for beside the data: volumes that are not of the table say all themselves."""
+    return OPTIONS[task.form] if task.is_photograph or task.is_known else ()
+
+
 def find(name: str) -> Task:
     """The task of that name as the table has it; raises `UserError` listing the names there are."""
     try:

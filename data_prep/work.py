@@ -44,8 +44,28 @@ class Planner:
         with notices.gathered() as noticed:
             patients = patients or people.known([source.name for source in sources], self.raw_dir, self.patients)
         assignment = splits.assign(sources, self.task.ratio, **self.split, patients=patients if by_patient else None)
-        assignment = dataclasses.replace(assignment, notes=(*noticed.lines(), *assignment.notes))
+        with notices.gathered() as more:
+            assignment = self._with_own_folds(assignment)
+        assignment = dataclasses.replace(assignment, notes=(*noticed.lines(), *assignment.notes, *more.lines()))
         return assignment, shards.plan(sources, assignment, self.task.per_shard), patients
+
+    def _with_own_folds(self, assignment):
+        """With the folds that lie beside the data, of those who are trained on, where no split file has said others."""
+        own = getattr(self.task.load_reader(), "folds", None)
+        folds = own(self.raw_dir) if own is not None and assignment.folds is None else None
+        if not folds:
+            return assignment
+        train = set(assignment.parts["train"])
+        found = tuple(
+            {part: tuple(name for name in names if name in train) for part, names in fold.items()} for fold in folds
+        )
+        held_out = {name for fold in found for name in fold["valid"]}
+        if held_out != train or not all(fold["valid"] and fold["train"] for fold in found):
+            line = f"{self.raw_dir}: its folds are not used: of the training subjects some fold would hold out none, or all"
+            notices.once("folds", line)
+            return assignment
+        notices.once("folds", f"{self.raw_dir}: its {len(found)} folds, as far as their subjects are trained on")
+        return dataclasses.replace(assignment, folds=found)
 
 
 @dataclasses.dataclass(frozen=True)

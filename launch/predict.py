@@ -6,6 +6,7 @@
 Subjects that are written already, from the same files, are left alone. `--input` needs a trained run only: no records, no labels.
 """
 
+import contextlib
 import pathlib
 import sys
 
@@ -13,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import splits, tasks
+from data_prep import records, splits, tasks
 from data_prep.base import processes
 from data_prep.base.errors import UserError, command
 from launch import program, settings
@@ -27,7 +28,11 @@ settings.define_dataset()
 flags.adopt_module_key_flags(settings)
 flags.DEFINE_string("split", "test", "which subjects: test, valid, train, or predict (those without labels)")
 flags.DEFINE_list("subjects", None, "only these subjects, by name")
-flags.DEFINE_string("input", None, "new patients: a folder with the four modalities, or of such folders; an image")
+flags.DEFINE_string(
+    "input",
+    None,
+    "new patients: a folder with a patient's files, or of such folders; an image; or one of the raw data, as imagesTs",
+)
 flags.DEFINE_list("modalities", None, "with --input of one patient: its files, as flair=a.nii.gz,t1=b.nii.gz, …")
 flags.DEFINE_string("out_dir", None, "where the maps of --input go")
 flags.DEFINE_integer("samples", 20, "passes of a sampled method")
@@ -35,6 +40,7 @@ flags.DEFINE_integer("seed", 20, "of the samples' dropout masks")
 flags.DEFINE_integer("batch_size", 16, "slices a batch; the maps do not depend on it")
 flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "of the convolutions")
 flags.DEFINE_bool("allow_negative", False, "with --input: take volumes that look normalised as they are")
+flags.DEFINE_enum("names", None, ["nnunet"], "write the segmentation also as nnU-Net names it, CASE.nii.gz")
 flags.DEFINE_bool("full_size", False, "photographs: also write PNG maps at the photograph's own size")
 
 
@@ -44,7 +50,7 @@ def main() -> None:
     from tfunc.maps import predict, unprepared
     from tfunc.nets import devices
 
-    where = FLAGS.dataset, settings.data_dir(), settings.run_dir()
+    where = settings.dataset(), settings.data_dir(), settings.run_dir()
     if note := devices.unseen():
         print(f"predicts on the CPU: {note}")
     if FLAGS.network:
@@ -53,20 +59,30 @@ def main() -> None:
         return
     method = methods.get(FLAGS.method)
     if FLAGS.input:
-        places = FLAGS.input, settings.run_dir(), FLAGS.out_dir
+        places = _input(), settings.run_dir(), FLAGS.out_dir
         more = settings.data_dir(), _modalities(), FLAGS.allow_negative
-        for subject, maps in unprepared.predict_inputs(method, FLAGS.dataset, *places, asked, *more):
+        for subject, maps in unprepared.predict_inputs(method, settings.dataset(), *places, asked, *more):
             if maps is None:
                 print(f"{subject.name}: finished already; maps in {FLAGS.out_dir}")
                 continue
-            share = f"{maps['prediction'].sum():,} foreground voxels ({maps['prediction'].mean():.2%})"
-            print(f"{subject.name}: {share}; maps in {FLAGS.out_dir}")
+            inside = maps["prediction"] != 0
+            print(f"{subject.name}: {inside.sum():,} foreground voxels ({inside.mean():.2%}); maps in {FLAGS.out_dir}")
         return
     strategy = devices.strategy(FLAGS.devices)
     folder = predict.predict_split(method, *where, FLAGS.split, asked, FLAGS.subjects, strategy)
     print(f"{method.name}: maps in {folder}")
     if FLAGS.split != splits.PREDICT:  # without labels there is nothing to evaluate
-        print(f"next: {program.typed(command('evaluate', dataset=FLAGS.dataset))}")
+        print(f"next: {program.typed(command('evaluate', dataset=settings.dataset()))}")
+
+
+def _input() -> str:
+    """The path of --input, which may be a folder of the raw data that the records were made from."""
+    if not pathlib.Path(FLAGS.input).exists():
+        with contextlib.suppress(UserError):
+            raw_dir = records.read_manifest(settings.data_dir()).configuration.get("raw_dir", "")
+            if (there := pathlib.Path(raw_dir) / FLAGS.input).exists():
+                return str(there)
+    return str(FLAGS.input)
 
 
 def _modalities() -> dict[str, str] | None:
@@ -89,13 +105,15 @@ def _checked() -> options.Options:
         raise UserError("--input and --out_dir", expected="both or neither")
     if FLAGS.modalities and not FLAGS.input:
         raise UserError("--modalities", expected="--input beside it")
-    if FLAGS.full_size and not tasks.find(FLAGS.dataset).is_photograph:
+    if FLAGS.full_size and not settings.task().is_photograph:
         photographs = [f"--dataset={task.name}" for task in tasks.TASKS.values() if task.is_photograph]
         raise UserError("--full_size", expected=" or ".join(photographs), found=FLAGS.dataset)
-    if FLAGS.allow_negative and not (FLAGS.input and "allow_negative" in tasks.OPTIONS[tasks.find(FLAGS.dataset).form]):
+    if FLAGS.allow_negative and not (FLAGS.input and "allow_negative" in tasks.options(settings.task())):
         raise UserError("--allow_negative", expected="--input with a patient's volumes beside it", do="leave it out")
     options.check_seed(FLAGS.seed)
-    return options.Options(FLAGS.samples, FLAGS.seed, FLAGS.batch_size, FLAGS.precision, FLAGS.full_size)
+    return options.Options(
+        FLAGS.samples, FLAGS.seed, FLAGS.batch_size, FLAGS.precision, FLAGS.full_size, names=FLAGS.names or ""
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Converts raw BraTS or ISIC data into sharded TFRecords.
+"""Converts raw data into sharded TFRecords: BraTS, ISIC, nnU-Net's and the Decathlon's form, images with masks.
 
     python launch/prepare.py --dataset=brats --raw_dir=DIR
+    python launch/prepare.py --dataset=/data/nnUNet_raw/Dataset004_Hippocampus
 
 BraTS: 33 MB a subject, so 9.5 GB for 285; four seconds a subject and worker. ISIC: 0.2 MB an image, 0.5 GB for 2750;
 70 images a second and worker if they are small, far fewer if they are photographs of full size.
@@ -19,16 +20,20 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import convert, splits, tasks
+from data_prep import convert, datasets, splits, tasks
 from data_prep.base import pool, processes
 from data_prep.base.errors import UserError, command
 from data_prep.readers import labels, photographs
 from launch import program
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("dataset", None, list(tasks.TASKS), "Which dataset the raw data are.")
-flags.DEFINE_string("raw_dir", None, "Folder of the raw data, in any official layout.")
-flags.DEFINE_string("data_dir", None, "Folder for the records; default data/<dataset>.")
+flags.DEFINE_string(
+    "dataset",
+    None,
+    f"What the raw data are: {', '.join(tasks.TASKS)}, or a folder that says it itself (docs/howto/own_data.md).",
+)
+flags.DEFINE_string("raw_dir", None, "Folder of the raw data, where --dataset is a name.")
+flags.DEFINE_string("data_dir", None, "Folder for the records; default data/<name of the data set>.")
 flags.DEFINE_list(
     "split_file",
     [],
@@ -41,11 +46,18 @@ flags.DEFINE_string(
     "patients", None, "Table (CSV) of subject and patient: splits keep a patient's subjects together. Default: by name."
 )
 flags.DEFINE_boolean("skip_bad", False, "Leave out subjects that cannot be converted, and list them in the manifest.")
-flags.DEFINE_string("image_size", None, "isic: height,width to resize to; default 192,256.")
+flags.DEFINE_string("image_size", None, "Photographs: height,width to resize to; isic's default 192,256.")
 flags.DEFINE_enum(
-    "intensity", None, ["unit", "minmax"], "isic: divide by 255 (unit, the default) or stretch each image (minmax)."
+    "intensity",
+    None,
+    ["unit", "minmax"],
+    "Photographs: divide by 255 (unit, the default) or stretch each image (minmax).",
 )
-flags.DEFINE_string("label_map", None, "brats: what is tumour, as 1:1,2:1,4:1; default any known label but 0.")
+flags.DEFINE_string(
+    "label_map",
+    None,
+    "brats: what is tumour, as 1:1,2:1,4:1; default any known label but 0. brats_regions: its classes by number.",
+)
 flags.DEFINE_boolean(
     "allow_negative", None, "brats: take volumes that look normalised, with negative voxels, as they are."
 )
@@ -54,21 +66,19 @@ flags.DEFINE_integer("seed", 100, "Seed of the split, where neither a file nor t
 
 
 def main() -> None:
-    for name in ("dataset", "raw_dir"):
-        if not FLAGS[name].value:
-            raise UserError(f"--{name}", expected="a value", found="none", do="see --helpshort")
+    if not FLAGS.dataset:
+        raise UserError("--dataset", expected="a value", found="none", do="see --helpshort")
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing here needs a GPU, and each worker would take all its memory
     if FLAGS.workers == 1:  # then this process does the work
         processes.start_tensorflow()
-    data_dir = FLAGS.data_dir or f"data/{FLAGS.dataset}"
+    task, raw_dir = datasets.find(FLAGS.dataset, FLAGS.raw_dir)
+    data_dir = FLAGS.data_dir or f"data/{task.name}"
     with pool.executor(FLAGS.workers) as executor:
         manifest = convert.convert(
-            FLAGS.dataset,
-            FLAGS.raw_dir,
+            task,
+            raw_dir,
             data_dir,
-            options(
-                tasks.find(FLAGS.dataset), FLAGS.image_size, FLAGS.intensity, FLAGS.label_map, FLAGS.allow_negative
-            ),
+            options(task, FLAGS.image_size, FLAGS.intensity, FLAGS.label_map, FLAGS.allow_negative),
             seed=FLAGS.seed,
             split_files=FLAGS.split_file,
             split_fold=FLAGS.split_fold,
@@ -82,9 +92,9 @@ def main() -> None:
         print(line)
     print(f"manifest: {manifest.path}")
     if any(subject.labelled for subject in manifest.subjects):
-        follows = command("train", method="baseline", dataset=FLAGS.dataset)
+        follows = command("train", method="baseline", dataset=task.name)
     else:  # nothing to learn from: a cohort for networks that are trained already
-        follows = command("predict", method="baseline", dataset=FLAGS.dataset, split=splits.PREDICT, data_dir=data_dir)
+        follows = command("predict", method="baseline", dataset=task.name, split=splits.PREDICT, data_dir=data_dir)
     print(f"next: {program.typed(follows)}")
 
 
@@ -101,12 +111,12 @@ def options(
     """
     given = {"image_size": image_size, "intensity": intensity, "label_map": label_map, "allow_negative": allow_negative}
     for name, value in given.items():
-        if value is not None and name not in tasks.OPTIONS[task.form]:
+        if value is not None and name not in tasks.options(task):
             found = f"--dataset={task.name}"
             raise UserError(f"--{name}", expected="another dataset", found=found, do="leave it out")
     if not task.is_photograph:
         more = {"allow_negative": True} if allow_negative else {}  # folders from before the flag have no such entry
-        return {"label_map": labels.parse_map(label_map), **more}
+        return {"label_map": labels.parse_map(label_map, classes=len(task.classes)), **more}
     frame = None if image_size is None else parse_size(image_size)
     return tasks.load_options(tasks.resolved(task, normalise=intensity, frame=frame))
 

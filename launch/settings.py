@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from absl import flags
 
 from data_prep import tasks
-from data_prep.base.errors import UserError
+from data_prep.base.errors import UserError, command
+from tfunc import runs
 from tfunc.learning.settings import SETTINGS, Settings
 
 FLAGS = flags.FLAGS
@@ -18,7 +19,7 @@ TRAINING = tuple(row.name for row in SETTINGS)  # a row there is a flag here, of
 
 def define_dataset() -> None:
     """--dataset, --data_dir, --run_dir and --devices."""
-    flags.DEFINE_enum("dataset", None, list(tasks.TASKS), "which dataset", required=True)
+    flags.DEFINE_string("dataset", None, "which data set: the name that it was prepared under", required=True)
     flags.DEFINE_string("data_dir", None, "folder of the records (default data/<dataset>)")
     flags.DEFINE_string("run_dir", None, "folder of the run (default runs/<dataset>)")
     flags.DEFINE_list("devices", None, "such as GPU:0,GPU:1 (default: all GPUs, else the CPU)")
@@ -34,8 +35,8 @@ def _define(row):
     if row.choices:
         flags.DEFINE_enum(row.name, row.default, row.choices, row.help)
     else:
-        define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}[row.kind]
-        define(row.name, row.default, row.help)
+        kinds = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool, str: flags.DEFINE_string}
+        kinds[row.kind](row.name, row.default, row.help)
 
 
 def training() -> Settings:
@@ -43,14 +44,38 @@ def training() -> Settings:
     return {name: FLAGS[name].value for name in TRAINING}
 
 
+def dataset() -> str:
+    """The data set's name; a folder that was given in its place, as `prepare` takes it, stands for its own name.
+
+    Raises `UserError` for a name that neither the table has nor a folder where data or runs lie by default.
+    """
+    if FLAGS.dataset in tasks.TASKS:
+        return str(FLAGS.dataset)
+    name = pathlib.Path(FLAGS.dataset).resolve().name
+    if not (FLAGS.data_dir or FLAGS.run_dir) and not any(pathlib.Path(top, name).is_dir() for top in ("data", "runs")):
+        expected = f"one of {', '.join(tasks.TASKS)}, or a data set that was prepared, in data/{name}"
+        do = ("prepare it: ", command("prepare", dataset="FOLDER"))
+        raise UserError(f"--dataset={FLAGS.dataset}", expected=expected, found="no such folder", do=do)
+    return name
+
+
 def data_dir() -> pathlib.Path:
     """The folder of the records."""
-    return pathlib.Path(FLAGS.data_dir or f"data/{FLAGS.dataset}")
+    return pathlib.Path(FLAGS.data_dir or f"data/{dataset()}")
+
+
+def task() -> tasks.Task:
+    """What is segmented: of a run, where it has a network, else of the records; raises `NotReady` where there is neither."""
+    if dataset() in tasks.TASKS:
+        return tasks.find(dataset())
+    for config in sorted((run_dir() / "networks").glob(f"*/{runs.CONFIG}")):
+        return runs.read_config(config.parent).task
+    return runs.read_records(data_dir(), dataset()).task
 
 
 def run_dir() -> pathlib.Path:
     """The folder of the run."""
-    return pathlib.Path(FLAGS.run_dir or f"runs/{FLAGS.dataset}")
+    return pathlib.Path(FLAGS.run_dir or f"runs/{dataset()}")
 
 
 def sigma_range(values: Sequence[str] | None) -> tuple[float, float] | None:

@@ -41,7 +41,7 @@ def main() -> None:
     trainings.check(settings.training())
     if FLAGS.job is not None and FLAGS.job_index is not None:
         raise UserError("--job and --job_index", expected="one of them")
-    manifest = runs.read_records(settings.data_dir(), FLAGS.dataset)
+    manifest = runs.read_records(settings.data_dir(), settings.dataset())
     chosen = methods.parse(FLAGS.methods)
     jobs = plan(manifest, chosen, settings.training(), FLAGS.samples, FLAGS.threshold_split)
     study = Study(jobs, settings.run_dir(), program.argv, _shared())

@@ -41,14 +41,14 @@ def main() -> None:
     from tfunc.nets import devices
 
     strategy = devices.strategy(FLAGS.devices)
-    where = FLAGS.dataset, settings.data_dir(), settings.run_dir()
+    where = settings.dataset(), settings.data_dir(), settings.run_dir()
     for network in chosen:
         folder, done = fit.fit(network, *where, settings.training(), strategy, init_from=FLAGS.init_from)
         best = f"best validation Dice {done['valid_dice']:.4f} at epoch {done['best_epoch']}"
         print(f"{network.name}: {best}, in {folder}")
     print(f"look: tensorboard --logdir {program.quoted(settings.run_dir())}")
     if FLAGS.method:
-        print(f"next: {program.typed(command('predict', method=FLAGS.method, dataset=FLAGS.dataset))}")
+        print(f"next: {program.typed(command('predict', method=FLAGS.method, dataset=settings.dataset()))}")
 
 
 def _networks() -> list[Network]:

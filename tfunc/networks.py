@@ -14,6 +14,7 @@ from data_prep.records import Manifest
 from tfunc import paper
 
 Names = list[str]
+OWN_LOSS = ("aleatoric", "auxiliary_feat", "auxiliary_segm")  # objectives
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,7 +23,8 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: as on the command line.  objective: what it learns, a module of `tfunc.learning.objectives`, or
     `package.module:Class` for one of your own.
     model: `unet`, or `auxiliary_head`, a head on the last features of the network `base`.  dropout: rate, in [0, 1).
-    center: dropout at the center positions only.  sigma: whether there is a second head.  classes: of the softmax.
+    center: dropout at the center positions only.  sigma: whether there is a second head.  classes: of the softmax; a
+    row's 2 become the task's where the network segments (`resolved`), and stay where it tells errors.
     seed: added to --seed.  subset: `train` (the split), `member` or `fold`; `index` of `count` says which.
     needs: networks that must be trained first.  base: the one of them that runs, frozen, beneath this one.
     inherits: settings that are the base's rather than the user's.
@@ -45,6 +47,20 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base: str = ""
     inherits: tuple[str, ...] = ()
     second_input: Literal["", "heldout"] = ""
+
+    @property
+    def segments(self) -> bool:
+        """Whether its classes are the task's, not error or none: it stands on no other network's segmentation."""
+        return not (self.base or self.second_input)
+
+    @property
+    def has_own_loss(self) -> bool:
+        """Whether its objective is one of ours that learns by a loss of its own, whatever --loss says."""
+        return self.objective in OWN_LOSS
+
+    def resolved(self, classes: int) -> Network:
+        """The network for a task of that many classes."""
+        return msgspec.structs.replace(self, classes=classes) if self.segments and self.classes == 2 else self
 
     @property
     def family(self) -> str:

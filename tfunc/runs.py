@@ -80,6 +80,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     seed: int
     precision: Literal["float32", "bfloat16"]
     augment: str
+    loss: Literal["cross_entropy", "dice_ce"] = "cross_entropy"
+    crop: tuple[int, int] | None = None
     deterministic: bool
     streams: Literal[1, 2] = 1
     init_from: Beginning | None = None
@@ -89,6 +91,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def channels(self) -> int:
         """Channels of the image, a second input not counted."""
         return len(self.task.channels)
+
+    @property
+    def segmentation_channels(self) -> int:
+        """Channels that a segmentation takes as a second input: one of 0 and 1, or one for each of several classes."""
+        count = len(self.task.classes)
+        return 1 if count == 2 else count
 
     @property
     def input(self) -> dict[str, Any]:

@@ -1,3 +1,3 @@
 """Made-up subjects in the official raw layouts, so that everything can be tried and tested without real data.
 
-`write` lays out folders; `brain` and `skin` draw."""
+`write` lays out folders; `brain`, `skin` and `organs` draw."""

@@ -1,5 +1,7 @@
 """Where a phantom's subjects lie and what they are called: the official layouts, one `Layout` for each.
 
+Those of forms that any data set may have, as nnU-Net's, are in `organ_layouts`.
+
 brats, of 2018: {HGG,LGG}/Phantom18_000_1/Phantom18_000_1_{flair,t1,t2,t1ce,seg}.nii.gz
 isic, of 2017:  ISIC-2017_{Training,Validation,Test_v2}_Data/ISIC_9000000.jpg
                 ISIC-2017_{Training,Validation,Test_v2}_Part1_GroundTruth/ISIC_9000000_segmentation.png
@@ -8,22 +10,24 @@ isic, of 2017:  ISIC-2017_{Training,Validation,Test_v2}_Data/ISIC_9000000.jpg
 from __future__ import annotations
 
 import dataclasses
-import gzip
 import os
 import pathlib
 import shutil
 from collections.abc import Callable
 
-import nibabel
 import numpy as np
 from PIL import Image
 
 from data_prep.base.artefacts import aside
+from data_prep.phantom import volumes
 from data_prep.phantom.brain import MODALITIES, brain
 from data_prep.phantom.skin import skin
 
 # Where the subjects of every ten go: 7 training, 1 validation, 2 test, each of them among the first three.
 ISIC_PARTS = ("Training", "Validation", "Test_v2", "Training", "Training", "Training", "Test_v2") + ("Training",) * 3
+
+
+UNLABELLED = 100_000  # number of the first subject without labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Layout:
     subjects, shape: how many and how large unless asked for otherwise. axes: of the shape, by name.
     name: number of a subject -> its name. is_there: (raw folder, number) -> whether it is finished.
     write: (raw folder, number, shape, random generator): draws it and writes its files, whole or not at all.
+    unlabelled: how many subjects without labels lie beside the others, numbered from `UNLABELLED` on.
+    describe: (raw folder, how many with labels, what the data are): writes what describes them all, or None.
     """
 
     subjects: int
@@ -41,6 +47,8 @@ class Layout:
     name: Callable[[int], str]
     is_there: Callable[[pathlib.Path, int], bool]
     write: Callable[[pathlib.Path, int, tuple[int, ...], np.random.Generator], None]
+    unlabelled: int = 0
+    describe: Callable[[pathlib.Path, int, str], None] | None = None
 
 
 def is_low_grade(index: int) -> bool:
@@ -74,20 +82,10 @@ def _write_brats(raw_dir, index, shape, rng):
         shutil.rmtree(temporary)
     temporary.mkdir(parents=True)
     for modality in MODALITIES:
-        _write_nifti(temporary / f"{name}_{modality}.nii.gz", patient.modalities[modality], patient.affine)
-    _write_nifti(temporary / f"{name}_seg.nii.gz", patient.labels, patient.affine)
+        volumes.write(temporary / f"{name}_{modality}.nii.gz", patient.modalities[modality], patient.affine)
+    volumes.write(temporary / f"{name}_seg.nii.gz", patient.labels, patient.affine)
     folder.parent.mkdir(exist_ok=True)
     os.replace(temporary, folder)
-
-
-def _write_nifti(path, volume, affine):
-    """[depth, height, width] as NIfTI-1 [x, y, z] with both transforms set; no time and no name in the gzip header."""
-    image = nibabel.Nifti1Image(np.ascontiguousarray(volume.T), affine)
-    image.header.set_xyzt_units("mm")
-    image.set_qform(affine, code=1)
-    image.set_sform(affine, code=1)
-    with open(path, "wb") as file, gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as packed:
-        packed.write(image.to_bytes())
 
 
 def _isic_name(index):

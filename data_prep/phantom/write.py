@@ -16,9 +16,11 @@ import numpy as np
 from data_prep.base.artefacts import difference, read_json, write_json
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
-from data_prep.phantom.layouts import LAYOUTS
+from data_prep.phantom import organ_layouts
+from data_prep.phantom.layouts import LAYOUTS, UNLABELLED, Layout
 
-DATASETS = tuple(LAYOUTS)
+FORMS = {"organs": organ_layouts.FORMS}  # {data set: {form: layout}} of those that come in several, the usual first
+DATASETS = (*LAYOUTS, *FORMS)
 SMALLEST, MOST_VOXELS = 16, 64_000_000
 RECIPE = 1  # raised whenever the same seed would give other pictures
 NOTE = "made-up data, drawn by launch/phantom.py; no patient, of no medical meaning"
@@ -26,7 +28,7 @@ NOTE = "made-up data, drawn by launch/phantom.py; no patient, of no medical mean
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """What a call of `write` found and did; `shape` and `raw_dir` as used."""
+    """What a call of `write` found and did; `shape` and `raw_dir` as used. new, kept: subjects, with and without labels."""
 
     raw_dir: pathlib.Path
     shape: tuple[int, ...]
@@ -40,15 +42,17 @@ def write(
     subjects: int | None = None,
     shape: Sequence[int] | None = None,
     seed: int = 0,
+    form: str | None = None,
 ) -> Written:
     """Writes the missing ones of subjects 0 … `subjects` - 1; finished ones are kept.
 
     Args:
-        dataset: a name of `layouts.LAYOUTS`.
+        dataset: one of `DATASETS`.
         raw_dir: a folder that is new, empty, or an earlier phantom with the same settings.
-        subjects: how many, at least 3; None is the data set's default (20 or 40).
+        subjects: how many, at least 3; None is the data set's default (20, 40 or 24).
         shape: (depth, height, width) in voxels or (height, width) in pixels, each at least 16; None is the default.
         seed: 0 or more.
+        form: how it is laid out, for a data set of several `FORMS`; None is the usual one.
 
     Returns:
         A `Written`.
@@ -56,9 +60,7 @@ def write(
     Raises:
         UserError: for a bad argument, a folder that holds something else, or one made with other settings.
     """
-    if dataset not in DATASETS:
-        raise UserError("--dataset", expected=" or ".join(DATASETS), found=repr(dataset))
-    layout = LAYOUTS[dataset]
+    layout = _layout(dataset, form)
     subjects = layout.subjects if subjects is None else subjects
     size = _checked_shape(dataset, layout, layout.shape if shape is None else shape)
     if subjects < 3:
@@ -67,20 +69,38 @@ def write(
         raise UserError("--seed", expected="0 or more", found=seed)
     raw_dir = pathlib.Path(raw_dir)
     settings: dict[str, Any] = {"dataset": dataset, "seed": seed, "shape": list(size), "recipe": RECIPE}
+    if dataset in FORMS:
+        settings["form"] = form or next(iter(FORMS[dataset]))
     try:
         _claim(raw_dir, settings, subjects)
         new = _write_missing(dataset, layout, raw_dir, subjects, size, seed)
         if new or not read_json(raw_dir / "phantom.json").get("finished"):
+            if layout.describe:
+                layout.describe(raw_dir, subjects, NOTE)
             _describe(raw_dir, settings, subjects, finished=True)
     except OSError as error:
         found = f"{error.strerror or error} ({error.filename or raw_dir})"
         raise UserError(raw_dir, expected="a folder that can be written", found=found) from None
-    return Written(raw_dir, size, new, subjects - new)
+    return Written(raw_dir, size, new, subjects + layout.unlabelled - new)
 
 
 def subject_id(dataset: str, index: int) -> str:
     """The name of subject `index`."""
-    return LAYOUTS[dataset].name(index)
+    return _layout(dataset).name(index)
+
+
+def _layout(dataset: str, form: str | None = None) -> Layout:
+    if dataset not in DATASETS:
+        raise UserError("--dataset", expected=" or ".join(DATASETS), found=repr(dataset))
+    forms = FORMS.get(dataset)
+    if forms is None:
+        if form is not None:
+            raise UserError("--form", expected=f"--dataset={' or '.join(FORMS)} beside it", found=dataset)
+        return LAYOUTS[dataset]
+    form = form or next(iter(forms))
+    if form not in forms:
+        raise UserError("--form", expected=" or ".join(forms), found=repr(form))
+    return forms[form]
 
 
 def _checked_shape(dataset, layout, shape):
@@ -124,7 +144,8 @@ def _describe(raw_dir, settings, subjects, finished):
 
 def _write_missing(dataset, layout, raw_dir, subjects, shape, seed):
     """Returns how many were missing."""
-    missing = [index for index in range(subjects) if not layout.is_there(raw_dir, index)]
+    numbers = (*range(subjects), *range(UNLABELLED, UNLABELLED + layout.unlabelled))
+    missing = [index for index in numbers if not layout.is_there(raw_dir, index)]
     if not missing:
         return 0
     with Progress(f"phantom {dataset}", len(missing), unit=" subjects") as progress:

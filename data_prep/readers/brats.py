@@ -119,7 +119,9 @@ def find_one(path: pathlib.Path | str, modalities: Mapping[str, str] | None = No
     return found[0]
 
 
-def find_new(path: pathlib.Path | str, modalities: Mapping[str, str] | None = None) -> list[Source]:
+def find_new(
+    path: pathlib.Path | str, modalities: Mapping[str, str] | None = None, task: tasks.Task | None = None
+) -> list[Source]:
     """The `Source`s of the new patients below a folder, in order of name. Labels beside the modalities are ignored.
 
     modalities: {channel: file} of the one patient, where names don't tell. Raises `UserError` where no patient has all

@@ -110,7 +110,9 @@ def find_one(path: pathlib.Path | str, modalities: Mapping[str, str] | None = No
     return Source(composed(path.stem), str(path))
 
 
-def find_new(path: pathlib.Path | str, modalities: Mapping[str, str] | None = None) -> list[Source]:
+def find_new(
+    path: pathlib.Path | str, modalities: Mapping[str, str] | None = None, task: tasks.Task | None = None
+) -> list[Source]:
     """The `Source`s of new photographs, in order of name: of one file, or of those in a folder; masks are left out."""
     path = pathlib.Path(path)
     if modalities or not path.is_dir():

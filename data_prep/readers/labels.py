@@ -196,17 +196,19 @@ def _found(present):
     return f"{len(present)} numbers, as an image has: {listed(present)}" if len(present) > IMAGE else listed(present)
 
 
-def parse_map(text: str | None, most: int = 255) -> dict[int, int] | None:
-    """{raw label: 0 or 1} of the flag `1:1,2:1,4:0`; None for None. Raises `UserError` for other text.
+def parse_map(text: str | None, most: int = 255, classes: int = 2) -> dict[int, int] | None:
+    """{raw label: class} of the flag `1:1,2:1,4:0`; None for None. Raises `UserError` for other text.
 
-    most: the highest raw label that there may be.
+    most: the highest raw label that there may be. classes: how many classes there are, the background counted.
     """
     if text is None:
         return None
     pairs = [pair.split(":") for pair in text.split(",")]
+    targets = [str(target) for target in range(classes)]
     for pair in pairs:
-        if len(pair) != 2 or not pair[0].strip().isdecimal() or pair[1].strip() not in ("0", "1"):
-            raise UserError(f"--label_map={text}", expected="raw label and 0 or 1, as 1:1,2:1,4:0")
+        if len(pair) != 2 or not pair[0].strip().isdecimal() or pair[1].strip() not in targets:
+            which = "0 or 1" if classes == 2 else f"its class, 0 to {classes - 1}"
+            raise UserError(f"--label_map={text}", expected=f"raw label and {which}, as 1:1,2:1,4:0")
     found = {int(raw): int(target) for raw, target in pairs}
     if len(found) < len(pairs):
         raise UserError(f"--label_map={text}", expected="each raw label once")

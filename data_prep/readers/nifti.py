@@ -152,17 +152,22 @@ def warn_unless_axial(header: Header) -> None:
 def write_map(path: pathlib.Path | str, array: np.ndarray, header: bytes | None = None, compresslevel: int = 3) -> None:
     """Writes a map so that it lies on its source: same affine, sform, qform and codes, only dtype and scaling its own.
 
-    array: [depth, height, width] with the stored `header` (348 bytes, `Header.block`); or [height, width] or
-    [1, height, width] without one, written as a 2-D image [width, height] with an identity affine. uint8, int16 or
-    float32. Atomic; gzipped if `path` ends in .gz, with no time or name inside: same map, same bytes.
+    array: [depth, height, width] with the stored `header` (348 bytes, `Header.block`), or [depth, height, width, classes],
+    which becomes the file's last axis; or [height, width] or [1, height, width] without one, written as a 2-D image
+    [width, height] with an identity affine. uint8, uint16, int16 or float32. Atomic; gzipped if `path` ends in .gz, with no
+    time or name inside: same map, same bytes.
     """
     array = np.asarray(array)
     if header is None and array.ndim == 3 and array.shape[0] == 1:
         array = array[0]
-    out = nifti_header.plain(array.shape[::-1]) if header is None else nibabel.Nifti1Header(header, "<", check=False)
+    if array.ndim == 4:
+        array = np.moveaxis(array, -1, 0)
+    space = array.shape[-3:][::-1]
+    out = nifti_header.plain(space) if header is None else nibabel.Nifti1Header(header, "<", check=False)
     shape = tuple(int(size) for size in out["dim"][1 : 1 + out["dim"][0]])
-    if shape != array.shape[::-1] or array.dtype not in (np.uint8, np.int16, np.float32):
+    if shape[:3] != space or array.dtype not in (np.uint8, np.uint16, np.int16, np.float32):
         raise ValueError(f"{path}: header of shape {shape} for a map {array.dtype} {array.shape[::-1]}")
+    out["dim"], out["dim"][: array.ndim + 1] = 1, (array.ndim, *array.shape[::-1])
     out.set_data_dtype(array.dtype)
     out["magic"], out["vox_offset"], out["scl_slope"], out["scl_inter"] = b"n+1", 352, 1, 0
     for field in ("cal_min", "cal_max", "glmin", "glmax", "intent_code", "intent_p1", "intent_p2", "intent_p3"):

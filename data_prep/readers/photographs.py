@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 80_000_000  # ISIC's largest have 30 million; Pillow itself warns from 89 million on
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
+FORMATS = ("JPEG", "PNG", "BMP")  # Pillow's, of a photograph
+ANY = (*FORMATS, "TIFF")  # of one's own data too
 AGAIN = "it is truncated, corrupt or no image: download or copy it again"
 BINARY = "take the official PNG or BMP, or threshold it yourself"
 
 
-def read_photograph(path: pathlib.Path | str) -> np.ndarray:
+def read_photograph(path: pathlib.Path | str, formats: tuple[str, ...] = FORMATS) -> np.ndarray:
     """uint8 [height, width, 3] in RGB; alpha is dropped, grey repeated. Raises `UserError` for anything else."""
-    image = _decode(path)
+    image = _decode(path, formats=formats)
     if image.mode not in ("RGB", "RGBA", "L", "LA", "P") or _is_deep_png(path):
         deep = "16 bits a channel" if _is_deep_png(path) else f"Pillow mode {image.mode}"
         raise UserError(path, expected="a photograph of 8 bits a channel", found=deep, do="convert it to 8-bit RGB")
@@ -40,7 +42,7 @@ def read_mask(path: pathlib.Path | str) -> np.ndarray:
     That may be equal channels, the transparency of an image of one colour, or a palette's numbers. Raises `UserError` for
     any other mask: grey levels mean interpolation, JPEG noise or several classes; channels that differ mean colours.
     """
-    values = _carrier(_decode(path), path)
+    values = _carrier(_decode(path, formats=FORMATS), path)
     found, counts = np.unique(values, return_counts=True)
     if len(found) > 2 or (len(found) == 2 and found[0] != 0):
         listed = ", ".join(str(int(value)) for value in found[:6]) + (", …" if len(found) > 6 else "")
@@ -52,6 +54,40 @@ def read_mask(path: pathlib.Path | str) -> np.ndarray:
         )
     notices.values("masks", {int(value): int(count) for value, count in zip(found, counts, strict=True)})
     return (values != 0).astype(np.uint8)
+
+
+def read_grey(path: pathlib.Path | str) -> np.ndarray:
+    """uint8 [height, width] of a grey image file, in whichever mode it is stored. Raises `UserError` for colours."""
+    pixels = read_photograph(path, ANY)
+    if (pixels != pixels[..., :1]).any():
+        do = "give one file a channel, or one colour file where dataset.json names three channels"
+        raise UserError(path, expected="a grey image, one channel of several files", found="colours", do=do)
+    return pixels[..., 0]
+
+
+def read_labels(path: pathlib.Path | str) -> np.ndarray:
+    """Whole numbers [height, width] of a mask of any number of classes: grey values, or the numbers of a palette of colours.
+
+    Raises `UserError` for colours, which don't say what they stand for, and for a JPEG, whose values are not those that
+    were drawn.
+    """
+    image = _decode(path)
+    if image.format == "JPEG":
+        do = "draw it again as a PNG: JPEG changes the numbers at every border"
+        raise UserError(path, expected="a mask as PNG, BMP or TIFF", found="a JPEG", do=do)
+    if image.mode == "F":
+        return np.asarray(image)
+    if image.mode == "P" and _has_colours(image):
+        return np.asarray(image)
+    if image.mode in ("RGB", "RGBA") and _has_colours(image):
+        do = "write it as grey, one number for each class"
+        raise UserError(path, expected="a mask of class numbers", found="colours", do=do)
+    return np.asarray(_carrier(image, path))
+
+
+def _has_colours(image):
+    pixels = np.asarray(image.convert("RGB"))
+    return bool((pixels != pixels[..., :1]).any())
 
 
 def _carrier(image, path):
@@ -160,10 +196,19 @@ def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
 
 
-def _decode(path, pixels=True):
+def size(path: pathlib.Path | str) -> tuple[int, int]:
+    """(height, width) of an image file as it is stored, its pixels unread; raises `UserError` for what is no image."""
+    image = _decode(path, pixels=False, formats=ANY)
+    return image.height, image.width
+
+
+def _decode(path, pixels=True, formats=ANY):
     """A Pillow image, loaded if its `pixels` are wanted, sizes checked before anything is decoded."""
     try:
-        with Image.open(path, formats=("JPEG", "PNG", "BMP")) as image:
+        with Image.open(path, formats=formats) as image:
+            if getattr(image, "n_frames", 1) > 1:
+                do = "write each as a file of its own"
+                raise UserError(path, expected="one image in a file", found=f"{image.n_frames} pages", do=do)
             if image.width * image.height > MAX_PIXELS:
                 raise UserError(path, expected=f"at most {MAX_PIXELS} pixels", found=f"{image.width}x{image.height}")
             if pixels:
@@ -174,7 +219,11 @@ def _decode(path, pixels=True):
     except Image.DecompressionBombError:
         raise UserError(path, expected=f"at most {MAX_PIXELS} pixels", found="a header that asks for more") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:  # what Pillow raises for broken files
-        raise UserError(path, expected="a whole JPEG, PNG or BMP image", found=str(error), do=AGAIN) from None
+        raise UserError(path, expected=_whole(formats), found=str(error), do=AGAIN) from None
+
+
+def _whole(formats):
+    return f"a whole {', '.join(formats[:-1])} or {formats[-1]} image"
 
 
 def _is_deep_png(path):

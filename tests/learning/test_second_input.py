@@ -53,7 +53,7 @@ def test_lookup_in_a_pipeline(tmp_path):
     truth, entries = truth[:, :, :7, :5], [type(entry)(**{**vars(entry), "shape": (2, 7, 5)}) for entry in entries]
     for entry, volume in zip(entries, truth, strict=True):
         nifti.write_map(tmp_path / f"{entry.name}_prediction.nii.gz", volume, HEADER)
-    packed = SecondInput(entries, {entry.name: tmp_path for entry in entries})
+    packed = SecondInput(entries, {entry.name: tmp_path for entry in entries}, data.task, (7, 5))
     for subject, slice in np.ndindex(3, 2):
         np.testing.assert_array_equal(packed.slice(subject, slice), truth[subject, slice])
     order = [(2, 1), (0, 0), (1, 1)]

@@ -69,8 +69,7 @@ def fit(
         if (done := runs.finished(folder)) is not None:  # by another process, meanwhile
             return folder, _trained_already(folder, done, config, say)
         keras.utils.set_random_seed(config.seed)  # for what an objective of one's own draws without a seed
-        sizes = {name: getattr(config, name) for name in ("batch_size", "start_filters", "depth")}
-        with op_determinism(config.deterministic), memory.enough(network.name, sizes):
+        with op_determinism(config.deterministic), memory.enough(network.name, _sizes(config, train)):
             trainer = Trainer(config, train, valid, folder, strategy, say, base, begins)
             try:
                 return folder, trainer.run()
@@ -90,7 +89,8 @@ def _trained_already(
 def _slices(data_dir: runs.Path, manifest: Manifest, names: list[str], split: str, inputs: Inputs) -> Slices:
     found = Slices(data_dir, manifest, names, split)
     if inputs.heldout is not None:
-        found.second = SecondInput(found.entries, inputs.heldout, manifest.task.order)
+        frame = found.height, found.width
+        found.second = SecondInput(found.entries, inputs.heldout, manifest.task, frame)
     return found
 
 
@@ -103,6 +103,17 @@ def _check_sizes(config: Config, manifest: Manifest, train: Slices, valid: Slice
     most = max(MOST_SLICES, train.training_count)
     if config.batch_size > most:  # a batch's room is taken whole, however few slices there are
         raise UserError(f"--batch_size={config.batch_size}", expected=f"at most {most}")
+
+
+def _sizes(config: Config, train: Slices) -> dict[str, object]:
+    """The flags that ask for memory, as they are, the one to lower first foremost."""
+    height, width = config.crop or (train.height, train.width)
+    return {
+        "batch_size": config.batch_size,
+        "crop": f"{min(height, train.height)},{min(width, train.width)}",
+        "start_filters": config.start_filters,
+        "depth": config.depth,
+    }
 
 
 @contextlib.contextmanager

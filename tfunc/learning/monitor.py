@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from data_prep import tasks
 from data_prep.base import artefacts
 from tfunc import runs
 from tfunc.learning.slices import Slices
@@ -24,7 +25,7 @@ History = list[dict[str, Any]]
 class Monitor:
     """Writes one training's log and events into its network's folder. Used as a context while the training runs.
 
-    valid: the validation slices. show: of the objective, batch -> (probability, target).
+    valid: the validation slices. show: of the objective, batch -> (map of probabilities, target).
     """
 
     def __init__(
@@ -75,11 +76,13 @@ class Monitor:
         probability, target = self.show({name: tf.constant(values) for name, values in self.examples.items()})
         image = self.examples["image"][..., 0]
         low, high = image.min(axis=(1, 2), keepdims=True), image.max(axis=(1, 2), keepdims=True)
+        target = tf.cast(target, tf.uint8)
+        shown = [tf.where(target == tasks.IGNORED, tf.zeros_like(target), target), classes.segmentation(probability)]
+        last = probability.shape[-1] - 1 if classes.has_classes(probability) else 1  # the brightest class
         panels = [
             (image - low) / np.maximum(high - low, 1e-6),
-            tf.cast(target, tf.float32),
-            tf.cast(classes.segmentation(probability), tf.float32),
-            classes.binary_entropy(probability),
+            *(tf.cast(index, tf.float32) / last for index in shown),
+            classes.entropy(probability),
         ]
         return tf.concat(panels, axis=2)[..., tf.newaxis]
 
@@ -96,7 +99,8 @@ def fullest_slices(slices: Slices) -> dict[str, np.ndarray]:
     found: dict[int, tuple[int, dict[str, np.ndarray]]] = {}
     for batch in slices.in_order(16).as_numpy_iterator():
         for row, subject in enumerate(batch["subject"]):
-            area = int(batch["label"][row].sum())
+            label = batch["label"][row]
+            area = int(((label > 0) & (label != tasks.IGNORED)).sum())
             if subject not in found or area > found[subject][0]:
                 found[subject] = area, {name: values[row] for name, values in batch.items()}
     rows = [row for _, (_, row) in sorted(found.items())]

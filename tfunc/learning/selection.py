@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from tfunc.runs import Config
@@ -65,6 +66,11 @@ def dice_score(intersection: int, predicted: int, target: int, smooth: bool) -> 
     if smooth:
         return (2 * intersection + 1) / (predicted + target + 1)
     return 2 * intersection / (predicted + target) if predicted + target else 1.0
+
+
+def mean_dice(regions: Sequence[Sequence[int]], smooth: bool) -> float:
+    """Mean of the regions' Dice. regions: (intersection, predicted, target) of each. smooth: see `dice_score`."""
+    return sum(dice_score(*counts, smooth) for counts in regions) / len(regions)
 
 
 def total_steps(config: Config, an_epoch: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -29,7 +30,8 @@ class Setting:
     """One setting: the flag of that name.
 
     kind: its type.  default: None for a number that may be left out, or that the network decides.  help: of the flag.
-    choices: the words it may be.  lowest, highest: the numbers it may be.
+    choices: the words it may be.  lowest, highest: the numbers it may be.  read: makes of its text what a training has,
+    or raises `UserError`.
     """
 
     name: str
@@ -39,11 +41,14 @@ class Setting:
     choices: tuple[str, ...] = ()
     lowest: int | None = None
     highest: int | None = None
+    read: Callable[[Any], Any] | None = None
 
     def check(self, value: Any) -> None:
         """Raises `UserError` naming the flag for a value that no training can have; None is a number not given."""
         if value is None and self.default is None:
             return
+        if self.read is not None:
+            self.read(value)
         expected = None
         if self.choices and value not in self.choices:
             expected = f"one of {', '.join(self.choices)}"
@@ -55,6 +60,16 @@ class Setting:
             expected = "more than 0 and finite"
         if expected:
             raise UserError(f"--{self.name}={value}", expected=expected)
+
+
+def crop_size(value: str | Sequence[int] | None) -> tuple[int, int] | None:
+    """(height, width) of `H,W`, or None where none is given; raises `UserError`."""
+    if value is None:
+        return None
+    parts = value.split(",") if isinstance(value, str) else [str(part) for part in value]
+    if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise UserError(f"--crop={value}", expected="H,W, a height and a width in voxels such as 128,128")
+    return int(parts[0]), int(parts[1])
 
 
 SETTINGS = (
@@ -92,6 +107,20 @@ SETTINGS = (
         "none",
         "random changes of the training slices; the paper has none",
         choices=("none", "light", "strong"),
+    ),
+    Setting(
+        "loss",
+        str,
+        "cross_entropy",
+        "of networks that segment; aleatoric and the auxiliaries have their own. dice_ce adds 1 - soft Dice",
+        choices=("cross_entropy", "dice_ce"),
+    ),
+    Setting(
+        "crop",
+        str,
+        None,
+        "H,W: train on crops of that size, a third of them around foreground; validation and maps see whole slices",
+        read=crop_size,
     ),
     Setting("deterministic", bool, False, "the same result to the bit, at some cost of speed"),
     Setting("ensemble_size", int, 10, "members of the ensemble", lowest=1),
@@ -163,10 +192,10 @@ def heldout_folders(
 def resolve(network: Network, manifest: Manifest, settings: Settings, inputs: Inputs | None = None) -> Config:
     """The configuration that training `network` on these records with the user's settings comes to.
 
-    inputs: what it learns from; None where that is not known yet. Raises `UserError` for settings that no training can
-    have.
+    settings: those that are left out are the paper's. inputs: what it learns from; None where that is not known yet.
+    Raises `UserError` for settings that no training can have.
     """
-    inputs = inputs or Inputs()
+    settings, inputs = {**defaults(), **settings}, inputs or Inputs()
     dataset, quirks = manifest.task.name, settings["reference_quirks"]
     train, _ = networks.subjects(network, manifest, quirks, settings["folds"])
     keeps_last = network.keeps_last(dataset, quirks)
@@ -179,8 +208,11 @@ def resolve(network: Network, manifest: Manifest, settings: Settings, inputs: In
         chosen["epochs"] = network.epochs(dataset, quirks)
     chosen["seed"] += network.seed
     check(chosen)
+    if network.has_own_loss:
+        chosen["loss"] = "cross_entropy"
+    chosen["crop"] = _crop(chosen["crop"], chosen["depth"])
     config = Config(
-        network=network,
+        network=network.resolved(len(manifest.task.classes)),
         task=manifest.task,
         records=manifest.identity,
         learns_from=inputs.checksums,
@@ -190,3 +222,11 @@ def resolve(network: Network, manifest: Manifest, settings: Settings, inputs: In
         **chosen,
     )
     return msgspec.convert(config.document(), Config)  # checked against its types, as one that is read
+
+
+def _crop(asked, depth):
+    """The size of crops; raises `UserError` for one that the poolings leave nothing of."""
+    size = crop_size(asked)
+    if size is not None and min(size) < 2**depth:
+        raise UserError(f"--crop={size[0]},{size[1]}", expected=f"{2**depth} or more each way, by --depth={depth}")
+    return size

@@ -1,12 +1,15 @@
 """Records -> batches of slices: shuffled for training, whole subjects in order for validation.
 
 A batch is a dict of tensors, the first axis the slice:
-    image float32 [n, height, width, channels], normalised; label uint8 [n, height, width]
+    image float32 [n, height, width, channels], normalised
+    label uint8 [n, height, width], the index of the class, `tasks.IGNORED` where a voxel counts nowhere
     subject int32 [n], position in the list of subjects asked for; slice int32 [n]
     row int32 [n], position in the global batch (padding has that of the slice it repeats)
     weight float32 [n], 1 / (real slices of the global batch), 0 for padding
 
-where there is a second input: mask uint8 [n, height, width], a segmentation to be judged
+where there is a second input: segmentation uint8 [n, height, width], indices of classes, to be judged
+
+Height and width are those of the frame that all slices are padded to, of crops while training where they are asked for.
 
 The order is a function of (seed, epoch) alone, so a training can be taken up in the middle of an epoch. It is shuffled over
 the whole epoch (`order.py`), but by a buffer where the records are larger than memory, and in trainings of version 1.
@@ -18,7 +21,7 @@ import contextlib
 import functools
 import math
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,20 +31,33 @@ from tensorflow.python.eager import context  # the only place that tells the glo
 from data_prep import records
 from data_prep.base.errors import UserError
 from data_prep.records import Manifest
-from tfunc.learning import augmentation, order
+from data_prep.tasks import Task
+from tfunc.learning import augmentation, crops, order
 from tfunc.learning.second_input import SecondInput
 from tfunc.nets import streams
 from tfunc.nets.graphs import plain
 
 SHUFFLE_BYTES = 1 << 30  # serialized slices held by the buffer
 INTERLEAVED_SHARDS = 16
+MULTIPLE = 2**4  # of the frame of slices that differ: what the paper's depth pools by
+
+
+def frame(task: Task, sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """(height, width) that slices of these sizes are padded to: the task's, else their own, or room for the largest."""
+    if task.frame is not None and not task.is_photograph:
+        return task.frame
+    sizes = set(sizes)
+    height, width = (max(size[axis] for size in sizes) for axis in (0, 1))
+    if len(sizes) > 1:
+        height, width = (-(-room // MULTIPLE) * MULTIPLE for room in (height, width))
+    return height, width
 
 
 class Slices:
     """The slices of some subjects of a dataset.
 
     manifest: of the folder `data_dir`. subjects: names; they set the numbers in `subject`.
-    Raises `UserError` where there are none, where some have no labels, or where their slices differ in size.
+    Raises `UserError` where there are none and where some have no labels.
     """
 
     def __init__(self, data_dir: pathlib.Path | str, manifest: Manifest, subjects: Sequence[str], split: str = "train"):
@@ -58,11 +74,7 @@ class Slices:
         unlabelled = [entry.name for entry in self.entries if not entry.labelled]
         if unlabelled:
             raise UserError(where, expected="subjects with labels", found=f"{unlabelled[0]} without")
-        sizes = {entry.shape[1:]: entry.name for entry in self.entries}
-        if len(sizes) > 1:
-            found = ", ".join(f"{height}x{width} ({name})" for (height, width), name in list(sizes.items())[:2])
-            raise UserError(where, expected="slices of one size", found=found)
-        ((self.height, self.width),) = sizes
+        self.height, self.width = frame(manifest.task, (entry.shape[1:] for entry in self.entries))
         self.channels = len(manifest.channels)
         self.shards = list(dict.fromkeys(entry.shard for entry in self.entries))
         lengths = {shard.name: (shard.bytes, shard.records) for shard in manifest.shards}
@@ -98,23 +110,30 @@ class Slices:
         replicas: int = 1,
         augment: str = "none",
         version: int = streams.VERSION,
+        crop: tuple[int, int] | None = None,
     ) -> tf.data.Dataset:
         """One epoch of shuffled training slices, from step `skip` on; each element is one replica's share of a batch.
 
-        augment: a level of `augmentation.LEVELS`. version: of the random streams. Raises `UserError` for damaged records.
+        augment: a level of `augmentation.LEVELS`. version: of the random streams. crop: (height, width) of what is trained
+        on; whole slices where it is None. Raises `UserError` for damaged records.
         """
         if version > 1 and self.bytes <= order.MOST_BYTES:
             data = self._places.epoch(seed, epoch, skip * batch_size)
         else:
             data = self._buffered(seed, epoch, version).skip(skip * batch_size)
-        if augment == "none":
+        if augment == "none" and crop is None:
             return self._batches(data, batch_size, replicas)
+        size = crop and (min(crop[0], self.height), min(crop[1], self.width))
 
         def change(batch, zero):
             names = [name for name in ("label", "segmentation") if name in batch]
-            labels = tf.stack([batch[name] for name in names], axis=-1)
+            image, labels = batch["image"], tf.stack([batch[name] for name in names], axis=-1)
             place = augmentation.seed_of(seed, epoch, batch["subject"], batch["slice"])
-            image, labels = augmentation.apply(augment, batch["image"], labels, zero, place, version)
+            if augment != "none":
+                image, labels = augmentation.apply(augment, image, labels, zero, place, version)
+            if size is not None:  # after it, so that what an augmentation brings in is the slice's own surroundings
+                at = crops.corner(labels[..., 0], size, place, version)
+                image, labels = crops.cut(image, at, size), crops.cut(labels, at, size)
             return {**batch, "image": image, **dict(zip(names, tf.unstack(labels, axis=-1), strict=True))}
 
         return self._batches(data, batch_size, replicas, change)

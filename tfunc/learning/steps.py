@@ -78,11 +78,14 @@ class Steps:
         return sampling.keeps(uniform, rates)
 
     def count(self, batch: contract.Batch) -> tuple[Any, ...]:
-        """Validation counts of a global batch: (subject, intersection, predicted, target, loss, real) on each replica."""
+        """Validation counts of a global batch: (subject, intersection, predicted, target, loss, real) on each replica.
+
+        The three counts are [n, regions].
+        """
 
         def replica(batch):
             rows, predicted, target = self.objective.rows(batch, False, None, tf.constant([0, 0]))
-            counts = [tf.math.count_nonzero(m, axis=[1, 2]) for m in (predicted & target, predicted, target)]
+            counts = [_voxels(where) for where in (predicted & target, predicted, target)]
             return (batch["subject"], *counts, rows, batch["weight"] > 0)
 
         return self.strategy.run(replica, args=(batch,))
@@ -109,6 +112,12 @@ class Steps:
             yield
         finally:
             assign(variables, raw)
+
+
+def _voxels(where):
+    """bool [n, height, width, regions], or of one region [n, height, width] -> int64 [n, regions]."""
+    count = tf.math.count_nonzero(where, axis=[1, 2])
+    return count if count.shape.rank == 2 else count[:, tf.newaxis]
 
 
 def _replica():

@@ -109,14 +109,16 @@ class Trainer:
         self.checkpoint.save(self.steps.variables(), self.counters)
 
     def score(self) -> tuple[float, float]:
-        """(mean Dice over the validation subjects, mean loss), from counts streamed slice by slice."""
-        counts = np.zeros((len(self.valid.names), 3), np.int64)
+        """(mean Dice over the validation subjects, of each the mean over its regions, and mean loss), streamed by slice."""
+        counts: dict[int, np.ndarray] = {}
         loss_sum, slices = 0.0, 0
         for batch in _guarded(self._validation_data, self.valid):
             for subject, *columns, rows, real in self.steps.each_replica(self.count_fn(batch)):
-                np.add.at(counts, subject[real], np.stack(columns, axis=1)[real])
+                found = np.stack(columns, axis=-1)  # [slices, regions, 3]
+                for number in np.unique(subject[real]):
+                    counts[number] = counts.get(number, 0) + found[real & (subject == number)].sum(axis=0)
                 loss_sum, slices = loss_sum + float(rows[real].sum()), slices + int(real.sum())
-        scores = [selection.dice_score(row[0], row[1], row[2], self.smooth) for row in counts.tolist()]
+        scores = [selection.mean_dice(counts[number].tolist(), self.smooth) for number in sorted(counts)]
         return float(np.mean(scores)), loss_sum / slices
 
     def _epoch(self, total, bar):
@@ -163,7 +165,7 @@ class Trainer:
         """The rest of the epoch that is due."""
         counters, config = self.counters, self.config
         place = config.batch_size, config.seed, counters.epoch, counters.step_in_epoch
-        how = self.steps.replicas, config.augment, config.streams
+        how = self.steps.replicas, config.augment, config.streams, config.crop
         return self.steps.distribute(lambda _: self.train.training(*place, *how))
 
     @functools.cached_property

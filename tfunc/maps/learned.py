@@ -22,9 +22,9 @@ class Aleatoric:
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """See `predictives.Predictive`."""
         logits, sigma = self.network(images)
-        probability = classes.foreground(logits)
-        prediction, sigma = classes.segmentation(probability), tf.abs(sigma)
-        uncertainty = tf.where(prediction > 0, sigma[..., 1], sigma[..., 0])
+        probability = classes.probability(logits)
+        prediction = classes.segmentation(probability)
+        uncertainty = tf.gather(tf.abs(sigma), tf.cast(prediction, tf.int32), batch_dims=3)
         return {"probability": probability, "prediction": prediction, "uncertainty": uncertainty}
 
 
@@ -39,7 +39,7 @@ class AuxiliaryFeatures:
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """See `predictives.Predictive`."""
         features, _ = self.network.features(images)
-        probability = classes.foreground(self.network.head_outputs(features))
+        probability = classes.probability(self.network.head_outputs(features))
         return {**entropy_maps(probability), "uncertainty": classes.foreground(self.head(features))}
 
 
@@ -53,6 +53,6 @@ class AuxiliarySegmentation:
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """See `predictives.Predictive`."""
-        maps = entropy_maps(classes.foreground(self.network(images)))
-        errors = self.auxiliary(classes.with_segmentation(images, maps["prediction"]))
+        maps = entropy_maps(classes.probability(self.network(images)))
+        errors = self.auxiliary(classes.with_segmentation(images, maps["prediction"], self.network.classes))
         return {**maps, "uncertainty": classes.foreground(errors)}

@@ -17,7 +17,8 @@ IMAGE_SEEDS = 2**63
 class Options:
     """samples: passes of a sampled method. seed: of its samples. precision: float32 or bfloat16 convolutions.
 
-    full_size: photographs, also PNG maps at the photograph's own size. streams: version of the random streams, which is
+    full_size: photographs, also PNG maps at the photograph's own size. names: `nnunet` for the segmentation under that name
+    too. streams: version of the random streams, which is
     the network's own (`of`). Raises `UserError` naming the flag for a number that no prediction can have.
     """
 
@@ -27,6 +28,7 @@ class Options:
     precision: str = "float32"
     full_size: bool = False
     streams: int = streams.VERSION
+    names: str = ""
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "samples"):

@@ -16,6 +16,7 @@ from data_prep.base.errors import UserError
 from data_prep.map_files import is_written
 from data_prep.records import Manifest, SubjectEntry
 from data_prep.subject import Subject
+from data_prep.tasks import Task
 from tfunc import methods, networks, runs
 from tfunc.maps import artefact, predictor
 from tfunc.maps.options import Options
@@ -25,20 +26,51 @@ from tfunc.nets import memory, stack
 from tfunc.nets.trained import Trained
 
 
-def write_maps(folder: runs.Path, subject: Subject, maps: Arrays, full_size: bool = False) -> None:
-    """Writes a subject's maps [depth, height, width]; each file is whole or not there.
+def write_maps(
+    folder: runs.Path,
+    subject: Subject,
+    maps: Arrays,
+    full_size: bool = False,
+    task: Task | None = None,
+    names: str = "",
+) -> None:
+    """Writes a subject's maps [depth, height, width] on its own grid; each file is whole or not there.
 
-    full_size: of a photograph, also PNG maps at its own size: a segmentation by nearest neighbour, others bilinear.
+    full_size: of a photograph, also PNG maps at its own size: a segmentation by nearest neighbour, others bilinear. task:
+    says which numbers the segmentation is written with; None: the classes'. names: `nnunet` for the segmentation also as
+    nnU-Net calls it.
     """
-    own_size = {name: _resized(values[0], subject.source_size) for name, values in maps.items()} if full_size else None
-    maps = {name: subject.restored(values) for name, values in maps.items()}
-    map_files.write(folder, subject.name, maps, subject.header, own_size)
+    own_size = {name: _resized(values, subject.source_size) for name, values in maps.items()} if full_size else None
+    maps = on_own_grid(subject, maps)
+    if task is not None and task.values != tuple(range(len(task.classes))):
+        values = np.array(task.values, np.uint8 if max(task.values) <= 255 else np.uint16)
+        maps = {**maps, "prediction": values[maps["prediction"]]}
+        own_size = own_size and {**own_size, "prediction": values[own_size["prediction"]]}
+    map_files.write(folder, subject.name, maps, subject.header, own_size, task is not None and not task.is_binary)
+    if names == "nnunet":
+        map_files.write_named(folder, subject.name, maps["prediction"], subject.header)
+
+
+def on_own_grid(subject: Subject, maps: Arrays) -> Arrays:
+    """The maps where the subject's own files lie. Of slices that were resampled the segmentation is made anew, from the
+    probability that is written, whose classes add up to 1."""
+    found = {name: subject.restored(values) for name, values in maps.items()}
+    if subject.own_size is None:
+        return found
+    probability = found["probability"]
+    if probability.ndim == 4:
+        probability /= probability.sum(axis=-1, keepdims=True)
+        prediction = probability.argmax(axis=-1)
+    else:
+        prediction = probability > 0.5
+    return {**found, "prediction": prediction.astype(np.uint8)}
 
 
 def _resized(values, size):
-    """A map [height, width] at the (height, width) `size`."""
-    method = "nearest" if values.dtype == np.uint8 else "bilinear"
-    return tf.image.resize(values[..., np.newaxis], size, method=method).numpy()[..., 0]
+    """A photograph's map at the (height, width) `size`, [height, width]; of several classes that of any but the background."""
+    image = values[0] if values.ndim == 3 else 1 - values[0][..., 0]
+    method = "nearest" if image.dtype == np.uint8 else "bilinear"
+    return tf.image.resize(image[..., np.newaxis], size, method=method).numpy()[..., 0]
 
 
 def predict_split(
@@ -74,7 +106,7 @@ def predict_split(
     order = _order(manifest, loaded[0].config, say)
     read = records.read_subjects(data_dir, manifest, waiting)
     subjects = (subject.in_order(order) if order else subject for subject in read)
-    _write_all(folder, method, made, subjects, options, len(chosen), len(waiting))
+    _write_all(folder, method, made, subjects, options, loaded[0].config.task, (len(chosen), len(waiting)))
     _finish(folder, asked, manifest, manifest.split(split) or chosen)
     return folder
 
@@ -113,14 +145,16 @@ def _write_all(
     made: Predictor,
     subjects: Iterable[Subject],
     options: Options,
-    count: int,
-    waiting: int,
+    task: Task,
+    counts: tuple[int, int],
 ) -> None:
+    """counts: how many subjects there are, and how many of them wait for their maps."""
+    count, waiting = counts
     sizes = {"batch_size": options.batch_size}
     bar = progress.Progress(f"predict {method.name}", count, " subjects", done=count - waiting)
     with memory.enough(method.name, sizes), bar:
         for subject, maps in made.subjects(subjects):
-            write_maps(folder, subject, maps, options.full_size)
+            write_maps(folder, subject, maps, options.full_size, task, options.names)
             bar.advance()
 
 

@@ -3,7 +3,8 @@
 A predictive is made from (list of models, options) and called with
     images float32 [batch, height, width, channels], normalised; seeds int64 [batch, 2], used by sampled methods only
 and gives a dict of [batch, height, width] maps:
-    probability float32, foreground; prediction uint8, its argmax (ties are background)
+    probability float32, of the foreground, or [batch, height, width, C] of all C classes where there are more than two
+    prediction uint8, its argmax, the index of a class (ties are the lower one)
     uncertainty float32: normalised entropy, |sigma| of the predicted class, or an error probability
     mutual_information float32, normalised like the entropy, for methods that average several predictions
 
@@ -31,7 +32,7 @@ class Predictive(Protocol):
     """What a method's row names."""
 
     def __init__(self, models: Sequence[keras.Model], options: Options) -> None:
-        """models: one for each of the method's networks, in order, `ensemble` being all members."""
+        """models: one for each of the method's networks, in order, `ensemble` being all members and `cv` all folds."""
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """The maps of a batch; see the module's docstring."""
@@ -48,11 +49,11 @@ def of(method: Method) -> type[Predictive]:
 
 
 def entropy_maps(probability: tf.Tensor) -> Maps:
-    """Probability [batch, height, width] -> itself, its argmax, and its normalised entropy as the uncertainty."""
+    """A map of probabilities -> itself, its argmax, and its normalised entropy as the uncertainty."""
     return {
         "probability": probability,
         "prediction": classes.segmentation(probability),
-        "uncertainty": classes.binary_entropy(probability),
+        "uncertainty": classes.entropy(probability),
     }
 
 
@@ -65,4 +66,4 @@ class Softmax:
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """See the module's docstring."""
-        return entropy_maps(classes.foreground(self.network(images)))
+        return entropy_maps(classes.probability(self.network(images)))

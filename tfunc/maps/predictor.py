@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from data_prep import grid
 from data_prep.base.errors import UserError
 from data_prep.map_files import MAPS
 from data_prep.subject import Subject
+from data_prep.tasks import Task
 from tfunc import runs
 from tfunc.maps import options as asked
 from tfunc.maps import predictives
@@ -35,10 +38,15 @@ class Predictor:
         size: int,
         options: Options,
         strategy: tf.distribute.Strategy | None = None,
+        task: Task | None = None,
     ):
-        """make_predictive: called in the strategy's scope. size: height and width below which slices are refused."""
+        """make_predictive: called in the strategy's scope. size: height and width below which slices are refused.
+
+        task: of the networks, whose frame volumes' slices are brought to as in training.
+        """
         asked.check_seed(options.seed)
         self.options, self.size = options, size
+        self.task = task if task is not None and task.frame and not task.is_photograph else None
         self.strategy = strategy or tf.distribute.get_strategy()
         with self.strategy.scope():
             self.predictive = make_predictive()
@@ -65,17 +73,25 @@ class Predictor:
         return {name: np.concatenate([part.numpy() for part in local(v)])[:count] for name, v in results.items()}
 
     def subjects(self, subjects: Iterable[Subject]) -> Iterator[tuple[Subject, Arrays]]:
-        """`Subject`s -> (subject, {map: array [depth, height, width]}), in order; batches run across subjects."""
-        pending: list[list[Any]] = []  # subjects whose maps are being filled
+        """`Subject`s -> (subject, {map: array [depth, height, width]}), in order; batches run across subjects.
+
+        A probability of more than two classes has them as a fourth axis.
+        """
+        pending: list[
+            list[Any]
+        ] = []  # subjects whose maps are being filled: [subject, maps, slices left, the slices' place]
         batch: list[tuple[Any, ...]] = []  # slices waiting for the next batch
         for subject in subjects:
             depth, height, width = subject.image.shape[:3]
-            if min(height, width) < self.size:
+            images = subject.normalised()
+            if self.task is not None:
+                images, place = framed(images, subject, self.task)
+            else:
+                place = np.s_[:, :]
+            if min(images.shape[1:3]) < self.size:
                 found = f"{height}x{width}"
                 raise UserError(subject.source, expected=f"slices of at least {self.size}x{self.size}", found=found)
-            maps = {name: np.empty((depth, height, width), dtype) for name, dtype in MAPS.items()}
-            pending.append([subject, maps, depth])
-            images = subject.normalised()
+            pending.append([subject, {}, depth, place])
             for index in range(depth):
                 if batch and (len(batch) == self.options.batch_size or batch[0][0].shape != images[index].shape):
                     self._run(batch)
@@ -97,9 +113,33 @@ class Predictor:
         results = self.run(np.stack(images), np.array(seeds, np.int64))
         arrays = {name: results[name] for name in MAPS}
         for row, (entry, index) in enumerate(zip(entries, indices, strict=True)):
+            subject, maps, _, place = entry
             for name, values in arrays.items():
-                entry[1][name][index] = values[row]
+                if name not in maps:
+                    maps[name] = np.empty((*subject.image.shape[:3], *values.shape[3:]), MAPS[name])
+                maps[name][index] = values[row][place]
             entry[2] -= 1
+
+
+def framed(images: np.ndarray, subject: Subject, task: Task) -> tuple[np.ndarray, tuple[slice, slice]]:
+    """(slices in the task's frame, where they lie in it): each in the middle, around it what lies outside, as in training.
+
+    images: the subject's, normalised, [depth, height, width, channels]. Slices that the frame does not hold get the next larger
+    one that poolings divide.
+    """
+    size = images.shape[1:3]
+    frame = task.frame or size
+    if size[0] > frame[0] or size[1] > frame[1]:
+        frame = tuple(-(-own // grid.MULTIPLE) * grid.MULTIPLE for own in size)
+    if frame == size:
+        return images, np.s_[:, :]
+    y0, x0 = ((whole - own) // 2 for whole, own in zip(frame, size, strict=True))
+    outside = np.array([channel.outside for channel in task.channels], np.float32)
+    empty = dataclasses.replace(subject, image=outside.reshape(1, 1, 1, -1)).normalised()
+    found = np.broadcast_to(empty, (len(images), *frame, images.shape[3])).copy()
+    place = np.s_[y0 : y0 + size[0], x0 : x0 + size[1]]
+    found[:, place[0], place[1]] = images
+    return found, place
 
 
 def of_method(
@@ -109,5 +149,7 @@ def of_method(
     loaded = trained.load_all(run_dir, method.networks, dataset)
     config, make = loaded[0].config, predictives.of(method)
     models, options = [network.model for network in loaded], options.of(config)
-    predictor = Predictor(lambda: make(models, options), config.channels, config.smallest, options, strategy)
+    predictor = Predictor(
+        lambda: make(models, options), config.channels, config.smallest, options, strategy, config.task
+    )
     return predictor, loaded

@@ -35,15 +35,15 @@ class MonteCarlo:
         uniform = sampling.sample_uniform(seeds, self.samples, rates, self.streams)
 
         def sample(index):
-            return classes.foreground(self.network(images, folded.dropout_masks(uniform[index], rates))), 1.0
+            return classes.probability(self.network(images, folded.dropout_masks(uniform[index], rates))), 1.0
 
-        return mean_maps(sample, self.samples, images)
+        return mean_maps(sample, self.samples, images, self.network.classes)
 
 
 class TestTimeAugmentation:
     """The mean over `samples` views of the image, each view's probability brought back into the image's own frame.
 
-    Wang et al. (2019). The first view is the image itself, so one sample is the baseline. What a view pushed out of the
+    Each class's, and their sum made 1 again. Wang et al. (2019). The first view is the image itself, so one sample is the baseline. What a view pushed out of the
     frame it has no say about: a voxel's mean is over the views that saw it. Outside its frame a view shows the image
     mirrored rather than a border that the network never saw.
     """
@@ -65,14 +65,20 @@ class TestTimeAugmentation:
         def sample(index):
             forth, back = views.views(self._drawn(uniform[:, index], index), height, width)
             view = stack.projective_transform(images, forth, fill_mode="reflect")
-            probability = classes.foreground(self.network(view))[..., tf.newaxis]
+            probability = classes.probability(self.network(view))
+            binary = not classes.has_classes(probability)
+            probability = probability[..., tf.newaxis] if binary else probability
             # a voxel was seen where nothing outside the frame had a part in its value
             inside = stack.projective_transform(stack.projective_transform(ones, forth), back)
             returned = stack.projective_transform(probability, back)
             seen = tf.cast(inside > 0.999, tf.float32)
-            return tf.squeeze(tf.clip_by_value(returned, 0.0, 1.0), -1), tf.squeeze(seen, -1)
+            returned = tf.clip_by_value(returned, 0.0, 1.0)
+            if binary:
+                return tf.squeeze(returned, -1), tf.squeeze(seen, -1)
+            total = tf.reduce_sum(returned, axis=-1, keepdims=True)
+            return tf.math.divide_no_nan(returned, total), tf.squeeze(seen, -1)
 
-        return mean_maps(sample, self.samples, images)
+        return mean_maps(sample, self.samples, images, self.network.classes)
 
     def _drawn(self, uniform, index):
         """What `views.draw` draws, but nothing for the first sample."""
@@ -90,30 +96,48 @@ class Ensemble:
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """See `predictives.Predictive`."""
-        probability = entropy = tf.zeros(tf.shape(images)[:3])
+        probability, entropy = zeros(images, self.members[0].classes), zeros(images)
         for member in self.members:
             with tf.control_dependencies([entropy]):  # nothing else would keep the members from running side by side
-                p = classes.foreground(member(tf.identity(images)))
-            probability, entropy = probability + p, entropy + classes.binary_entropy(p)
+                p = classes.probability(member(tf.identity(images)))
+            probability, entropy = probability + p, entropy + classes.entropy(p)
         return averaged_maps(probability, entropy, len(self.members))
 
 
+def zeros(images: tf.Tensor, count: int = classes.BINARY) -> tf.Tensor:
+    """A sum not begun, of maps of probabilities of `count` classes; of two it is one of maps [batch, height, width]."""
+    place = tf.shape(images)[:3]
+    return tf.zeros(place if count == classes.BINARY else tf.concat([place, [count]], axis=0))
+
+
 def mean_maps(
-    sample: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor | float]], count: int, images: tf.Tensor
+    sample: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor | float]],
+    samples: int,
+    images: tf.Tensor,
+    count: int = classes.BINARY,
 ) -> Maps:
-    """Runs `sample(index)` -> (probability, weight) `count` times, one after the other, and keeps running sums."""
-    zeros = tf.zeros(tf.shape(images)[:3])
+    """Runs `sample(index)` -> (probability, weight) `samples` times, one after the other, and keeps running sums.
+
+    count: of the classes.
+    """
 
     def body(index, probability, entropy, weight):
         p, w = sample(index)
-        return index + 1, probability + w * p, entropy + w * classes.binary_entropy(p), weight + w
+        return index + 1, probability + _each(w, p) * p, entropy + w * classes.entropy(p), weight + w
 
-    _, *sums = tf.while_loop(lambda index, *_: index < count, body, (0, zeros, zeros, zeros), parallel_iterations=1)
+    begin = 0, zeros(images, count), zeros(images), zeros(images)
+    _, *sums = tf.while_loop(lambda index, *_: index < samples, body, begin, parallel_iterations=1)
     return averaged_maps(*sums)
 
 
 def averaged_maps(probability: tf.Tensor, entropy: tf.Tensor, count: tf.Tensor | int) -> Maps:
     """Maps from the sums of `count` probabilities and of their entropies."""
-    maps = entropy_maps(probability / count)
+    maps = entropy_maps(probability / _each(count, probability))
     # rounding can bring the difference below 0
     return {**maps, "mutual_information": tf.maximum(maps["uncertainty"] - entropy / count, 0.0)}
+
+
+def _each(weight, probability):
+    """A number, or a map [batch, height, width] of them, such that it multiplies a map of probabilities."""
+    alone = not isinstance(weight, tf.Tensor) or not classes.has_classes(probability)
+    return weight if alone else weight[..., tf.newaxis]

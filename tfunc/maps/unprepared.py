@@ -19,6 +19,7 @@ from data_prep.base import artefacts, notices, stamps
 from data_prep.base.errors import Faults, UserError
 from data_prep.map_files import is_written
 from data_prep.subject import Subject
+from data_prep.tasks import Task
 from tfunc import runs
 from tfunc.maps import artefact, predict, predictor
 from tfunc.maps.options import Options
@@ -56,7 +57,7 @@ def predict_inputs(
     reader = loaded[0].config.task.load_reader()
     remarks = _Remarks(say)
     with remarks.heard():
-        sources, faults = _found(reader, path, modalities, say)
+        sources, faults = _found(reader, path, modalities, loaded[0].config.task, say)
     load_options = _with_order(loaded[0].config, data_dir, say)
     load_options |= {"allow_negative": True} if allow_negative else {}  # not every reader has it
     work = _Work(method, loaded, made, options, pathlib.Path(out_dir), remarks, reader.load, load_options)
@@ -74,10 +75,10 @@ def predict_inputs(
         raise Faults(faults)
 
 
-def _found(reader, path, modalities, say):
+def _found(reader, path, modalities, task, say):
     """(sources, {name: what is wrong} of others); raises where there is nothing to predict."""
     try:
-        return reader.find_new(path, modalities), {}
+        return reader.find_new(path, modalities, task), {}
     except Faults as error:
         if not error.found:
             raise
@@ -113,14 +114,14 @@ class _Work:
     options: Options
     out_dir: pathlib.Path
     remarks: _Remarks
-    load: Callable[[Any, dict[str, Any]], Subject]
+    load: Callable[[Any, dict[str, Any], Task], Subject]
     load_options: dict[str, Any]
 
     def predict(self, source):
         """(subject, maps), written; None in place of the maps where they were there."""
         files = stamps.taken(source.paths)  # before they are read
         with self.remarks.heard():
-            subject = self.load(source, self.load_options)
+            subject = self.load(source, self.load_options, self.loaded[0].config.task)
             if subject.permuted_note:
                 notices.once("voxel order", subject.permuted_note)
         place = str(pathlib.Path(subject.source).resolve())
@@ -130,7 +131,8 @@ class _Work:
             return subject, None
         with memory.enough(self.method.name, {"batch_size": self.options.batch_size}):
             ((subject, maps),) = self.made.subjects([subject])
-        predict.write_maps(self.out_dir, subject, maps, self.options.full_size)
+        task = self.loaded[0].config.task
+        predict.write_maps(self.out_dir, subject, maps, self.options.full_size, task, self.options.names)
         artefacts.write_json(index, {**asked, "files": files, "read_as": self.load_options, **stack.versions()})
         return subject, maps
 

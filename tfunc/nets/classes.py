@@ -1,10 +1,18 @@
-"""From a pair of logits to a probability, a segmentation and an entropy: the one home of these formulas in graphs."""
+"""From logits to probabilities, a segmentation and an entropy: the one home of these formulas in graphs.
+
+A map of probabilities is float32 [batch, height, width], the foreground's, where there are two classes, and
+[batch, height, width, C] of all C classes where there are more. Which of the two it is its rank says.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
+
+BINARY = 2
+RANK = 4  # of a map that has an axis of classes
 
 
 def foreground(logits: tf.Tensor) -> tf.Tensor:
@@ -12,14 +20,40 @@ def foreground(logits: tf.Tensor) -> tf.Tensor:
     return tf.nn.sigmoid(logits[..., 1] - logits[..., 0])
 
 
+def probability(logits: tf.Tensor) -> tf.Tensor:
+    """The map of probabilities of logits [batch, height, width, C]: of two classes the foreground's, else the softmax."""
+    if logits.shape[-1] == BINARY:
+        return foreground(logits)
+    return tf.nn.softmax(tf.cast(logits, tf.float32), axis=-1)
+
+
+def has_classes(probability: tf.Tensor) -> bool:
+    """Whether a map of probabilities has an axis of classes, its last."""
+    return probability.shape.rank == RANK
+
+
 def wins(logits: tf.Tensor) -> tf.Tensor:
     """Where the foreground is the argmax, ties to the background: logits [..., 2] -> bool [...]."""
     return logits[..., 1] > logits[..., 0]
 
 
+def winner(values: tf.Tensor) -> tf.Tensor:
+    """The class of the largest value, ties to the lower class: logits or probabilities [..., C] -> uint8 [...].
+
+    By comparisons, one class after the other: `tf.argmax` promises nothing about ties.
+    """
+    best, index = values[..., 0], tf.zeros_like(values[..., 0], tf.uint8)
+    for number in range(1, values.shape[-1]):
+        larger = values[..., number] > best
+        index = tf.where(larger, tf.constant(number, tf.uint8), index)
+        best = tf.where(larger, values[..., number], best)
+    return index
+
+
 def segmentation(probability: tf.Tensor) -> tf.Tensor:
-    """The argmax of the probability that is written, ties to the background: float32 [...] -> uint8 {0, 1} [...]."""
-    return tf.cast(probability > 0.5, tf.uint8)
+    """The argmax of the map of probabilities that is written, ties to the lower class: uint8, the index of the class."""
+    probability = tf.convert_to_tensor(probability)
+    return winner(probability) if has_classes(probability) else tf.cast(probability > 0.5, tf.uint8)
 
 
 def binary_entropy(probability: tf.Tensor) -> tf.Tensor:
@@ -28,6 +62,30 @@ def binary_entropy(probability: tf.Tensor) -> tf.Tensor:
     return -(tf.math.xlogy(p, p) + tf.math.xlogy(1.0 - p, 1.0 - p)) / math.log(2.0)
 
 
-def with_segmentation(images: tf.Tensor, segmentation: tf.Tensor) -> tf.Tensor:
-    """Images [batch, height, width, channels] with a segmentation [batch, height, width] of 0 and 1 as the last channel."""
-    return tf.concat([images, tf.cast(segmentation, tf.float32)[..., tf.newaxis]], axis=-1)
+def entropy(probability: tf.Tensor) -> tf.Tensor:
+    """Entropy of a map of probabilities over the log of the number of classes: float32 [batch, height, width] in [0, 1]."""
+    if not has_classes(probability):
+        return binary_entropy(probability)
+    p = tf.cast(probability, tf.float32)
+    found = -tf.reduce_sum(tf.math.xlogy(p, p), axis=-1) / math.log(probability.shape[-1])
+    return tf.clip_by_value(found, 0.0, 1.0)  # rounding can bring it out of its range
+
+
+def with_segmentation(images: tf.Tensor, segmentation: tf.Tensor, classes: int = BINARY) -> tf.Tensor:
+    """Images [batch, height, width, channels] with a segmentation [batch, height, width] of class indices behind them.
+
+    Of two classes it is one channel of 0 and 1, of C classes C channels, each 1 where its class is.
+    """
+    if classes == BINARY:
+        return tf.concat([images, tf.cast(segmentation, tf.float32)[..., tf.newaxis]], axis=-1)
+    return tf.concat([images, tf.one_hot(tf.cast(segmentation, tf.int32), classes)], axis=-1)
+
+
+def in_regions(index: tf.Tensor, regions: Sequence[Sequence[int]]) -> tf.Tensor:
+    """Where each region is: class indices [...] -> bool [..., regions]. regions: the classes of each."""
+
+    def inside(region):
+        found = [index == tf.constant(number, index.dtype) for number in region]
+        return tf.reduce_any(tf.stack(found, axis=-1), axis=-1)
+
+    return tf.stack([inside(region) for region in regions], axis=-1)

@@ -99,6 +99,7 @@ class FoldedUNet:
         self.up = [(rise(layer), fold(block)) for layer, block in structure.up]
         heads = [head for head in (structure.logit_head, structure.sigma_head) if head]
         self.heads = [(fold([unit])[0], plain(last)) for unit, last in heads]
+        self.classes = int(structure.logit_head[1].filters)  # of the softmax
 
     def __call__(
         self, images: tf.Tensor, kept: list[tf.Tensor] | None = None
@@ -125,7 +126,7 @@ class FoldedUNet:
     def head_outputs(
         self, features: tf.Tensor, remaining: Iterator[tf.Tensor] | None = None
     ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        """Features -> float32 logits [..., 2], or (logits, sigma). remaining: the dropout masks of the heads."""
+        """Features -> float32 logits [..., classes], or (logits, sigma). remaining: the dropout masks of the heads."""
         outputs, remaining = [], remaining or iter(())
         for unit, (kernel, bias) in self.heads:
             x = _run([unit], features, remaining)

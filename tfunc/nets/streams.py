@@ -44,6 +44,7 @@ STREAMS = {
     "elastic": Stream(7, "the same place: its smooth deformation", former=1),
     "sampled_dropout": Stream(8, "(seed and subject, slice): the masks of MC dropout, predicted or served"),
     "sampled_views": Stream(9, "the same place: the views of test-time augmentation"),
+    "crop": Stream(10, "(seed, epoch, subject, slice): where a training slice is cropped", former=2),
 }
 
 

@@ -36,20 +36,22 @@ def build(
     seed: int | None = None,
     dtype: str | None = None,
     version: int = streams.VERSION,
+    second_channels: int = 1,
 ) -> keras.Model:
-    """The Keras model that `network` trains. channels: of the images; a second input is one more.
+    """The Keras model that `network` trains. channels: of the images; a second input adds `second_channels`.
 
     seed: of the initial weights, and version of the random streams behind them. dtype: a Keras policy; None is float32.
     Raises `UserError` for a number of classes that there is no network of.
     """
-    if network.classes != unet.CLASSES:
-        where = f"network {network.name}"
-        raise UserError(where, expected=f"{unet.CLASSES} classes", found=str(network.classes))
+    head = network.model == "auxiliary_head"
+    if network.classes < unet.CLASSES or (head and network.classes != unet.CLASSES):
+        expected = f"{unet.CLASSES} classes{'' if head else ' or more'}"
+        raise UserError(f"network {network.name}", expected=expected, found=str(network.classes))
     with own_settings():
-        if network.model == "auxiliary_head":
+        if head:
             return unet.AuxiliaryHead(start_filters, seed, dtype, version)
         return unet.unet(
-            channels + bool(network.second_input),
+            channels + (second_channels if network.second_input else 0),
             start_filters=start_filters,
             depth=depth,
             dropout=network.dropout,
@@ -58,18 +60,23 @@ def build(
             seed=seed,
             dtype=dtype,
             version=version,
+            classes=network.classes,
         )
 
 
 def untrained(config: Config) -> keras.Model:
     """The model that a training begins with: its own initial weights and precision."""
-    shape = config.channels, config.start_filters, config.depth
-    return build(config.network, *shape, seed=config.seed, dtype=config.dtype_policy, version=config.streams)
+    return _of(config, seed=config.seed, dtype=config.dtype_policy, version=config.streams)
 
 
 def _like(config: Config) -> keras.Model:
     """The model of a stored configuration, in float32, to be given its weights."""
-    return build(config.network, config.channels, config.start_filters, config.depth)
+    return _of(config)
+
+
+def _of(config, **more):
+    shape = config.channels, config.start_filters, config.depth
+    return build(config.network, *shape, second_channels=config.segmentation_channels, **more)
 
 
 def load(run_dir: Path, name: str, dataset: str) -> Trained:

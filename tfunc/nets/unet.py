@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfunc.nets import streams
 from tfunc.nets.layers import ChannelDropout, Convolution, UpConvolution, batch_normalisation, torch_initializers
 
-CLASSES = 2
+CLASSES = 2  # of the auxiliary head, error or not, and of a network that isn't asked for more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Builder:
         return Unit(convolution, drop, normalisation)
 
 
-def _structure(build, in_channels, start_filters, depth, dropout, center, sigma):
+def _structure(build, in_channels, start_filters, depth, dropout, center, sigma, classes):
     """The layers of `unet`, created in the reference's order."""
     filters = [start_filters * 2**level for level in range(depth + 1)]
     everywhere = 0.0 if center else dropout  # "center": only before pooling, after upsampling, and in the heads
@@ -131,7 +131,7 @@ def _structure(build, in_channels, start_filters, depth, dropout, center, sigma)
     heads = []
     for _ in range(2 if sigma else 1):
         unit = build.unit(start_filters, start_filters, dropout)
-        heads.append((unit, build.convolution(Convolution, 1, start_filters, CLASSES)))
+        heads.append((unit, build.convolution(Convolution, 1, start_filters, classes)))
     return Structure(tuple(down), bottom, tuple(up), heads[0], heads[1] if sigma else None)
 
 
@@ -189,10 +189,11 @@ class UNet(keras.Model):
         seed: int | None,
         dtype: str | None,
         version: int,
+        classes: int = CLASSES,
     ):
         super().__init__()
         build = Builder(seed, dtype, "weights", version)
-        structure = _structure(build, in_channels, start_filters, depth, dropout, center, sigma)
+        structure = _structure(build, in_channels, start_filters, depth, dropout, center, sigma, classes)
         self.sequence = build.layers
         self.structure = structure
         self.compute = build.layers[0].compute_dtype
@@ -231,7 +232,7 @@ class UNet(keras.Model):
     def heads(
         self, features: tf.Tensor, training: bool = False, keeps: Iterable[tf.Tensor] | None = None
     ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        """Features -> float32 logits [..., 2], or (logits, sigma) with the sigma head."""
+        """Features -> float32 logits [..., classes], or (logits, sigma) with the sigma head."""
         outputs = []
         keep = self._keeps(keeps)
         for head in (self.structure.logit_head, self.structure.sigma_head):
@@ -273,11 +274,12 @@ def unet(
     seed: int | None = None,
     dtype: str | None = None,
     version: int = streams.VERSION,
+    classes: int = CLASSES,
 ) -> UNet:
     """The U-Net of the paper, section 2.2, as the reference code builds it.
 
     Takes float images [batch, height, width, in_channels] of any height and width of at least 2**depth and gives float32
-    logits [batch, height, width, 2], or the tuple (logits, sigma) of that shape where `sigma` is True; sigma is the raw
+    logits [batch, height, width, classes], or the tuple (logits, sigma) of that shape where `sigma` is True; sigma is the raw
     output of the second head and may be negative.
 
     start_filters: channels of the outermost level; each of the `depth` poolings doubles them.
@@ -286,10 +288,11 @@ def unet(
     seed: fixes the initial weights; None draws them from Keras' global state.
     dtype: a Keras dtype policy such as "mixed_bfloat16"; None is Keras' global one.
     version: of the random streams behind the initial weights.
+    classes: of the softmax, at least 2.
     """
-    if depth < 1 or start_filters < 1 or in_channels < 1 or not 0 <= dropout < 1:
+    if depth < 1 or start_filters < 1 or in_channels < 1 or not 0 <= dropout < 1 or classes < CLASSES:
         raise ValueError(
-            f"unet: depth, start_filters and in_channels must be at least 1 and dropout in [0, 1), "
-            f"got {depth}, {start_filters}, {in_channels}, {dropout}"
+            f"unet: depth, start_filters and in_channels must be at least 1, dropout in [0, 1) and classes at least 2, "
+            f"got {depth}, {start_filters}, {in_channels}, {dropout}, {classes}"
         )
-    return UNet(in_channels, start_filters, depth, dropout, center, sigma, seed, dtype, version)
+    return UNet(in_channels, start_filters, depth, dropout, center, sigma, seed, dtype, version, classes)

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from tfunc.learning import losses
-from tfunc.learning.objectives.contract import Batch, Rows
+from tfunc.learning.objectives.contract import Batch, Rows, counted, of_errors
 from tfunc.nets import classes, trained
 from tfunc.runs import Config
 
@@ -24,13 +24,15 @@ class Objective:
         self.base = base
         self.base.trainable = False
         self.model = trained.untrained(config)
+        self.task = config.task
 
     def rows(
         self, batch: Batch, training: bool, keeps: list[tf.Tensor] | None = None, seed: tf.Tensor | None = None
     ) -> Rows:
         """See `contract.Learnt`."""
         logits, wrong = self._errors(batch, training)
-        return losses.cross_entropy_rows(logits, wrong), classes.wins(logits), wrong
+        known = counted(batch, self.task)
+        return losses.cross_entropy_rows(logits, wrong, known), *of_errors(logits, wrong, known)
 
     def show(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """See `contract.Learnt`."""
@@ -38,7 +40,7 @@ class Objective:
         return classes.foreground(logits), wrong
 
     def _errors(self, batch, training):
-        """(logits of the error, the error), from one pass of the baseline."""
+        """(logits of the error, the error), from one pass of the baseline. An error is any wrong class."""
         features = tf.stop_gradient(self.base.features(batch["image"], training=False))
-        wrong = classes.wins(self.base.heads(features, training=False)) != (batch["label"] > 0)
+        wrong = classes.winner(self.base.heads(features, training=False)) != batch["label"]
         return self.model(features, training=training), wrong

@@ -1,0 +1,34 @@
+"""Where one case of one's own data lies, whichever of the known forms it came in."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where one case lies. files: paths of its channels, in the task's order, or of the one file that holds them all.
+
+    seg: path of the labels, or None. grade, split: None, since no form says them.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    seg: str | None = None
+    grade: str | None = None
+    split: str | None = None
+
+    @property
+    def image(self) -> str:
+        """Path of the first channel: what the case is named after in errors."""
+        return self.files[0]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file that is read."""
+        return (*self.files, *((self.seg,) if self.seg else ()))
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is a ground truth."""
+        return self.seg is not None

@@ -1,0 +1,80 @@
+"""The voxels of one case of one's own volumes: its channels and its labels, read with every check on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import nibabel
+import numpy as np
+
+from data_prep.base.errors import UserError
+from data_prep.readers import labels, nifti
+from data_prep.readers.cases import Source
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Volume:
+    """What was read.
+
+    channels: arrays [depth, height, width] in the order of the file; int16 where whole numbers fit, else float32.
+    raw_label: uint8 or uint16 of that shape, or None.  header: the 348 bytes of a 3-D header, of the first channel.
+    affine: float64 [4, 4], voxel x, y, z to mm.
+    """
+
+    channels: list[np.ndarray]
+    raw_label: np.ndarray | None
+    header: bytes
+    affine: np.ndarray
+
+
+def read(source: Source, count: int, labelled: bool = True) -> Volume:
+    """Reads the `count` channels of a case, of one file each or all of one 4-D file, and its labels.
+
+    Raises `UserError` naming the file: another number of channels, another grid or place than the first channel's, voxels
+    that are not finite, labels that are no whole numbers.
+    """
+    together = len(source.files) == 1 and count > 1
+    headers = [nifti.read_header(path, (3, 4) if together else (3,)) for path in source.files]
+    first = headers[0]
+    for other in headers[1:]:
+        nifti.require_same_space(first, other)
+    stored = first.shape[0] if len(first.shape) == 4 else 1
+    if together and stored != count:
+        do = "give an image of all channels, as a fourth axis, or correct the channels in dataset.json"
+        raise UserError(first.path, expected=f"{count} channels, as dataset.json names", found=f"{stored}", do=do)
+    raw_label = None
+    if source.seg and labelled:
+        header = nifti.read_header(source.seg)
+        nifti.require_same_space(nifti.Space(first.path, first.shape[-3:], first.affine), header)
+        raw_label = labels.read(header)
+    if together:
+        channels = list(nifti.read_array(first))
+    else:
+        channels = [nifti.read_array(header) for header in headers]
+    channels = [
+        _intensities(channel, source.files[min(i, len(source.files) - 1)]) for i, channel in enumerate(channels)
+    ]
+    return Volume(channels, raw_label, _three(first), first.affine)
+
+
+def _intensities(array, path):
+    """int16 where whole numbers fit, else float32; refuses what is not finite."""
+    lowest, highest = array.min(), array.max()
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        bad = np.count_nonzero(~np.isfinite(array))
+        raise UserError(path, expected="finite voxels", found=f"{bad} that are NaN or infinite", do="repair it")
+    if array.dtype.kind in "iu" and lowest >= -(2**15) and highest < 2**15:
+        return array.astype(np.int16, copy=False)
+    if max(abs(float(lowest)), abs(float(highest))) > np.finfo(np.float32).max:
+        raise UserError(path, expected="voxels within float32", found=f"{lowest:g} to {highest:g}")
+    return array.astype(np.float32, copy=False)
+
+
+def _three(header):
+    """A header's 348 bytes for one channel of it, as maps are written with."""
+    if len(header.shape) == 3:
+        return header.block
+    block = nibabel.Nifti1Header(header.block, "<", check=False)
+    block["dim"] = (3, *header.shape[:0:-1], 1, 1, 1, 1)
+    return block.binaryblock
