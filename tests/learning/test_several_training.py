@@ -15,7 +15,7 @@ from data_prep import records, tasks, voxel_order
 from data_prep.base.errors import NotReady, UserError
 from data_prep.readers import nifti
 from tfunc import methods, networks, runs
-from tfunc.learning import losses
+from tfunc.learning import augmentation, losses
 from tfunc.learning.fit import fit
 from tfunc.learning.monitor import fullest_slices
 from tfunc.learning.objectives import contract
@@ -195,6 +195,20 @@ def test_slices_of_different_sizes_train_together(regions_data):
     assert pictures.shape == (2, 32, 4 * 48, 1) and pictures.min() >= 0 and pictures.max() <= 1
     truth = np.unique(pictures[:, :, 48:96])
     np.testing.assert_allclose(truth, np.arange(4, dtype="f4") / 3)
+
+
+def test_augmentation_moves_classes_whole(regions_data):
+    """By nearest pixel: no class between two others appears, an ignored voxel stays one, and what comes in is background."""
+    label = np.zeros((24, 32, 1), np.uint8)
+    label[6:18, 8:24], label[10:14, 12:20] = 3, tasks.IGNORED
+    image = label.astype("f4")
+    for seed in range(4):
+        for level in ("light", "strong"):
+            place = tf.constant([seed, 0], tf.int64)
+            moved, classes_of = augmentation.apply(level, tf.constant(image), tf.constant(label), tf.zeros([1]), place)
+            assert set(np.unique(classes_of)) == {0, 3, tasks.IGNORED} and classes_of.dtype == tf.uint8
+    few = make_trainer("baseline", regions_data, folder=regions_data.parent / "unused").valid.first(1)
+    assert (few.height, few.width) == (32, 48)  # of all subjects
 
 
 def test_ignored_voxels_are_shown_as_background(regions_data):

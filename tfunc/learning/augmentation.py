@@ -57,9 +57,9 @@ def apply(
     """One slice, changed as `LEVELS[level]` says.
 
     image: float32 [height, width, channels], normalised, its shape known while tracing. labels: uint8
-    [height, width, number] of 0 and 1, which move with the image, by nearest pixel. zero: float32 [channels], what an
-    intensity of 0 became under normalisation; it fills the background. seed: int64 [2]. version: of the
-    random streams.
+    [height, width, number], indices of classes, which move with the image, by nearest pixel; background is what comes in.
+    zero: float32 [channels], what an intensity of what lies outside became under normalisation; it fills the background.
+    seed: int64 [2]. version: of the random streams.
     """
     how = LEVELS[level]
     own = streams.fold(seed, "augmentation", version)

@@ -82,9 +82,9 @@ class Slices:
         self.bytes, self.slice_bytes = int(size), max(1, size // max(1, count))
 
     def first(self, count: int) -> Slices:
-        """The same for the first `count` subjects."""
+        """The same for the first `count` subjects, in the same frame."""
         few = Slices(self.data_dir, self.manifest, self.names[:count])
-        few.second = self.second
+        few.second, few.height, few.width = self.second, self.height, self.width
         return few
 
     @property

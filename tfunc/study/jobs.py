@@ -104,7 +104,7 @@ class PredictJob(Job):
     drawn: Mapping[str, int | None]
     precision: str
     members: int
-    folds: int
+    folds: int = 5
     program: ClassVar[str] = "predict"
 
     def flags(self, run_dir: pathlib.Path) -> list[str]:
