@@ -109,7 +109,7 @@ class Work:
         self._say_noticed(shards.noticed(planned, self.data_dir))
         asked = {**self.asked, "subjects": preparation.fingerprint(planned, assignment)}
         content = _manifest(task, self.options, planned, assignment, patients, self.data_dir, asked)
-        _require_classes(task, content["subjects"], self.raw_dir)
+        self._require_classes(task, content["subjects"])
         _finish(self.data_dir, {**content, "skipped": skipped} if skipped else content)
 
     def _request(self, task, sources, assignment, executor, workers):
@@ -187,6 +187,18 @@ class Work:
             for name, error in sorted(bad.items())
         ]
 
+    def _require_classes(self, task, subjects):
+        """Raises `UserError` for classes that no training subject has: a network cannot learn them, nor can anyone judge it."""
+        counts = [subject["voxels"] for subject in subjects if "train" in subject["splits"] and "voxels" in subject]
+        if not counts:
+            return
+        missing = [one for one, count in zip(task.classes[1:], np.sum(counts, axis=0)[1:], strict=True) if not count]
+        if missing:
+            preparation.release(self.data_dir)  # what it advises must not be refused for being another configuration
+            named = ", ".join(f"{one.name} ({'/'.join(map(str, one.labels))})" for one in missing)
+            do = "take the class out of the data set's labels, or give --split_file with subjects that have it in train"
+            raise UserError(self.raw_dir, expected="each class in a training subject", found=f"{named} in none", do=do)
+
     def _refuse(self, sources, bad):
         """Raises for all bad subjects, each of which is said; another command is free to take the folder over."""
         preparation.release(self.data_dir)
@@ -240,18 +252,6 @@ def _fitted(task, sources):
     axis = ("left to right", "front to back", "up and down")[task.axis or 0]
     height, width = task.frame
     return task, f"slices along the axis that runs {axis}, with {spacing}, in a frame of {height} x {width}"
-
-
-def _require_classes(task, subjects, raw_dir):
-    """Raises `UserError` for classes that no training subject has: a network cannot learn them, nor can anyone judge it."""
-    counts = [subject["voxels"] for subject in subjects if "train" in subject["splits"] and "voxels" in subject]
-    if not counts:
-        return
-    missing = [one for one, count in zip(task.classes[1:], np.sum(counts, axis=0)[1:], strict=True) if not count]
-    if missing:
-        named = ", ".join(f"{one.name} ({'/'.join(map(str, one.labels))})" for one in missing)
-        do = "take the class out of the data set's labels, or give --split_file with subjects that have it in train"
-        raise UserError(raw_dir, expected="each class in a training subject", found=f"{named} in none", do=do)
 
 
 # The manifest
