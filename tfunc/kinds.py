@@ -13,7 +13,7 @@ in [0, 1] of it. A new kind is one row of `KINDS` and, where its arithmetic is n
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,6 +98,18 @@ def normalised_entropy(probability: Array) -> NDArray[np.float64]:
         for p in (1 - probability, probability):
             total -= np.where(p > 0, p * np.log(p), 0).astype(np.float64)
     return total / np.log(2)
+
+
+def softmax_entropy(channels: Sequence[Array]) -> NDArray[np.float64]:
+    """Entropy of a distribution over C classes over log C, float64; of two classes, `normalised_entropy` of either.
+
+    channels: the probability of each class, one shape. Products and sums are taken as there.
+    """
+    total = np.zeros(np.shape(channels[0]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for p in channels:
+            total -= np.where(p > 0, p * np.log(p), 0).astype(np.float64)
+    return total / np.log(len(channels))
 
 
 def error_probability(uncertainty: Array, prediction: NDArray) -> Array:

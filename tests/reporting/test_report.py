@@ -17,9 +17,8 @@ from data_prep.readers import nifti
 from data_prep.readers.labels import Rule
 from data_prep.tasks import TASKS
 from tfunc import kinds, runs
-from tfunc.reporting import publish, report, viewer, words
+from tfunc.reporting import parts, publish, report, viewer, words
 from tfunc.reporting.summary import summary
-from tfunc.reporting.table1 import table1
 from tfunc.scoring import sources, statistics
 from tfunc.scoring.binary import count
 from tfunc.scoring.counts import THRESHOLDS, empty_counts
@@ -321,10 +320,10 @@ def test_undefined_and_later_and_published():
     scores = {name: statistics.scores(of) for name, of in counts.items()}
     maps = tuple(sources.Maps(name, "probability", ".", ("s0", "s1")) for name in counts)
     evaluated = Evaluated(maps, scores, counts)
-    rows = table1(scores, published="brats")
+    (part,) = parts.parts(evaluated, None, "brats")
     asked = {"dataset": "brats", "complete": True, "threshold_split": "test", "settings": {"figure_subjects": []}}
-    content = summary(evaluated, rows, asked, {"S1": "s0"}, TASKS["brats"])
-    text = report.page(evaluated, rows, ["a note"], content, {}, [], TASKS["brats"])
+    content = summary([part], asked, {"S1": "s0"}, TASKS["brats"])
+    text = report.page(evaluated, part.rows, ["a note"], content, {}, [], TASKS["brats"])
     assert "on BraTS" in text and "inside the mask (BraTS: raw t2 above 0)" in text
     assert "paper 0.432 (" in text and "rings: the paper's values" in text and "None were drawn" in text
     assert text.count("class=first-later") == 1 and text.count("not in the paper, unranked") == 2

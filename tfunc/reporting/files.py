@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from data_prep.base import artefacts
 from tfunc.reporting import forms
 from tfunc.reporting.forms import number
-from tfunc.reporting.table1 import Row
+from tfunc.reporting.parts import MEAN, Part
 from tfunc.scoring import measures, metrics
 from tfunc.scoring.counts import BINS, THRESHOLDS
 from tfunc.scoring.evaluate import POOLED, Evaluated
@@ -27,27 +27,58 @@ FIRST_BY_THRESHOLD = (
     "accuracy_benefit",
 )  # fmt: skip
 
+CLASS_WISE = "ece_class"  # the one measure of a class map whose column no region has
+_NONE = dict.fromkeys(OUTCOMES, np.nan) | dict.fromkeys(UNCERTAIN, np.full(len(THRESHOLDS), np.nan))
+
 Lines = list[list[Any]]
 
 
-def write_all(folder: pathlib.Path, evaluated: Evaluated, rows: Sequence[Row], notes: Sequence[str]) -> str:
-    """Writes the CSV files and Table 1 in its three forms, each atomically -> Table 1 as Markdown, with `notes` below."""
-    for name, lines in (
-        ("subjects.csv", subjects_lines(evaluated)),
-        ("calibration.csv", calibration_lines(evaluated)),
-        ("thresholds.csv", thresholds_lines(evaluated)),
-        ("supplementary.csv", supplementary_lines(evaluated)),
+def write_all(folder: pathlib.Path, parts: Sequence[Part], notes: Mapping[str, Sequence[str]]) -> str:
+    """Writes the CSV files and each part's Table 1 in its three forms, each atomically -> the first as Markdown.
+
+    notes: {name of a part: the sentences below its table}. Of several parts the files have the rows of each, and a last
+    column `region` that names it.
+    """
+    for name, function in (
+        ("subjects.csv", subjects_lines),
+        ("calibration.csv", calibration_lines),
+        ("thresholds.csv", thresholds_lines),
+        ("supplementary.csv", supplementary_lines),
     ):
+        chosen = [part for part in parts if part.name != MEAN or function is not calibration_lines]
+        lines = function(parts[0].evaluated) if len(parts) == 1 else _of_all(chosen, function)
         artefacts.write_text(folder / name, forms.rows_text(lines))
-    markdown = forms.markdown(rows, notes)
-    artefacts.write_text(folder / "table1.csv", forms.csv_text(rows))
-    artefacts.write_text(folder / "table1.md", markdown)
-    artefacts.write_text(folder / "table1.tex", forms.latex(rows, " ".join(notes)))
-    return markdown
+    for part in parts:
+        stem, below = f"table1{part.suffix}", notes[part.name]
+        artefacts.write_text(folder / f"{stem}.csv", forms.csv_text(part.rows))
+        artefacts.write_text(folder / f"{stem}.md", forms.markdown(part.rows, below))
+        artefacts.write_text(folder / f"{stem}.tex", forms.latex(part.rows, " ".join(below)))
+    return forms.markdown(parts[0].rows, notes[parts[0].name])
+
+
+def _of_all(parts, function):
+    """The rows of all parts, each with its name at the end."""
+    lines: Lines = []
+    for part in parts:
+        head, *rest = function(part.evaluated)
+        more = [CLASS_WISE] if function is subjects_lines else []
+        lines = lines or [[*head, *more, "region"]]
+        extra = _class_wise(part.evaluated) if more else [[]] * len(rest)
+        lines += [[*line, *own, part.name] for line, own in zip(rest, extra, strict=True)]
+    return lines
+
+
+def _class_wise(evaluated):
+    """A cell for each method and subject, empty but in a class map."""
+    empty = np.full(len(evaluated.subjects), np.nan)
+    return [[number(v)] for found in evaluated.scores.values() for v in found.values.get(CLASS_WISE, empty)]
 
 
 def subjects_lines(evaluated: Evaluated) -> Lines:
-    """Rows of subjects.csv, the header first: one a method and subject. An undefined value is an empty cell."""
+    """Rows of subjects.csv, the header first: one a method and subject. An undefined value is an empty cell.
+
+    Means over regions and class maps have no outcomes, and a class map none of what is measured of a region only.
+    """
     first, by_threshold = ([MEASURES[name] for name in names] for names in (FIRST, FIRST_BY_THRESHOLD))
     later = [measure for measure in MEASURES.values() if measure not in (*first, *by_threshold)]
     header = ["method", "subject", *_names(first[:-1]), *OUTCOMES, *_names(first[-1:])]
@@ -57,17 +88,32 @@ def subjects_lines(evaluated: Evaluated) -> Lines:
     lines: Lines = [header]
     for method, counts in evaluated.counts.items():
         scores = evaluated.scores[method]
+        one_problem = evaluated.task is None and scores.measures is MEASURES
         for index, (subject, counted) in enumerate(counts.items()):
-            outcome = metrics.outcome(counted)
-            found = {name: scores[name][index] for name in MEASURES}
-            values = [found[measure.name] for measure in first[:-1]] + [getattr(outcome, name) for name in OUTCOMES]
+            outcome = vars(metrics.outcome(counted)) if one_problem else _NONE
+            found = {measure.name: _value(scores, measure, index) for measure in MEASURES.values()}
+            values = [found[measure.name] for measure in first[:-1]] + [outcome[name] for name in OUTCOMES]
             values += [found[measure.name] for measure in first[-1:]]
             columns = [found[measure.name] for measure in by_threshold]
-            values += _by_threshold([*columns, *(getattr(outcome, name) for name in UNCERTAIN)])
+            values += _by_threshold([*columns, *(outcome[name] for name in UNCERTAIN)])
             values += [found[measure.name] for measure in later if not measure.by_threshold]
             values += _by_threshold([found[measure.name] for measure in later if measure.by_threshold])
             lines.append([method, subject, *map(number, values)])
     return lines
+
+
+def _value(scores, measure, index):
+    """A subject's value of a measure; of a class map that of the measure with its column, or NaN."""
+    name = _name(scores, measure)
+    if name is None:
+        return np.full(len(THRESHOLDS), np.nan) if measure.by_threshold else np.nan
+    return scores[name][index]
+
+
+def _name(scores, measure):
+    """What a column's measure is called in these scores, or None where they have none."""
+    found = (own.name for own in scores.measures.values() if own.subject_column == measure.subject_column)
+    return measure.name if scores.measures is MEASURES else next(found, None)
 
 
 def _names(columns):
@@ -96,7 +142,8 @@ def thresholds_lines(evaluated: Evaluated) -> Lines:
     columns: list[Measure] = measures.over_thresholds()
     lines: Lines = [["method", "threshold", *(measure.name for measure in columns)]]
     for method, scores in evaluated.scores.items():
-        means = [scores.mean(measure.name) for measure in columns]
+        names = [_name(scores, measure) for measure in columns]
+        means = [np.full(len(THRESHOLDS), np.nan) if name is None else scores.mean(name) for name in names]
         for index, threshold in enumerate(THRESHOLDS):
             lines.append([method, f"{threshold:.2f}", *(number(values[index]) for values in means)])
     return lines
@@ -106,6 +153,7 @@ def supplementary_lines(evaluated: Evaluated) -> Lines:
     """Rows of supplementary.csv: mean-subject ECE against the data set's, in %, three digits, as in the supplement."""
     lines: Lines = [["method", "ece_mean_subject_percent", "ece_dataset_percent", "confidence_gap_dataset"]]
     for method, scores in evaluated.scores.items():
-        percents = [np.round(100 * v, 3) for v in (scores.mean("ece"), metrics.calibration_error(scores.pooled))]
+        mean = scores.mean(_name(scores, MEASURES["ece"]))
+        percents = [np.round(100 * v, 3) for v in (mean, metrics.calibration_error(scores.pooled))]
         lines.append([method, *map(number, [*percents, metrics.confidence_gap(scores.pooled)])])
     return lines

@@ -15,6 +15,7 @@ from tfunc.reporting.table1 import Cell, Row, is_first_below
 from tfunc.scoring import measures
 from tfunc.scoring.measures import Measure
 
+MARK = "†"  # beside the title of a method that a table does not rank
 ARROWS = {"lower": "↓", "higher": "↑", "zero": "→ 0"}
 LATEX_ARROWS = {"lower": r"$\downarrow$", "higher": r"$\uparrow$", "zero": r"$\to 0$"}
 
@@ -49,14 +50,21 @@ def published_text(cell: Cell) -> str:
     return "" if cell.published is None else f"{cell.published} ({cell.published_rank})"
 
 
-def notes(rows: Sequence[Row], asked: Mapping[str, Any]) -> list[str]:
-    """The sentences below Table 1. asked: what summary.json says of the evaluation itself, see `remarks`."""
+def notes(rows: Sequence[Row], asked: Mapping[str, Any], about: str = "", of: str = "") -> list[str]:
+    """The sentences below Table 1. asked: what summary.json says of the evaluation itself, see `remarks`.
+
+    about: the sentence that says which table it is, of several.  of: what is averaged over beside subjects.
+    """
     ranked, unpredicted = sum(row.ranked for row in rows), asked["unpredicted"]
     found = [
-        f"Mean over {rows[0].subjects} subjects (rank among {ranked} methods), 95 % bootstrap interval over subjects. "
-        f"{with_threshold()} at the threshold named, {remarks.chosen_on(asked)}.",
+        f"Mean over {of}{rows[0].subjects} subjects (rank among {ranked} methods), 95 % bootstrap interval over subjects. "
+        f"{with_threshold(rows[0].columns)} at the threshold named, {remarks.chosen_on(asked)}.",
         *remarks.remarks(asked),
     ]
+    if about:
+        found.insert(0, about)
+    marks = dict.fromkeys(row.mark for row in rows if row.mark)
+    found += [f"{MARK} Not ranked: {mark}. The table of the class map compares all methods." for mark in marks]
     if any(row.has_published for row in rows):
         found.append("Values marked paper are those published for this data set, with their ranks.")
     if unpredicted:
@@ -65,9 +73,10 @@ def notes(rows: Sequence[Row], asked: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def with_threshold() -> str:
+def with_threshold(columns: Sequence[Measure] | None = None) -> str:
     """`U-E and BnF`: the columns of Table 1 whose threshold is chosen, without the paper's second form of BnF."""
-    *first, last = (measure.title for measure in measures.table1() if measure.by_threshold and measure.curve)
+    columns = measures.table1() if columns is None else columns
+    *first, last = (measure.title for measure in columns if measure.by_threshold and measure.curve)
     return f"{', '.join(first)} and {last}" if first else last
 
 
@@ -76,14 +85,14 @@ def with_threshold() -> str:
 
 def csv_text(rows: Sequence[Row]) -> str:
     """Table 1 as CSV: unrounded means (ECE as a fraction), interval, rank, threshold and the paper's printed value."""
-    columns = measures.table1()
+    columns, marked = rows[0].columns, any(row.mark for row in rows)
     names = ("mean", "low", "high", "rank", "threshold", "published")
     header = ["method", "title", "ranked", "subjects"]
     header += [m.name if name == "mean" else f"{m.name}_{name}" for m in columns for name in names]
-    lines: list[list[Any]] = [header]
+    lines: list[list[Any]] = [header + ["note"] * marked]
     for row in rows:
         values = [getattr(row.cells[m.name], name) for m in columns for name in names]
-        lines.append([row.method, row.title, int(row.ranked), row.subjects, *map(number, values)])
+        lines.append([row.method, row.title, int(row.ranked), row.subjects, *map(number, values), *[row.mark] * marked])
     return rows_text(lines)
 
 
@@ -106,18 +115,23 @@ def number(value: Any) -> str:
 
 def markdown(rows: Sequence[Row], below: Iterable[str] = ()) -> str:
     """Table 1 as Markdown: best in bold; interval, threshold and the paper's value in the cells; sentences below."""
-    columns = measures.table1()
+    columns = rows[0].columns
     lines = ["| method | " + " | ".join(f"{m.title} {arrow(m)}" for m in columns) + " |"]
     lines.append("| --- |" + " ---: |" * len(columns))
     for index, row in enumerate(rows):
         if is_first_below(rows, index):
-            lines.append("| *not in the paper, unranked* |" + " |" * len(columns))
+            lines.append(f"| *{below_the_line(rows)}* |" + " |" * len(columns))
         lines.append(
-            f"| {markdown_text(row.title)} | "
+            f"| {markdown_text(row.title)}{row.mark and f' {MARK}'} | "
             + " | ".join(_markdown_cell(m, row.cells[m.name]) for m in columns)
             + " |"
         )
     return "\n".join(lines) + "\n" + "".join(f"\n{note}\n" for note in below)
+
+
+def below_the_line(rows: Sequence[Row]) -> str:
+    """What the methods below the line are."""
+    return "unranked" if any(row.mark for row in rows) else "not in the paper, unranked"
 
 
 def markdown_text(text: str) -> str:
@@ -156,6 +170,7 @@ _MATH = {
     **dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΧ", (rf"\mathrm{{{letter}}}" for letter in "ABEZHIKMNOPTX"), strict=True)),
     **_CAPITALS,
     **_SIGNS,
+    MARK: r"\dagger",
 }
 _TEX = str.maketrans(
     {
@@ -174,7 +189,7 @@ def latex(rows: Sequence[Row], caption: str = "") -> str:
 
     A method has two lines, values with thresholds and intervals, and a third of the paper's values where there are any.
     """
-    columns = measures.table1()
+    columns = rows[0].columns
     head = " & ".join(["", *(f"{m.title.translate(_TEX)} {LATEX_ARROWS[m.direction]}" for m in columns)])
     body = []
     for index, row in enumerate(rows):
@@ -189,7 +204,11 @@ def latex(rows: Sequence[Row], caption: str = "") -> str:
 
 def _latex_lines(row, columns):
     """The two or three lines of a method, as lists of cells."""
-    values, intervals, published = [row.title.translate(_TEX)], [""], [r"{\scriptsize paper}"]
+    values, intervals, published = (
+        [row.title.translate(_TEX) + r" $\dagger$" * bool(row.mark)],
+        [""],
+        [r"{\scriptsize paper}"],
+    )
     for measure in columns:
         cell = row.cells[measure.name]
         text = cell_text(measure, cell).translate(_TEX)

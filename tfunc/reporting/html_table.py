@@ -11,22 +11,22 @@ from tfunc.kinds import KINDS
 from tfunc.methods import METHODS
 from tfunc.reporting.forms import arrow, interval_text
 from tfunc.reporting.table1 import Cell, Row, is_first_below
-from tfunc.scoring import measures
 from tfunc.scoring.measures import Measure
 from tfunc.scoring.sources import Maps
 
 
-def table(rows: Sequence[Row], all_maps: Sequence[Maps]) -> str:
-    """The table element. all_maps: of the same methods, for what their uncertainty is."""
+def table(rows: Sequence[Row], all_maps: Sequence[Maps], prefix: str = "") -> str:
+    """The table element. all_maps: of the same methods, for what their uncertainty is.  prefix: of the ids in it."""
     kinds = {maps.method: KINDS[maps.kind] for maps in all_maps}
-    columns = measures.table1()
-    head = [f'<th scope="col">{_term(f"{m.title} {arrow(m)}", m.sentence(), m.name)}</th>' for m in columns]
+    columns = rows[0].columns
+    head = [f'<th scope="col">{_term(f"{m.title} {arrow(m)}", m.sentence(), prefix + m.name)}</th>' for m in columns]
     body = []
     for index, row in enumerate(rows):
         definition = METHODS[row.method].help + "; uncertainty: " if row.method in METHODS else "uncertainty: "
-        title = _term(row.title, definition + kinds[row.method].scaled, f"method-{index}")
+        title = _term(row.title, definition + kinds[row.method].scaled, f"{prefix}method-{index}")
         cells = [_cell(m, row.cells[m.name], [other.cells[m.name] for other in rows]) for m in columns]
-        note = '<span class="small">not in the paper, unranked</span>' if not row.ranked and rows[0].ranked else ""
+        reason = row.mark or "not in the paper, unranked"
+        note = f'<span class="small">{escape(reason)}</span>' if row.mark or (not row.ranked and rows[0].ranked) else ""
         line = " class=first-later" * is_first_below(rows, index)
         body.append(f'<tr{line}><th scope="row">{title}{note}</th>{"".join(cells)}</tr>')
     return (

@@ -24,8 +24,8 @@ from data_prep.tasks import Task
 from tfunc import __version__, paper, runs
 from tfunc.kinds import KINDS, Limits
 from tfunc.reporting import figures, files, forms, overlays, report
+from tfunc.reporting import parts as tables
 from tfunc.reporting.summary import summary, upgrade
-from tfunc.reporting.table1 import table1
 from tfunc.scoring import overlap, sources, statistics, volumes
 from tfunc.scoring.evaluate import Evaluated, evaluate
 from tfunc.scoring.overlap import Shared
@@ -114,7 +114,7 @@ def evaluate_run(
         chosen = None
         if others:
             other = evaluate(others, truth, pool)
-            chosen = {method: statistics.thresholds(scores) for method, scores in other.scores.items()}
+            chosen = tables.thresholds(other)
     return _write(request, evaluated, inputs, chosen, truth, truth.task, shared)
 
 
@@ -248,7 +248,7 @@ def _write(
     request: Request,
     evaluated: Evaluated,
     inputs: dict[str, Any],
-    chosen: Mapping[str, Mapping[str, int]] | None,
+    chosen: Mapping[str, Mapping[str, Mapping[str, int]]] | None,
     truth: AnyTruth,
     task: Task | None,
     shared: Shared = NOTHING,
@@ -260,7 +260,7 @@ def _write(
     by_rule = not examples
     if by_rule:
         examples = dict(zip(("S1", "S2", "S3"), statistics.example_subjects(evaluated.scores), strict=False))
-    rows = table1(evaluated.scores, chosen, request.dataset if complete else None)
+    parts = tables.parts(evaluated, chosen, request.dataset if complete else None)
     asked = {
         "dataset": request.dataset,
         "subjects": len(evaluated.subjects),
@@ -273,14 +273,14 @@ def _write(
         "shared": dataclasses.asdict(shared),
         "gaps": evaluated.gaps,
     }
-    notes = forms.notes(rows, asked)
+    notes = {part.name: forms.notes(part.rows, asked, part.about, part.of) for part in parts}
     (folder / runs.EVALUATED).unlink(missing_ok=True)  # from here on the old files are being replaced
-    markdown = files.write_all(folder, evaluated, rows, notes)
+    markdown = files.write_all(folder, parts, notes)
     pictures = figures.write_all(folder, evaluated, examples, by_rule, task)
     if isinstance(truth, RecordsTruth):  # only they hold images
         pictures = (*pictures, *overlays.write(folder, evaluated, truth, examples))
-    content = summary(evaluated, rows, asked, examples, task)
-    report.write(folder, evaluated, rows, notes, content, pictures, truth, task)
+    content = summary(parts, asked, examples, task)
+    report.write(folder, evaluated, parts[0].rows, notes[parts[0].name], content, pictures, truth, task)
     content["pictures"] = [picture.name for picture in pictures]
     artefacts.write_json(folder / runs.EVALUATED, content)
     return Finished(folder, markdown, tuple(pictures), content, fresh=True)

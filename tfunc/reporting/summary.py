@@ -10,10 +10,9 @@ import numpy as np
 
 from data_prep.tasks import Task
 from tfunc import __version__, kinds
-from tfunc.reporting.table1 import Row
-from tfunc.scoring import measures, metrics, statistics
+from tfunc.reporting.parts import Part
+from tfunc.scoring import metrics, statistics
 from tfunc.scoring.counts import THRESHOLDS
-from tfunc.scoring.evaluate import Evaluated
 from tfunc.scoring.measures import MEASURES
 
 
@@ -31,16 +30,17 @@ def policy(task: Task | None) -> dict[str, str]:
 
 
 def summary(
-    evaluated: Evaluated,
-    rows: Sequence[Row],
+    parts: Sequence[Part],
     asked: Mapping[str, Any],
     examples: Mapping[str, str],
     task: Task | None = None,
 ) -> dict[str, Any]:
     """What summary.json says, as plain JSON types; NaN becomes null.
 
+    parts: the tables, the first that of `methods`; the others' methods stand in `regions` and `classes`.
     asked: entries on the evaluation itself, such as its settings and inputs.  examples: {"S1": subject, ...} of Figure 1.
     """
+    evaluated, rows = parts[0].evaluated, parts[0].rows
     shares = statistics.miscalibration(evaluated.scores)
     found = {
         "version": __version__,
@@ -49,10 +49,33 @@ def summary(
         "methods": _methods(evaluated, rows),
         "miscalibration": {name: getattr(shares, name) for name in ("threshold", "under", "over")},
         "figure1_subjects": dict(examples),
-        "columns": {m.name: {"title": m.title, "definition": m.definition} for m in measures.table1()},
+        "columns": {m.name: {"title": m.title, "definition": m.definition} for m in rows[0].columns},
         "policy": policy(task),
+        **_parts(parts[1:], evaluated.task),
     }
     return plain(found)
+
+
+def _parts(others, task):
+    """`regions` and `classes`, of several classes."""
+    if task is None:
+        return {}
+    found: dict[str, Any] = {
+        "regions": {
+            part.name: {
+                "title": part.title,
+                "classes": [task.classes[index].name for index in part.region.classes],
+                "methods": _methods(part.evaluated, part.rows),
+            }
+            for part in others
+            if part.region is not None
+        }
+    }
+    for part in others:
+        if part.region is None:
+            columns = {m.name: {"title": m.title, "definition": m.definition} for m in part.rows[0].columns}
+            found["classes"] = {"columns": columns, "methods": _methods(part.evaluated, part.rows)}
+    return found
 
 
 def _methods(evaluated, rows):
@@ -68,6 +91,7 @@ def _methods(evaluated, rows):
             "sigma_range": maps.sigma_range,
             "table1": {name: dataclasses.asdict(cell) for name, cell in row.cells.items()},
             "accuracy": scores.mean("accuracy"),
+            **{name: scores.mean(name) for name in ("ece_near",) if name in scores.measures},
             "dataset_ece": metrics.calibration_error(scores.pooled),
             "dataset_confidence_gap": metrics.confidence_gap(scores.pooled),
             "undefined_ue": np.isnan(scores["ue"]).sum(axis=0).tolist(),

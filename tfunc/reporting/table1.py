@@ -29,13 +29,18 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A method's row: cells by measure, of how many subjects. Rows that are not `ranked` stand below the line."""
+    """A method's row: cells by measure, of how many subjects. Rows that are not `ranked` stand below the line.
+
+    columns: the measures, in order.  mark: why the method is not ranked in this table, where another one ranks it.
+    """
 
     method: str
     title: str
     ranked: bool
     subjects: int
     cells: dict[str, Cell]
+    columns: Sequence[Measure] = dataclasses.field(default_factory=measures.table1, repr=False)
+    mark: str = ""
 
     @property
     def has_published(self) -> bool:
@@ -47,18 +52,24 @@ def table1(
     by_method: Mapping[str, Scores],
     chosen: Mapping[str, Mapping[str, int]] | None = None,
     published: str | None = None,
+    columns: Sequence[Measure] | None = None,
+    marked: Mapping[str, str] | None = None,
 ) -> list[Row]:
     """Rows of Table 1: the paper's methods in its order, ranked among themselves, then others.
 
     chosen: {method: `statistics.thresholds`}, where they were chosen on another set; by default on the same subjects,
     which is the paper's way and favours every method.  published: a data set's name to show the paper's values. Where no
-    method is the paper's, all are ranked.
+    method is the paper's, all are ranked.  columns: in place of Table 1's.  marked: {method: why it is not ranked here}; it
+    then stands below.
     """
-    ranked = statistics.ranked(by_method)
+    columns, marked = measures.table1() if columns is None else columns, marked or {}
+    ranked = statistics.ranked(name for name in by_method if name not in marked)
+    order = [*ranked, *(name for name in statistics.in_order(by_method) if name not in ranked)]
     rows = [
-        _row(name, by_method[name], (chosen or {}).get(name), name in ranked) for name in statistics.in_order(by_method)
+        _row(name, by_method[name], (chosen or {}).get(name), columns, name in ranked, marked.get(name, ""))
+        for name in order
     ]
-    for measure in measures.table1():
+    for measure in columns:
         _rank(rows, measure)
     return [_with_published(row, paper.PUBLISHED.get(published, {})) for row in rows] if published else rows
 
@@ -73,10 +84,10 @@ def is_first_below(rows: Sequence[Row], index: int) -> bool:
     return index > 0 and rows[index - 1].ranked and not rows[index].ranked
 
 
-def _row(name, found, chosen, ranked):
+def _row(name, found, chosen, columns, ranked, mark):
     chosen = statistics.thresholds(found) if chosen is None else chosen
     cells = {}
-    for measure in measures.table1():
+    for measure in columns:
         means, values = found.mean(measure.name), found.defined(measure.name)
         if measure.by_threshold:
             index = chosen[measure.name]
@@ -84,7 +95,7 @@ def _row(name, found, chosen, ranked):
             cells[measure.name] = Cell(float(means[index]), *interval, THRESHOLDS[index])
         else:
             cells[measure.name] = Cell(float(means), *statistics.interval(values))
-    return Row(name, title(name), ranked, len(found.subjects), cells)
+    return Row(name, title(name), ranked, len(found.subjects), cells, columns, mark)
 
 
 def _rank(rows: list[Row], measure: Measure) -> None:

@@ -80,6 +80,8 @@ def pack_all(
 ) -> list[Packed]:
     """The subjects of `chosen` ({name: why}), in its order, as many as fit into `most_bytes`."""
     packed: list[Packed] = []
+    if evaluated.task is not None:
+        return packed
     room = most_bytes
     for name, why in chosen.items():
         subject = pack(evaluated, truth, name, why)

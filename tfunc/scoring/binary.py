@@ -28,12 +28,14 @@ def count(
     target: ArrayLike,
     mask: ArrayLike | None = None,
     set_range: Limits | None = None,
+    near: ArrayLike | None = None,
 ) -> Counts:
     """`Counts` of one subject.
 
     score: the raw map, float32 or float64 (other types become float32), any shape.  kind: what it is, a name of
     `kinds.KINDS`.  prediction, target: the same shape, non-zero is foreground.  mask: the same shape, non-zero is inside;
-    None is all.  set_range: (lowest, highest) of the whole set, for a kind that is scaled by it.
+    None is all.  set_range: (lowest, highest) of the whole set, for a kind that is scaled by it.  near: bool, the same
+    shape, the voxels near the target, whose calibration is counted beside that of all; None: it is not.
 
     Raises `MapError` for NaN, infinity, values outside [0, 1] by more than `kinds.TOLERANCE`, and for a map or a range of one
     value where it is to be rescaled; the reference would score NaN.
@@ -55,10 +57,21 @@ def count(
         probability = what.foreground(values, others[0])
         voxels += np.bincount(cells, minlength=len(voxels))
         sums += np.bincount(cells, weights=probability, minlength=len(sums))
-        near = np.flatnonzero(tables.exact[cells >> 3])
-        if near.size:
-            edge += _exactly(what, values[near], probability[near], cells[near] & 7)
-    return _summed(tables, voxels, sums) + edge
+        cut = np.flatnonzero(tables.exact[cells >> 3])
+        if cut.size:
+            edge += _exactly(what, values[cut], probability[cut], cells[cut] & 7)
+    total = _summed(tables, voxels, sums) + edge
+    return total if near is None else _with_near(total, what, arrays, np.asarray(near).reshape(-1), limits)
+
+
+def _with_near(total, kind, arrays, near, limits):
+    """The counts with the calibration of the voxels of `near`, few beside all, each in its own bin."""
+    values, prediction, target, _ = (None if array is None else array[near] for array in arrays)
+    if not values.size:
+        return total
+    values = np.clip(values, 0, 1) if limits is None else np.clip(kinds.rescaled(values, *limits), 0, 1)
+    voxels, sums = counts.by_bin(kind.foreground(values, prediction), counts.outcome_codes(target, target, None))
+    return dataclasses.replace(total, near=voxels[:, 1], near_probability=sums[:, 1])
 
 
 def _exactly(kind, values, probability, codes):

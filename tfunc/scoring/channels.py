@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from data_prep.base.errors import UserError
 
 DIMENSIONS = (1, 2, 3, 4, 5, 6, 7)  # all that NIfTI has: what of them is a map is decided here
 SUM_TOLERANCE = 1e-2  # by which a softmax's channels may miss 1: float16 and 8 bits are coarser than rounding
+_BLOCK = 1 << 15  # voxels whose sums are held at a time
 
 
 def spatial(path: pathlib.Path, array: NDArray, softmax: bool = False) -> NDArray:
@@ -37,6 +39,46 @@ def spatial(path: pathlib.Path, array: NDArray, softmax: bool = False) -> NDArra
         )
         raise UserError(path, expected="two channels of a softmax, which add up to 1", found=found, do=_do(softmax))
     return np.ascontiguousarray(foreground)
+
+
+def class_first(path: pathlib.Path, array: NDArray, space: tuple[int, ...], counts: Sequence[int]) -> NDArray:
+    """A view [class, depth, height, width] of a file's array, whose axes are the file's reversed.
+
+    space: (depth, height, width) of the label.  counts: how many channels there may be. The classes are the file's last axis,
+    or its first; axes of size 1 are not counted. Where both ends fit, the one along which the channels add up to 1 is meant.
+    Raises `UserError` for anything else.
+    """
+    sizes = [size for size in space if size > 1]
+    squeezed = array.reshape([size for size in array.shape if size > 1])
+    found = [
+        np.moveaxis(squeezed, axis, 0)
+        for axis in (0, -1)
+        if squeezed.ndim == len(sizes) + 1
+        and squeezed.shape[axis] in counts
+        and list(np.moveaxis(squeezed, axis, 0).shape[1:]) == sizes
+    ]
+    if not found:
+        wanted = " or ".join(map(str, dict.fromkeys(counts)))
+        expected = f"{wanted} channels, the last axis or the first, of the label's {'x'.join(map(str, space[::-1]))}"
+        do = "write the probability of every class, the background first"
+        raise UserError(path, expected=expected, found=_xyz(array), do=do)
+    chosen = found[0] if len(found) == 1 or sum_gap(found[0]) <= SUM_TOLERANCE else found[1]
+    return chosen.reshape(len(chosen), *space)
+
+
+def sum_gap(channels: NDArray) -> float:
+    """By how much the channels, the first axis, miss 1 at most; NaN is left out. Computed in blocks."""
+    if not channels.flags.c_contiguous:
+        return max(_gap(channels[:, index]) for index in range(channels.shape[1]))
+    flat = channels.reshape(len(channels), -1)
+    return max(_gap(flat[:, start : start + _BLOCK]) for start in range(0, flat.shape[1], _BLOCK))
+
+
+def _gap(channels):
+    total = channels.sum(axis=0, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        gap = np.abs(total - 1)
+    return float(np.nanmax(gap, initial=0))
 
 
 def softmax_axis(shape: tuple[int, ...]) -> int | None:

@@ -5,14 +5,15 @@ both of a subject of two classes in one pass. Counts of several subjects add up,
 
 Rules (the reference code's evaluation, sections 5 and 6 of its description; the paper, section 2.4):
 - uncertainty is compared strictly, `uncertainty > t`, at the eleven thresholds;
-- calibration has ten bins, left-closed, edges linspace(0, 1 + 1e-8, 11);
+- calibration has ten bins, left-closed, edges linspace(0, 1 + 1e-8, 11), so that 1 is in the last; they lie 1e-8 higher than
+  tenths, which puts a probability of exactly a tenth below its edge. The class map's are tenths, with 1 in the last;
 - comparisons happen in the map's own dtype, so float32 and float64 files are each treated as the reference treats them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 LEVELS = len(THRESHOLDS) + 1
 BINS = 10
 EDGES = np.linspace(0, 1 + 1e-8, BINS + 1)
+TENTHS = np.linspace(0, 1, BINS + 1)
 BLOCK = 1 << 15  # voxels a block: all of its arrays stay in the second-level cache
 
 
@@ -35,17 +37,23 @@ class Counts:
         prediction, target; of `uncertainty_counts`.
     calibration: [10, 2, 2] voxels by calibration bin, inside the mask, target; of `calibration_counts`.
     probability: [10, 2] sum of the foreground probability by calibration bin, inside the mask; likewise.
+    near, near_probability: [10, 2] voxels by calibration bin and target, [10] sum of the foreground probability, of the
+        voxels near the target only; 0 where nobody asked for them.
     """
 
     uncertainty: NDArray[np.int64]
     calibration: NDArray[np.int64]
     probability: NDArray[np.float64]
+    near: NDArray[np.int64] = dataclasses.field(default_factory=lambda: np.zeros((BINS, 2), np.int64))
+    near_probability: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.zeros(BINS))
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
             self.uncertainty + other.uncertainty,
             self.calibration + other.calibration,
             self.probability + other.probability,
+            self.near + other.near,
+            self.near_probability + other.near_probability,
         )
 
 
@@ -139,9 +147,20 @@ def by_level(level: NDArray[np.intp], codes: NDArray) -> NDArray[np.int64]:
     return np.bincount(level * 8 + codes, minlength=LEVELS * 8).reshape(LEVELS, 2, 2, 2)
 
 
-def by_bin(probability: NDArray[np.floating], codes: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def tenths(probability: NDArray[np.floating]) -> NDArray[np.intp]:
+    """The calibration bin of each probability in [0, 1] of a class map; 0 to 9; a tenth is in its own, 1 in bin 9."""
+    if probability.dtype == np.float32:  # ten times one is exact in float64, so its whole part needs no search
+        return np.minimum((probability.astype(np.float64) * BINS).astype(np.intp), BINS - 1)
+    return np.searchsorted(TENTHS[1:-1], probability, side="right")
+
+
+def by_bin(
+    probability: NDArray[np.floating],
+    codes: NDArray,
+    bins: Callable[[NDArray], NDArray[np.intp]] = calibration_bins,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """`Counts.calibration` and `Counts.probability` of voxels with these foreground probabilities and `outcome_codes`."""
-    cells = calibration_bins(probability) * 4 + (codes >> 2) * 2 + (codes & 1)
+    cells = bins(probability) * 4 + (codes >> 2) * 2 + (codes & 1)
     voxels = np.bincount(cells, minlength=BINS * 4)
     sums: NDArray[Any] = np.bincount(cells >> 1, weights=probability, minlength=BINS * 2)
     return voxels.reshape(BINS, 2, 2), sums.reshape(BINS, 2)

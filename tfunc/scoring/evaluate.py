@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from data_prep.base import notices
 from data_prep.base import pool as workers
@@ -17,10 +18,11 @@ from data_prep.base.errors import NotReady, UserError
 from data_prep.base.notices import Notices
 from data_prep.base.progress import Progress
 from data_prep.readers import labels
+from data_prep.tasks import Task
 from tfunc import kinds
 from tfunc.kinds import KINDS, Limits, MapError
-from tfunc.scoring import binary, statistics
-from tfunc.scoring.counts import Counts
+from tfunc.scoring import binary, class_files, classes, margin, statistics
+from tfunc.scoring.counts import Counts, empty_counts
 from tfunc.scoring.sources import Maps
 from tfunc.scoring.statistics import Scores
 from tfunc.scoring.truth import AnyTruth
@@ -34,12 +36,18 @@ class Evaluated:
 
     maps: one a method, with their sigma ranges.  scores: {method: Scores}.  counts: {method: {subject: Counts}}.
     gaps: {method: voxels} that are NaN outside the masks, of the methods that have any.
+
+    Of several classes, scores are means over the regions and counts are the regions' together; `regions` has them one by one,
+    `classes` those of the class map, of the methods that have one, and `task` says what they are. Of two, there is none.
     """
 
     maps: tuple[Maps, ...]
     scores: dict[str, Scores]
     counts: dict[str, dict[str, Counts]]
     gaps: dict[str, int] = dataclasses.field(default_factory=dict)
+    regions: dict[str, Evaluated] = dataclasses.field(default_factory=dict)
+    classes: Evaluated | None = None
+    task: Task | None = None
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -63,7 +71,7 @@ def evaluate(
     subjects = _common_subjects(all_maps)
     truth.check(subjects)
     ready = tuple(_with_range(maps, truth, pool, sigma_range) for maps in all_maps)
-    counts: dict[str, dict[str, Counts]] = {maps.method: {} for maps in ready}
+    counts: dict[str, dict[str, Any]] = {maps.method: {} for maps in ready}
     missing = dict.fromkeys(counts, 0)
     items = ((truth, ready, subject) for subject in subjects)
     noticed = Notices()
@@ -76,29 +84,81 @@ def evaluate(
                 missing[method] += gaps
             progress.advance()
     _say(noticed, truth, say)
+    some = {method: number for method, number in missing.items() if number}
+    if truth.classes is not None:
+        return _of_classes(truth.classes, ready, counts, some)
     scores = {method: statistics.scores(found) for method, found in counts.items()}
-    return Evaluated(ready, scores, counts, {method: number for method, number in missing.items() if number})
+    return Evaluated(ready, scores, counts, some)
+
+
+def _of_classes(task, maps, parts, gaps):
+    """`Evaluated` of {method: {subject: `Parts`}}."""
+    regions = {}
+    for region in task.regions:
+        counts = {
+            method: {name: part.regions[region.name] for name, part in of.items()} for method, of in parts.items()
+        }
+        scores = {method: statistics.scores(of) for method, of in counts.items()}
+        regions[region.name] = Evaluated(maps, scores, counts, gaps)
+    whole = {
+        method: {name: sum(part.regions.values(), empty_counts()) for name, part in of.items()}
+        for method, of in parts.items()
+    }
+    means = {method: statistics.over_regions([of.scores[method] for of in regions.values()]) for method in parts}
+    return Evaluated(maps, means, whole, gaps, regions, _of_class_map(maps, parts, gaps), task)
+
+
+def _of_class_map(maps, parts, gaps):
+    """`Evaluated` of the class map, of the methods that have one."""
+    found = {
+        method: {name: part.classes for name, part in of.items()}
+        for method, of in parts.items()
+        if all(part.classes is not None for part in of.values())
+    }
+    if not found:
+        return None
+    counts = {method: {name: one.overall for name, one in of.items()} for method, of in found.items()}
+    scores = {method: statistics.class_scores(of) for method, of in found.items()}
+    return Evaluated(tuple(one for one in maps if one.method in found), scores, counts, gaps)
 
 
 def count_subject(
     item: tuple[AnyTruth, Sequence[Maps], str],
-) -> tuple[dict[str, tuple[Counts, int]], Notices]:
-    """({method: (Counts, voxels that are NaN outside the mask)} of one subject, what was noticed).
+) -> tuple[dict[str, tuple[Counts | classes.Parts, int]], Notices]:
+    """({method: (Counts, voxels that are NaN outside the mask)} of one subject, what was noticed); of several classes `Parts`.
 
     item: (where its label is, the methods' maps, its name).
     """
     where, all_maps, subject = item
-    found = {}
+    found: dict[str, tuple[Counts | classes.Parts, int]] = {}
     with notices.gathered() as noticed:
         truth = where.read(subject)
+        if truth.classes is not None:
+            return _count_classes(truth, truth.classes, all_maps, subject), noticed
         mask = None if truth.mask is None else truth.only(truth.mask)
+        near = truth.only(margin.near(truth.label)) if mask is None else None
+        label = truth.only(truth.label)
         for maps in all_maps:
             score, prediction, gaps = maps.read_with_gaps(subject, truth)
             score, prediction = truth.only(score), truth.only(prediction)
             with _naming(maps, subject):
-                counted = binary.count(score, maps.kind, prediction, truth.only(truth.label), mask, maps.sigma_range)
+                counted = binary.count(score, maps.kind, prediction, label, mask, maps.sigma_range, near)
             found[maps.method] = counted, gaps
     return found, noticed
+
+
+def _count_classes(truth, task, all_maps, subject):
+    """{method: (`Parts`, voxels that are NaN outside the mask)} of one subject: every file is read once for all regions."""
+    inside = [classes.among(truth.label, region) for region in task.regions]
+    near = [truth.only(margin.near(one)) if truth.mask is None else None for one in inside]
+    mask = None if truth.mask is None else truth.only(truth.mask)
+    target = classes.Target(truth.only(truth.label), mask, tuple(map(truth.only, inside)), tuple(near))
+    found = {}
+    for maps in all_maps:
+        with _naming(maps, subject):
+            voxels, gaps = class_files.read(maps, subject, truth, task)
+            found[maps.method] = classes.count(voxels.each(truth.only), task, target, maps.sigma_range), gaps
+    return found
 
 
 def _say(noticed, truth, say):
@@ -108,6 +168,8 @@ def _say(noticed, truth, say):
     for what, found in noticed.found.items():
         if what == "masks":
             lines = labels.said(noticed, what, "inside")
+        elif truth.classes is not None:
+            lines = [_numbers_said(noticed, what, truth.classes)]
         elif what == "labels" or max(found) > 1:
             rule = truth.rule if what == "labels" else dataclasses.replace(truth.rule, ignore=None)
             lines = labels.said(noticed, what, rule=rule)
@@ -117,12 +179,20 @@ def _say(noticed, truth, say):
             say(line)
 
 
+def _numbers_said(noticed, what, task):
+    """What numbers labels hold and which class each is."""
+    names = {raw: one.name for one in task.classes for raw in one.labels} | {task.ignore: "ignored"}
+    count, numbers = noticed.files[what], sorted(noticed.found[what].items())
+    listed = ", ".join(f"{raw} ({names.get(raw, '?')}) in {voxels:,}" for raw, voxels in numbers)
+    return f"{what} of {count} file{'s' * (count != 1)}, numbers and their voxels: {listed}"
+
+
 def map_range(item: tuple[Maps, AnyTruth, str]) -> tuple:
     """(lowest, highest) of one map where voxels count, scalars of its dtype. item: (a method's maps, the truth, a name)."""
     maps, truth, subject = item
     with _naming(maps, subject), notices.gathered():
         score = maps.score(subject, truth)
-        if truth.rule.ignore is not None:
+        if truth.ignores:
             score = truth.read(subject).only(score)
         return kinds.value_range(score)
 

@@ -13,9 +13,11 @@ from data_prep.base.errors import UserError
 from tfunc import runs
 from tfunc.kinds import KINDS
 from tfunc.methods import METHODS
+from tfunc.scoring import npz
 from tfunc.scoring.volumes import ENDINGS
 
 LAYOUTS = ("auto", "methods", "subjects")
+_ENTRIES = frozenset(kind.entry for kind in KINDS.values())
 Places = dict[str, pathlib.Path]
 
 
@@ -25,6 +27,12 @@ class Found:
 
     folder: pathlib.Path
     places: Places | None = None
+
+    @property
+    def only_kind(self) -> str | None:
+        """The kind of its maps, where the files tell it: nnU-Net's are probabilities."""
+        folder = self.folder if self.places is None else next(iter(self.places.values()))
+        return next((kind.name for kind in KINDS.values() if kind.segments), None) if npz.names(folder) else None
 
     def subjects(self, *entries: str) -> tuple[str, ...]:
         """Names for which it has a map of one of these entries, or of any, in order."""
@@ -99,9 +107,11 @@ def _by_subject(folders: Sequence[pathlib.Path]) -> Places:
 def subjects(folder: pathlib.Path, *entries: str) -> tuple[str, ...]:
     """Names for which the folder has a map, in order."""
     names: set[str] = set()
-    for entry in entries or {kind.entry for kind in KINDS.values()}:
+    for entry in entries or _ENTRIES:
         for ending in ENDINGS:
             suffix = f"_{entry}{ending}"
             found = (path.name for path in folder.glob(f"*{suffix}"))
             names.update(name[: -len(suffix)] for name in found if not name.startswith("."))
+    if not names and {kind.entry for kind in KINDS.values() if kind.segments} & {*(entries or _ENTRIES)}:
+        return tuple(npz.names(folder))  # where there is no map of ours
     return tuple(sorted(names))

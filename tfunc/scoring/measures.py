@@ -6,13 +6,12 @@ A measure is a function of `Counts` and what people need to read its numbers. do
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 
-from tfunc.scoring import metrics
-from tfunc.scoring.counts import Counts
+from tfunc.scoring import margin, metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +19,8 @@ class Measure:
     """A row of `MEASURES`.
 
     name: of its column in table1.csv, thresholds.csv and summary.json.  title: in tables for people.
-    function: `Counts` of a subject -> its value, NaN where undefined; [11], one for each threshold, if `by_threshold`.
+    function: `Counts` of a subject -> its value, NaN where undefined; [11], one for each threshold, if `by_threshold`. In the
+        table of a class map it takes a `ClassMap`.
     definition: half a sentence on what is printed.
     direction: which values are better: the `higher`, the `lower`, or those close to `zero`.
     scale, digits: a value is printed times `scale`, rounded to `digits`.
@@ -33,7 +33,7 @@ class Measure:
 
     name: str
     title: str
-    function: Callable[[Counts], Any]
+    function: Callable[[Any], Any]
     definition: str
     direction: Literal["higher", "lower", "zero"] = "higher"
     scale: int = 1
@@ -167,18 +167,27 @@ MEASURES = {
             "share of subjects with FPU > TPU, the paper's condition for a better accuracy",
             by_threshold=True,
         ),
+        Measure(
+            "ece_near",
+            "ECE near %",
+            metrics.near_calibration_error,
+            f"expected calibration error of the voxels at most {margin.VOXELS} from the target, mean over subjects",
+            direction="lower",
+            scale=100,
+            note="where no mask says inside what calibration is measured; undefined where the target is empty",
+        ),
     )
 }
 
 
-def table1() -> list[Measure]:
-    """The columns of Table 1, in order."""
-    return [measure for measure in MEASURES.values() if measure.table1]
+def table1(table: Mapping[str, Measure] | None = None) -> list[Measure]:
+    """The columns of Table 1, in order; or those of another table of measures."""
+    return [measure for measure in (MEASURES if table is None else table).values() if measure.table1]
 
 
-def curves() -> list[Measure]:
-    """The measures with a curve over the thresholds in the report, in order."""
-    return [measure for measure in MEASURES.values() if measure.curve]
+def curves(table: Mapping[str, Measure] | None = None) -> list[Measure]:
+    """The measures with a curve over the thresholds in the report, in order; or those of another table of measures."""
+    return [measure for measure in (MEASURES if table is None else table).values() if measure.curve]
 
 
 def over_thresholds() -> list[Measure]:

@@ -164,6 +164,13 @@ def calibration_error(
     return (np.abs(curve.gap) * _ratio(weight, weight.sum(), np.nan)).sum()
 
 
+def near_calibration_error(counts: Counts) -> np.float64:
+    """ECE of the voxels near the target, weighted by voxels; NaN where there are none, as where the target is empty."""
+    voxels = counts.near.sum(axis=-1)
+    gaps = np.abs(counts.near_probability - counts.near[:, 1])  # of the sums: each is its bin's gap times its voxels
+    return _ratio(gaps.sum(), voxels.sum(), np.nan)
+
+
 def confidence_gap(counts: Counts) -> np.float64:
     """Unweighted mean of the signed gaps over non-empty bins; positive is under-confident (reference, section 7)."""
     gap = calibration(counts).gap

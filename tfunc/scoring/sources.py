@@ -17,7 +17,7 @@ from data_prep.readers import nifti
 from tfunc import kinds, runs
 from tfunc.kinds import KINDS
 from tfunc.methods import METHODS
-from tfunc.scoring import layouts, volumes
+from tfunc.scoring import layouts, npz, segmentations, volumes
 from tfunc.scoring.truth import AnyTruth, RecordsTruth, Truth
 from tfunc.scoring.volumes import ENDINGS
 
@@ -28,6 +28,7 @@ class Maps:
 
     kind: a name of `kinds.KINDS`.  subjects: in order.  sigma_range: (lowest, highest) of the whole set, where the kind is
     scaled by it and once it is known.  places: {subject: the folder in `folder` that its files lie in}, where each has one.
+    activation: what the channels of several classes are, see `class_files.probabilities`.
     """
 
     method: str
@@ -36,19 +37,23 @@ class Maps:
     subjects: tuple[str, ...]
     sigma_range: tuple[float, float] | None = None
     places: dict[str, str] | None = None
+    activation: str = "auto"
 
     def folder_of(self, subject: str) -> pathlib.Path:
         """Where a subject's files lie."""
         return pathlib.Path(self.places[subject] if self.places else self.folder)
 
     def path(self, subject: str) -> pathlib.Path:
-        """The map that is scored; raises `UserError` where it is missing or present twice."""
-        name = f"{subject}_{KINDS[self.kind].entry}"
-        return volumes.find_one(self.folder_of(subject), [name], f"the map of {subject}")
+        """The map that is scored, nnU-Net's own where there is no other; `UserError` where it is missing or present twice."""
+        name, folder = f"{subject}_{KINDS[self.kind].entry}", self.folder_of(subject)
+        archive = folder / (subject + npz.ENDING)
+        if KINDS[self.kind].segments and archive.exists() and not _written(folder, name):
+            return archive
+        return volumes.find_one(folder, [name], f"the map of {subject}")
 
     def files(self, subject: str) -> list[pathlib.Path]:
         """Paths of all that is read of a subject: its map, and its segmentation where one is used."""
-        paths = self.path(subject), self._prediction_path(subject)
+        paths = self.path(subject), self.prediction_path(subject)
         return [path for path in paths if path is not None]
 
     def score(self, subject: str, truth: AnyTruth | None = None) -> NDArray:
@@ -71,9 +76,11 @@ class Maps:
         score, space = volumes.read(self.path(subject), softmax=KINDS[self.kind].segments)
         nifti.require_same_space(truth.space, space)
         score, gaps = self._without_gaps(subject, score, truth)
-        prediction_path = self._prediction_path(subject)
+        prediction_path = self.prediction_path(subject)
         if prediction_path is None:
             return score, score > 0.5, gaps
+        if truth.classes is not None:
+            return score, segmentations.read(prediction_path, self.method, truth, truth.classes), gaps
         prediction, space = volumes.read_segmentation(prediction_path, truth.rule, self.method, truth.mask)
         nifti.require_same_space(truth.space, space)
         return score, prediction, gaps
@@ -93,13 +100,18 @@ class Maps:
         sure = 0 if KINDS[self.kind].segments or not given.size else given.min()
         return np.where(gaps, score.dtype.type(sure), score), int(gaps.sum())
 
-    def _prediction_path(self, subject):
+    def prediction_path(self, subject: str) -> pathlib.Path | None:
+        """The segmentation, nnU-Net's beside its own map; None where a probability has none; raises `UserError`."""
         name = f"{subject}_prediction"
         folder = self.folder_of(subject)
-        written = any((folder / (name + ending)).exists() for ending in ENDINGS)
-        if KINDS[self.kind].segments and not written:
-            return None
+        if KINDS[self.kind].segments and not _written(folder, name):
+            path = self.path(subject)
+            return npz.segmentation(path) if path.suffix == npz.ENDING else None
         return volumes.find_one(folder, [name], f"the segmentation of {subject}, which an uncertainty map needs")
+
+
+def _written(folder, name):
+    return any((folder / (name + ending)).exists() for ending in ENDINGS)
 
 
 # Of a run
@@ -233,7 +245,7 @@ def _folder_maps(found, kind):
     usual = kinds.get(METHODS[name].kind).name if name in METHODS else None
     if kind and usual and not found.subjects(KINDS[kind].entry) and found.subjects(KINDS[usual].entry):
         kind = usual
-    kind = kind or usual
+    kind = kind or usual or found.only_kind
     if kind is None:
         raise UserError(folder, expected="what its maps are", do=f"add --kind={'|'.join(KINDS)}")
     subjects = found.subjects(KINDS[kind].entry)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from tfunc.methods import METHODS
 from tfunc.scoring import metrics
+from tfunc.scoring.class_measures import CLASS_MEASURES
+from tfunc.scoring.classes import ClassMap
 from tfunc.scoring.counts import Counts, empty_counts
 from tfunc.scoring.measures import MEASURES, Measure, table1
 
@@ -27,11 +29,13 @@ class Scores:
 
     subjects: their names, in order.  values: {measure: [S], or [S, 11] by subject and threshold}, float64 with NaN for
     undefined, or bool where the mean is a share; `scores[name]` for short.  pooled: `Counts` of all subjects together.
+    measures: the table that the values are of.
     """
 
     subjects: tuple[str, ...]
     values: Mapping[str, NDArray]
     pooled: Counts
+    measures: Mapping[str, Measure] = dataclasses.field(default_factory=lambda: MEASURES, repr=False)
 
     def __getitem__(self, measure: str) -> NDArray:
         return self.values[measure]
@@ -42,7 +46,7 @@ class Scores:
 
     def defined(self, measure: str) -> NDArray:
         """The values that the mean is taken of: what is undefined replaced where the measure says by what."""
-        values, undefined = self.values[measure], MEASURES[measure].undefined
+        values, undefined = self.values[measure], self.measures[measure].undefined
         return values if undefined is None else np.where(np.isnan(values), undefined, values)
 
 
@@ -52,6 +56,24 @@ def scores(counts: Mapping[str, Counts]) -> Scores:
         name: np.array([measure.function(found) for found in counts.values()]) for name, measure in MEASURES.items()
     }
     return Scores(tuple(counts), values, sum(counts.values(), empty_counts()))
+
+
+def over_regions(every: Sequence[Scores]) -> Scores:
+    """Means over the regions of each subject's values, undefined ones skipped or replaced as in means over subjects.
+
+    every: the `Scores` of each region. pooled: `Counts` of all of them together.
+    """
+    values = {name: mean(np.stack([found.defined(name) for found in every])) for name in every[0].values}
+    return Scores(every[0].subjects, values, sum((found.pooled for found in every), empty_counts()))
+
+
+def class_scores(found: Mapping[str, ClassMap]) -> Scores:
+    """{subject: ClassMap} -> `Scores` of every measure of a class map."""
+    values = {
+        name: np.array([measure.function(one) for one in found.values()]) for name, measure in CLASS_MEASURES.items()
+    }
+    pooled = sum((one.overall for one in found.values()), empty_counts())
+    return Scores(tuple(found), values, pooled, CLASS_MEASURES)
 
 
 def mean(values: NDArray) -> NDArray[np.float64]:
@@ -71,7 +93,7 @@ def best_threshold(values: NDArray, measure: Measure) -> int:
 
 def thresholds(found: Scores) -> dict[str, int]:
     """{column of Table 1: index of its best threshold}, of those that have one."""
-    return {m.name: best_threshold(found.defined(m.name), m) for m in table1() if m.by_threshold}
+    return {m.name: best_threshold(found.defined(m.name), m) for m in table1(found.measures) if m.by_threshold}
 
 
 def interval(values: NDArray, resamples: int = RESAMPLES, seed: int = SEED) -> tuple[float, float]:

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep import place, records
+from data_prep.base import notices
 from data_prep.base.errors import UserError
 from data_prep.readers import labels, nifti
 from data_prep.readers.labels import PLAIN, Rule
 from data_prep.readers.nifti import Space
 from data_prep.subject import Subject
-from data_prep.tasks import Task
+from data_prep.tasks import IGNORED, Task
 from tfunc.scoring import label_files, volumes
 
 
@@ -29,6 +30,7 @@ class Truth:
 
     space: of the label; its affine is None where there is nothing to compare with.  counted: bool, the voxels that count
     at all; None is all of them.  rule: what the label's numbers mean, for segmentations that have the same ones.
+    classes: the task, where the label holds the index of one of several classes; None, where it is foreground or not.
     """
 
     label: NDArray
@@ -36,6 +38,7 @@ class Truth:
     space: Space
     counted: NDArray | None = None
     rule: Rule = PLAIN
+    classes: Task | None = None
 
     def only(self, array: NDArray) -> NDArray:
         """The voxels of a map that count: the array itself, or those of `counted` in a row."""
@@ -64,6 +67,16 @@ class RecordsTruth:
         """What is segmented from what."""
         return self.manifest.task
 
+    @property
+    def classes(self) -> Task | None:
+        """The task where it has several classes beside the background."""
+        return several(self.task)
+
+    @property
+    def ignores(self) -> bool:
+        """Whether there may be voxels that count nowhere."""
+        return self.task.ignore is not None
+
     def check(self, subjects: Sequence[str]) -> None:
         """Raises `UserError` for the first subject without a label."""
         labelled = {entry.name for entry in self.manifest.subjects if entry.labelled}
@@ -79,15 +92,28 @@ class RecordsTruth:
         where = f"{self.data_dir}, subject {name}"
         affine = None if subject.header is None else place.of_block(subject.header, where)
         space = Space(where, subject.label.shape, affine)
-        return Truth(subject.label, subject.inside(self.task), space)
+        label, counted = _without_ignored(subject.label, self.task)
+        return Truth(label, subject.inside(self.task), space, counted, classes=self.classes)
 
     def subject(self, name: str) -> Subject:
-        """A subject with its image, in the voxel order of its files, where its maps lie; raises `UserError`."""
-        return records.read_subject(self.data_dir, self.manifest, name).in_order(None)
+        """A subject with its image, on the grid and in the voxel order of its files, where its maps lie; raises `UserError`."""
+        return records.read_subject(self.data_dir, self.manifest, name).native()
 
     def _unlabelled(self, name):
         where = f"{self.data_dir}, subject {name}"
         return UserError(where, expected="a ground truth", found="none", do="evaluate labelled subjects only")
+
+
+def several(task: Task | None) -> Task | None:
+    """The task where it has several classes beside the background, else None."""
+    return None if task is None or task.is_binary else task
+
+
+def _without_ignored(label, task):
+    """(the label with 0 where it counts nowhere, the voxels that count or None for all)."""
+    if task.ignore is None or not (ignored := label == IGNORED).any():
+        return label, None
+    return np.where(ignored, np.uint8(0), label), ~ignored
 
 
 @functools.lru_cache(maxsize=1)
@@ -100,12 +126,19 @@ class FolderTruth:
     """Labels, and masks if there are any, of anyone: `<subject><suffix>`, with a suffix of `file_names.LABELS` or none.
 
     They lie in the folder, or in folders by subject in it, as BraTS ships them.  rule: what the labels' numbers mean.
+    classes: the task of several classes whose raw labels they hold, in place of a rule.
     """
 
     labels: str
     masks: str | None = None
     rule: Rule = PLAIN
-    task = None  # nobody says what is segmented here
+    classes: Task | None = None
+    task = None  # nobody says what an image holds here
+
+    @property
+    def ignores(self) -> bool:
+        """Whether there may be voxels that count nowhere."""
+        return (self.rule.ignore if self.classes is None else self.classes.ignore) is not None
 
     def check(self, subjects: Sequence[str]) -> None:
         """Raises `UserError` where a label or a mask is missing or there are two, and for a rule that contradicts itself."""
@@ -129,14 +162,25 @@ class FolderTruth:
         """A subject's label and mask; raises `UserError` where they are no labels or lie in different spaces."""
         (path,) = label_files.find_all(self.labels, [name], "label")
         raw, space = volumes.read_labels(path, do=volumes.COPY)
-        meaning = labels.meaning(raw, path, self.rule)
+        label, counted = self._meaning(raw, path)
         mask = None
         if self.masks:
             (path,) = label_files.find_all(self.masks, [name], "mask")
             raw, mask_space = volumes.read_labels(path, do=volumes.COPY)
             nifti.require_same_space(space, mask_space)
             mask = labels.inside(raw, path)
-        return Truth(meaning.foreground, mask, space, meaning.counted, self.rule)
+        return Truth(label, mask, space, counted, self.rule, self.classes)
+
+    def _meaning(self, raw, path):
+        if self.classes is None:
+            meaning = labels.meaning(raw, path, self.rule)
+            return meaning.foreground, meaning.counted
+        notices.values("labels", labels.counts(raw))
+        label, counted = _without_ignored(self.classes.class_of(raw, path), self.classes)
+        if counted is not None and not counted.any():
+            found = f"the ignored label {self.classes.ignore} everywhere"
+            raise UserError(path, expected="voxels that count", found=found)
+        return label, counted
 
     def subject(self, name: str) -> None:
         """There is no image."""

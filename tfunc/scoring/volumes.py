@@ -16,7 +16,7 @@ from data_prep.base.errors import UserError
 from data_prep.readers import labels, nifti
 from data_prep.readers.file_names import ENDINGS
 from data_prep.readers.nifti import Space
-from tfunc.scoring import channels
+from tfunc.scoring import channels, npz
 
 COPY = "copy it again"  # what helps where a file is damaged that we did not make
 
@@ -24,8 +24,13 @@ COPY = "copy it again"  # what helps where a file is damaged that we did not mak
 def read(path: pathlib.Path, do: str | None = None, softmax: bool = False) -> tuple[NDArray, Space]:
     """A file's array [depth, height, width], in its own dtype, and where it lies; raises `UserError`, with the remedy `do`.
 
-    A 2-D map has depth 1. softmax: whether two channels may stand for a probability, see `channels.spatial`.
+    A 2-D map has depth 1. softmax: whether two channels may stand for a probability, see `channels.spatial`. An `.npz` is
+    nnU-Net's probabilities.
     """
+    if path.suffix == npz.ENDING:
+        array, beside = npz.read(path)
+        array = channels.spatial(path, array, softmax)
+        return array, Space(str(path), array.shape, beside)
     more = {} if do is None else {"do": do}
     array, affine = nifti.read_map(path, dimensions=channels.DIMENSIONS, **more)
     array = channels.spatial(path, array, softmax)
@@ -34,6 +39,8 @@ def read(path: pathlib.Path, do: str | None = None, softmax: bool = False) -> tu
 
 def is_softmax(path: pathlib.Path) -> bool:
     """Whether a file has two channels, by its header."""
+    if path.suffix == npz.ENDING:
+        return channels.softmax_axis(npz.shape(path)) is not None
     return channels.softmax_axis(nifti.read_header(path, dimensions=channels.DIMENSIONS).shape) is not None
 
 
