@@ -36,16 +36,18 @@ _MASK = re.compile(r"(?P<name>.+)[_-](mask|segmentation)", re.IGNORECASE)
 _DO = "write one number for each class, as a PNG, and resize by nearest neighbour only"
 
 
-def accepts(folder: pathlib.Path) -> bool:
+def accepts(folder: pathlib.Path | str) -> bool:
     """Whether a folder looks like this form: a folder of images and one of masks."""
+    folder = pathlib.Path(folder)
     return _folder(folder, IMAGES) is not None and _folder(folder, MASKS) is not None
 
 
-def task(folder: pathlib.Path) -> tasks.Task:
+def task(folder: pathlib.Path | str) -> tasks.Task:
     """The `Task` that all masks and tfunc.json say; raises `UserError` naming the file at fault.
 
     Numbers other than 0 become classes in their order. One number is called the foreground, several `label 128`.
     """
+    folder = pathlib.Path(folder)
     images, masks = _both(folder)
     found: dict[int, pathlib.Path] = {}
     for path in masks.values():
@@ -128,8 +130,9 @@ def load(source: Source, options: Mapping[str, Any] | None = None, task: tasks.T
     return nnunet.load(source, options, task)
 
 
-def folds(folder: pathlib.Path) -> own_folds.Folds | None:
+def folds(folder: pathlib.Path | str) -> own_folds.Folds | None:
     """The folds of splits_final.json, each a dict with `train` and `valid`; None where there is no such file."""
+    folder = pathlib.Path(folder)
     return own_folds.read(folder, set(_both(folder)[0]))
 
 
