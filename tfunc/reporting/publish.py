@@ -129,7 +129,9 @@ def evaluate_folders(
     inputs = _inputs(all_maps)
     inputs["truth"] = truth.state(all_maps[0].subjects)
     inputs["unpredicted"] = 0 if request.subjects else truth.unpredicted(all_maps[0].subjects)
-    inputs |= truth.rule.document()
+    inputs |= truth.document()
+    if truth.classes is not None:
+        inputs["activation"] = all_maps[0].activation
     names = [maps.method for maps in all_maps]
     if (found := _find_finished(request, names, inputs, truth)) is not None:
         return found
