@@ -349,7 +349,7 @@ def ready(tab, **state):
     parts = ["subject", "method", "slice", "threshold"]
     shown = "(document.getElementById('open-viewer').dataset.ready || '').split(' ')"
     tests = [f"{shown}[{parts.index(name)}] === '{value}'" for name, value in state.items()]
-    tab.wait(" && ".join([f"{shown}.length === 4", *tests]))
+    tab.wait(" && ".join([f"{shown}.length === 5", *tests]))
 
 
 def opened(tab, path, address=""):

@@ -84,8 +84,7 @@ def _captions(summary):
     regions |= {"figure1_classes": "top label of the class map"} if regions else {}
     return {
         **{
-            stem: f"Figure 1 of {name}: its voxels pooled (D), and the same subjects."
-            for stem, name in regions.items()
+            stem: f"Figure 1 of {name}: its voxels pooled (D), and the same subjects." for stem, name in regions.items()
         },
         "figure1": f"Figure 1. Reliability diagrams of the data set, all subjects pooled (D), and of single subjects: "
         f"{who}. Above the diagonal is under-confident, below it over-confident. Below: voxels in each of the ten "

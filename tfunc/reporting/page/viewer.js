@@ -342,7 +342,7 @@ async function show(changes) {
   drawState();
   drawSlice();
   drawNumbers();
-  $("open-viewer").dataset.ready = [state.subject, state.method, state.slice, state.threshold].join(" ");
+  $("open-viewer").dataset.ready = [state.subject, state.method, state.slice, state.threshold, state.part].join(" ");
 }
 
 const moveSlice = (by) => change({ slice: clamp(state.slice + by, 0, data.viewer[state.subject].shape[0] - 1) });
