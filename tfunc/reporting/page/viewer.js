@@ -176,13 +176,13 @@ function stroke(context, path, color, width, dash = []) {
   }
 }
 
-function outlines(context) {
+function outlines(context, fine = false) {
   const css = getComputedStyle(document.documentElement);
   if (volume.region === null) {
     data.regions.forEach(({ color }, index) => {
       const table = volume.regions[index];
-      if (shown.truth) stroke(context, border((at) => table[volume.labels[at]] === 1), color, 2.6);
-      if (shown.segmentation) stroke(context, border((at) => table[volume.segmented[at]] === 1), color, 1.4, [4, 3]);
+      if (shown.truth) stroke(context, border((at) => table[volume.labels[at]] === 1), color, fine ? 1 : 2.6);
+      if (shown.segmentation && !fine) stroke(context, border((at) => table[volume.segmented[at]] === 1), color, 1.4, [4, 3]);
     });
     return;
   }
@@ -218,7 +218,7 @@ function drawSlice() {
     if (!segmented) return truth[at] ? fills[4] : null;
     return level(at) > state.threshold ? fills[truth[at] ? 3 : 2] : fills[truth[at] ? 0 : 1];
   }), false);
-  if (volume.region === null) outlines(corrected);
+  if (volume.region === null) outlines(corrected, true);
   else if (shown.truth) stroke(corrected, border((at) => truth[at] === 1), getComputedStyle(document.documentElement).getPropertyValue("--truth"), 1.6);
 }
 
@@ -292,7 +292,9 @@ function drawTrade(total, plain) {
 // Where in the volume the target and the errors lie.
 function drawProfile() {
   const tables = volume.counts.map((table) => outcome(table, state.threshold));
-  const target = tables.map((o) => (volume.region === null ? o.fp : o.tp + o.fn));
+  const area = volume.about.shape[1] * volume.about.shape[2];
+  const labelled = (slice) => volume.labels.subarray(slice * area, (slice + 1) * area).reduce((sum, index) => sum + (index > 0), 0);
+  const target = tables.map((o, slice) => (volume.region === null ? labelled(slice) : o.tp + o.fn));
   const errors = tables.map((o) => o.fp - o.fpu + o.fn + o.tpu);
   const most = Math.max(...target, ...errors, 1);
   const points = (values) => values.map((value, index) => [index, 1 - value / most]);
@@ -374,6 +376,7 @@ function drawRegions() {
   const classMap = volume.region === null;
   $("region-colours").hidden = $("curve-classes").hidden = !classMap;
   $("curve").hidden = classMap;
+  $("corrected-caption").textContent = classMap ? "Errors: voxels of a wrong class" : "Corrected: the uncertain set to background";
   const samples = data.regions.map((region) => {
     const sample = element("i", { class: "line" });
     sample.style.borderColor = region.color;
