@@ -124,7 +124,9 @@ def main() -> None:
     print("Pictures:", *(f"  {path}" for path in finished.pictures if path.suffix == ".png"), sep="\n")
     print(f"Tables and counts: {finished.folder}")
     print(f"Report: open {program.quoted(finished.report)}")
-    if not FLAGS.predictions and (rest := [name for name in METHODS if name not in finished.summary["methods"]]):
+    if not FLAGS.predictions and (
+        rest := [method.name for method in parse(["all"]) if method.name not in finished.summary["methods"]]
+    ):
         print(f"next: {program.typed(command('train', method=rest[0], dataset=settings.dataset()))}")
 
 

@@ -58,9 +58,9 @@ def _networks() -> list[Network]:
     if FLAGS.network:
         return [networks.get(FLAGS.network, FLAGS.ensemble_size, FLAGS.folds)]
     names = methods.get(FLAGS.method).networks
-    if FLAGS.method not in (*names, networks.ENSEMBLE):
+    if FLAGS.method not in names and not set(names) & set(networks.FAMILIES):
         print(f"{FLAGS.method} uses the network {', '.join(names)}")
-    return networks.named(names, FLAGS.ensemble_size)
+    return networks.named(names, FLAGS.ensemble_size, FLAGS.folds)
 
 
 if __name__ == "__main__":

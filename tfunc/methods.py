@@ -17,12 +17,13 @@ class Method:
     """A row of Table 1.
 
     name: as on the command line and in file names.  title: as in the paper's table.
-    networks: what it predicts with, of `tfunc/networks.py`; `ensemble` stands for all members.
+    networks: what it predicts with, of `tfunc/networks.py`; `ensemble` stands for all members, `cv` for all folds.
     predictive: `package.module:Class`, how the networks' outputs become maps (`tfunc/maps/predictives.py`).
     kind: what its uncertainty is and how evaluation reads it, a row of `tfunc/kinds.py`: `probability` (entropy of the
         foreground probability), `error` (an error probability, min-max per subject) or `sigma` (min-max over the set).
     in_paper: ranked in Table 1; later methods stand below a line.
     sampled: whether its maps depend on a number of samples and a seed.
+    by_name: not among `all`: what it needs is large, or not everyone's.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Method:
     help: str
     in_paper: bool = True
     sampled: bool = False
+    by_name: bool = False
 
     @property
     def measure(self) -> str:
@@ -112,6 +114,17 @@ METHODS = {
             in_paper=False,
             sampled=True,
         ),
+        # how nnU-Net predicts with a trained cross-validation
+        Method(
+            "cv_ensemble",
+            "ensemble of folds",
+            ("cv",),
+            "tfunc.maps.sampled:Ensemble",
+            "probability",
+            "the networks of all folds of the cross-validation",
+            in_paper=False,
+            by_name=True,
+        ),
     )
 }
 
@@ -130,10 +143,13 @@ def of_network(name: str) -> Method:
 
 
 def parse(names: Sequence[str]) -> list[Method]:
-    """`all` or a list of names, in the table's order, each once; raises `UserError` for an unknown one or for none."""
+    """`all` or a list of names, in the table's order, each once; raises `UserError` for an unknown one or for none.
+
+    `all` are those that need not be named.
+    """
     if not any(names):
         raise UserError("--methods", expected=f"all, or some of {', '.join(METHODS)}", found="none")
     if list(names) == ["all"]:
-        return list(METHODS.values())
+        return [method for method in METHODS.values() if not method.by_name]
     chosen = {get(name).name for name in names}
     return [method for name, method in METHODS.items() if name in chosen]

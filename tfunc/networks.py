@@ -104,7 +104,7 @@ SINGLE = {
         *AUXILIARIES,
     )
 }
-ENSEMBLE = "ensemble"  # in a method's networks: all members
+ENSEMBLE, FOLDS = "ensemble", "cv"  # in a method's networks: all members, all folds
 
 
 def member(index: int, count: int) -> Network:
@@ -117,11 +117,18 @@ def fold(index: int, count: int) -> Network:
     return Network(f"cv_{index}", subset="fold", index=index, count=count)
 
 
-def named(names: tuple[str, ...], members: int) -> list[Network]:
-    """The networks of a method, `ensemble` standing for its `members`; raises `UserError` for an unknown name."""
-    found: list[Network] = []
+FAMILIES = {ENSEMBLE: member, FOLDS: fold}  # what stands for several networks: (index, count) -> one of them
+WHOLE = {ENSEMBLE: "ensemble", FOLDS: "cv_ensemble"}  # the method that predicts with all of a family
+
+
+def named(names: tuple[str, ...], members: int, folds: int) -> list[Network]:
+    """The networks of a method, `ensemble` standing for its `members` and `cv` for all `folds`; raises `UserError`."""
+    counts, found = {ENSEMBLE: members, FOLDS: folds}, []
     for name in names:
-        found += [member(index, members) for index in range(members)] if name == ENSEMBLE else [get(name, members)]
+        if name in FAMILIES:
+            found += [FAMILIES[name](index, counts[name]) for index in range(counts[name])]
+        else:
+            found.append(get(name, members, folds))
     return found
 
 
@@ -138,11 +145,10 @@ def get(name: str, members: int = 10, count: int = 5) -> Network:
 
 
 def training_command(name: str, dataset: str) -> Command:
-    """The command that trains the network called `name`: folds are a study's, members the ensemble's."""
+    """The command that trains the network called `name`: members and folds are trained by the method of all of them."""
     family, _, number = name.rpartition("_")
-    if number.isdecimal() and family == "cv":
-        return study_command(dataset)
-    return command("train", method=family if number.isdecimal() and family == ENSEMBLE else name, dataset=dataset)
+    whole = WHOLE.get(family) if number.isdecimal() else None
+    return command("train", method=whole or name, dataset=dataset)
 
 
 def study_command(dataset: str) -> Command:

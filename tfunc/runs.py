@@ -57,8 +57,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     records: the identity of the records.  learns_from: checksums of the networks that its targets or inputs come from.
     keeps: which epoch's weights.  seed: the network's own, added.  streams: version of the random streams, which a
-    folder keeps.  init_from: whose weights it began from.  prolonged: what it was when it was finished before.  The rest
-    are the user's settings.
+    folder keeps.  init_from: whose weights it began from.  prolonged: what it was when it was finished before.  crop: (height,
+    width) of what it trained on, None for whole slices.  The rest are the user's settings.
     """
 
     schema: Literal[2] = 2
@@ -95,8 +95,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     @property
     def segmentation_channels(self) -> int:
         """Channels that a segmentation takes as a second input: one of 0 and 1, or one for each of several classes."""
-        count = len(self.task.classes)
-        return 1 if count == 2 else count
+        return 1 if self.task.is_binary else len(self.task.classes)
 
     @property
     def input(self) -> dict[str, Any]:

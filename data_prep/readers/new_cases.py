@@ -55,10 +55,10 @@ def find(path: pathlib.Path | str, modalities: Mapping[str, str] | None, task: t
     if not path.is_dir():
         raise UserError(path, expected="an image, or a folder of images", found="nothing there")
     cases, unnumbered = _sorted(path, task)
-    if not cases and len(names) > 1 and not task.is_photograph and unnumbered:
+    if not cases and len(names) > 1 and not together(task, [0]) and unnumbered:
         expected = f"CASE_0000 to CASE_{len(names) - 1:04d} for {', '.join(names)}"
         raise UserError(path, expected=expected, found=unnumbered[0].name, do=patient_folder.flag(names))
-    if not cases and (len(names) == 1 or task.is_photograph):
+    if not cases and (len(names) == 1 or together(task, [0])):
         cases = {stem(file.name, endings(task)) or file.name: {0: file} for file in unnumbered}
     elif unnumbered:
         notices.once(f"unused {path}", f"{path}: not used, as they have no channel's number: {_some(unnumbered)}")

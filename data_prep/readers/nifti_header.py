@@ -14,7 +14,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from data_prep.base.errors import UserError
 
-MAX_VOXELS = 512**3  # 15 times a BraTS volume
+MAX_VOXELS = 2**29  # 60 BraTS volumes; a CT of the whole trunk, 512 x 512 x 1000, and twice that
 SLACK = 16 << 20  # bytes allowed to header extensions, and to what follows the voxels
 READABLE = {np.dtype(name) for name in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")}
 

@@ -165,7 +165,7 @@ def test_trailing_dimensions(tmp_path):
 
 def test_small_file_that_asks_for_gigabytes(tmp_path):
     """Refused from the header alone, gzipped or not, whether or not it keeps below the cap."""
-    for sizes, message in (((2600, 2600, 2600), "at most 134217728 voxels"), ((500, 500, 500), "that its header asks")):
+    for sizes, message in (((2600, 2600, 2600), "at most 536870912 voxels"), ((500, 500, 500), "that its header asks")):
         for name in ("bomb.nii", "bomb.nii.gz"):
             path = raw_header(tmp_path / name, dim=(3, *sizes))
             assert path.stat().st_size < 400

@@ -1,12 +1,15 @@
 """tfunc.json: what the user says of a data set over what its form says, and every refusal in one line."""
 
+import re
+
 import own_folders
 import pytest
+from conftest import ROOT
 from own_folders import write_json
 
 from data_prep import tasks
 from data_prep.base.errors import UserError
-from data_prep.readers import nnunet, pairs
+from data_prep.readers import nnunet, own_words, pairs
 
 
 @pytest.fixture
@@ -120,3 +123,17 @@ def test_refusals(words, named, folder):
         nnunet.task(folder)
     line = str(caught.value)
     assert line.startswith(f"{folder / 'tfunc.json'}: expected ") and named in line and "\n" not in line
+
+
+def test_the_examples_of_the_how_to(folder):
+    """docs/howto/own_data.md: its dataset.json and its tfunc.json are read as they stand."""
+    text = (ROOT / "docs" / "howto" / "own_data.md").read_text(encoding="utf-8")
+    description, words = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    write_json(folder / "dataset.json", description)
+    write_json(folder / "tfunc.json", words)
+    task = nnunet.task(folder)
+    assert [region.classes for region in task.regions] == [(1, 2), (2,)] and task.classes[2].name == "lesion"
+    listed = re.findall(
+        r"^\| ((?:`\w+`(?:, )?)+) \|", text.split("## What you can add")[1].split("## Folds")[0], re.MULTILINE
+    )
+    assert {name for line in listed for name in re.findall(r"\w+", line)} == set(own_words.ENTRIES)

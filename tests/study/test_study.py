@@ -34,11 +34,22 @@ def test_plan_of_all_methods():
     names = list(jobs)
     assert [name for name in names if name.startswith("train_")].__len__() == 3 + 3 + 2 + 2
     assert {name for name in names if name.startswith("predict_") and "@" not in name} >= {
-        f"predict_{name}" for name in methods.METHODS
+        f"predict_{method.name}" for method in methods.parse(["all"])
     }
     for job in jobs.values():
         assert all(names.index(need) < names.index(job.name) for need in job.needs)
-    assert names[-1] == "evaluate" and len(jobs["evaluate"].needs) == len(methods.METHODS)
+    assert names[-1] == "evaluate" and len(jobs["evaluate"].needs) == len(methods.parse(["all"]))
+
+
+def test_the_ensemble_of_folds_is_planned_where_it_is_named():
+    """It trains all folds, which auxiliary segm. shares, and is not among `all`."""
+    assert "cv_ensemble" not in [method.name for method in methods.parse(["all"])]
+    chosen = methods.parse(["auxiliary_segm", "cv_ensemble"])
+    jobs = jobs_by_name(manifest(), chosen, {"folds": 3})
+    assert jobs["predict_cv_ensemble"].needs == ("train_cv_0", "train_cv_1", "train_cv_2")
+    assert [name for name in jobs if name.startswith("train_cv")] == ["train_cv_0", "train_cv_1", "train_cv_2"]
+    alone = jobs_by_name(manifest(), methods.parse(["cv_ensemble"]), {"folds": 2})
+    assert list(alone) == ["train_cv_0", "train_cv_1", "predict_cv_ensemble", "evaluate"]
 
 
 def test_networks_are_shared():

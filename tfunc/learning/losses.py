@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from tfunc.nets import classes
 
-SMOOTH = 1.0  # of soft Dice: added above and below, so that a slice with nothing in it has no loss where nothing is said
+SMOOTH = (
+    1.0  # of soft Dice: added above and below, so that a slice with nothing in it has no loss where nothing is said
+)
 
 
 def _log_probability(logits, target):

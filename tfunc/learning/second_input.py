@@ -86,9 +86,7 @@ def _on_grid(values, entry, task):
 def padded(values: NDArray, frame: tuple[int, int]) -> NDArray:
     """[depth, height, width] with background around it up to the frame, as `records.parse_slice` pads a slice."""
     before = [(room - size) // 2 for room, size in zip(frame, values.shape[1:], strict=True)]
-    around = [
-        (at, room - size - at) for at, room, size in zip(before, frame, values.shape[1:], strict=True)
-    ]
+    around = [(at, room - size - at) for at, room, size in zip(before, frame, values.shape[1:], strict=True)]
     return np.pad(values, [(0, 0), *around])
 
 

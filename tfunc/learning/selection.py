@@ -68,9 +68,10 @@ def dice_score(intersection: int, predicted: int, target: int, smooth: bool) -> 
     return 2 * intersection / (predicted + target) if predicted + target else 1.0
 
 
-def mean_dice(regions: Sequence[Sequence[int]], smooth: bool) -> float:
+def mean_dice(regions: Sequence[tuple[int, int, int]], smooth: bool) -> float:
     """Mean of the regions' Dice. regions: (intersection, predicted, target) of each. smooth: see `dice_score`."""
-    return sum(dice_score(*counts, smooth) for counts in regions) / len(regions)
+    found = [dice_score(both, predicted, target, smooth) for both, predicted, target in regions]
+    return sum(found) / len(found)
 
 
 def total_steps(config: Config, an_epoch: int) -> int:

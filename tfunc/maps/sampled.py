@@ -43,9 +43,9 @@ class MonteCarlo:
 class TestTimeAugmentation:
     """The mean over `samples` views of the image, each view's probability brought back into the image's own frame.
 
-    Each class's, and their sum made 1 again. Wang et al. (2019). The first view is the image itself, so one sample is the baseline. What a view pushed out of the
-    frame it has no say about: a voxel's mean is over the views that saw it. Outside its frame a view shows the image
-    mirrored rather than a border that the network never saw.
+    Wang et al. (2019); of several classes each one's, their sum made 1 again. The first view is the image itself, so one
+    sample is the baseline. What a view pushed out of the frame it has no say about: a voxel's mean is over the views that
+    saw it. Outside its frame a view shows the image mirrored rather than a border that the network never saw.
     """
 
     __test__ = False  # pytest would take it for one of its own

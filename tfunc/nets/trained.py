@@ -97,18 +97,20 @@ def copy(trained: Trained) -> keras.Model:
     return model
 
 
-def load_ensemble(run_dir: Path, dataset: str) -> list[Trained]:
-    """All members of the run's ensemble, however many its first member says there are."""
-    first = load(run_dir, networks.member(0, 1).name, dataset)
+def load_ensemble(run_dir: Path, dataset: str, family: str = networks.ENSEMBLE) -> list[Trained]:
+    """All members of the run's ensemble, or all its folds, however many the first of them says there are."""
+    make = networks.FAMILIES[family]
+    first = load(run_dir, make(0, 1).name, dataset)
     count = first.config.network.count
-    return [first] + [load(run_dir, networks.member(index, count).name, dataset) for index in range(1, count)]
+    return [first] + [load(run_dir, make(index, count).name, dataset) for index in range(1, count)]
 
 
 def load_all(run_dir: Path, names: tuple[str, ...], dataset: str) -> list[Trained]:
-    """The trained networks of a method, `ensemble` standing for all members; raises `NotReady`."""
+    """The trained networks of a method, `ensemble` standing for all members and `cv` for all folds; raises `NotReady`."""
     loaded: list[Trained] = []
     for name in names:
-        loaded += load_ensemble(run_dir, dataset) if name == networks.ENSEMBLE else [load(run_dir, name, dataset)]
+        several = name in networks.FAMILIES
+        loaded += load_ensemble(run_dir, dataset, name) if several else [load(run_dir, name, dataset)]
     orders = {one.config.task.order for one in loaded} - {None}  # an earlier version kept none
     shapes = {(one.config.channels, str({**one.config.input, "order": None})) for one in loaded}
     if len(shapes) > 1 or len(orders) > 1:

@@ -63,14 +63,14 @@ def shared(
 
 
 def _networks(run_dir, method):
-    """Names of a method's networks; all members of an ensemble that the run has."""
+    """Names of a method's networks; all members or folds that the run has."""
     for name in METHODS[method].networks if method in METHODS else ():
-        if name != networks.ENSEMBLE:
+        if name not in networks.FAMILIES:
             yield name
             continue
-        first = networks.member(0, 1).name
-        config = _config(run_dir, first)
-        yield from (networks.member(index, 1).name for index in range(config.network.count if config else 1))
+        make = networks.FAMILIES[name]
+        config = _config(run_dir, make(0, 1).name)
+        yield from (make(index, 1).name for index in range(config.network.count if config else 1))
 
 
 def _sets(manifest, run_dir, name):

@@ -123,6 +123,7 @@ def describe(
         seed=options.seed,
         sigma_range=(sigma_range[0], sigma_range[1]) if sigma_range else None,
         smallest=trained[0].config.smallest,
+        method=method.name,
     )
 
 
@@ -175,7 +176,8 @@ def _require_same(folder, config):
     if not (folder / DESCRIPTION).exists():
         raise UserError(folder, expected="an export of this toolkit", found=f"no {DESCRIPTION}", do=do)
     stored = upgrade(artefacts.read_json(folder / DESCRIPTION))
-    stored.setdefault("configurations", config["configurations"])  # of an earlier version, which did not say
+    for name in ("configurations", "task"):  # an earlier version did not say
+        stored.setdefault(name, config[name])
     if difference := artefacts.difference({name: stored.get(name) for name in config}, config):
         raise UserError(folder, expected="the same configuration of this export", found=difference, do=do)
 

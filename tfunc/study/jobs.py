@@ -104,6 +104,7 @@ class PredictJob(Job):
     drawn: Mapping[str, int | None]
     precision: str
     members: int
+    folds: int
     program: ClassVar[str] = "predict"
 
     def flags(self, run_dir: pathlib.Path) -> list[str]:
@@ -127,7 +128,7 @@ class PredictJob(Job):
     def _networks(self):
         if self.split == runs.HELD_OUT:
             return list(self.method.networks)
-        return [network.name for network in networks.named(self.method.networks, self.members)]
+        return [network.name for network in networks.named(self.method.networks, self.members, self.folds)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,28 +51,30 @@ class Plan:
 
     def predict(self, method: Method, split: str, needs: Sequence[str], names: Iterable[str]) -> str:
         """Adds a method's maps of the subjects `names` of a split; returns the job's name."""
-        passes = len(networks.named(method.networks, self.members)) if split != runs.HELD_OUT else 1
+        passes = len(self._networks(method)) if split != runs.HELD_OUT else 1
         passes = self.samples if method.sampled else passes
         cost = passes * sum(self.sizes[name][1] for name in names)
         name = f"predict_{method.name}" + ("" if split == "test" else f"_{split}")
         drawn = {"samples": self.samples if method.sampled else None}
         precision = self.settings["precision"]
-        return self._add(
-            PredictJob(name, tuple(needs), cost, method, split, self.manifest, drawn, precision, self.members)
-        )
+        counts = self.members, self.folds
+        return self._add(PredictJob(name, tuple(needs), cost, method, split, self.manifest, drawn, precision, *counts))
 
     def evaluate(self, methods: Sequence[Method], threshold_split: str) -> None:
         """Adds the methods' trainings and maps, and their evaluation."""
         last = []
         splits = dict.fromkeys(("test", threshold_split))
         for method in methods:
-            needs = [self.train(network) for network in networks.named(method.networks, self.members)]
+            needs = [self.train(network) for network in self._networks(method)]
             for split in splits:
                 subjects = [entry.name for entry in self.manifest.split(split)]
                 last.append(self.predict(method, split, needs, subjects))
         folders = [runs.predictions_dir("", method.name, split) for method in methods for split in splits]
         names = tuple(method.name for method in methods)
         self._add(EvaluateJob("evaluate", tuple(last), 1.0, names, threshold_split, tuple(map(str, folders))))
+
+    def _networks(self, method):
+        return networks.named(method.networks, self.members, self.folds)
 
     def _add(self, job):
         return self.jobs.setdefault(job.name, job).name
