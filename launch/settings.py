@@ -35,7 +35,12 @@ def _define(row):
     if row.choices:
         flags.DEFINE_enum(row.name, row.default, row.choices, row.help)
     else:
-        kinds = {int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool, str: flags.DEFINE_string}
+        kinds = {
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+            bool: flags.DEFINE_bool,
+            str: flags.DEFINE_string,
+        }
         kinds[row.kind](row.name, row.default, row.help)
 
 
