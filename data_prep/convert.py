@@ -21,7 +21,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from data_prep import datasets, preparation, records, splits, tasks, work
+from data_prep import datasets, planner, preparation, records, splits, tasks, work
 from data_prep import patients as people
 from data_prep.base import locks, notices, pool
 from data_prep.base.errors import Faults, UserError
@@ -73,10 +73,10 @@ def convert(
         sources, faults = _found(task.load_reader(), raw_dir)
     for line in noticed.lines():
         say(line)
-    planner = work.Planner(task, split, raw_dir, patients)
+    plan = planner.Planner(task, split, raw_dir, patients)
     if finished:
-        return _already(data_dir, sources, asked, planner, say)
-    conversion = work.Work(task, options, raw_dir, data_dir, asked, planner, skip_bad, say)
+        return _already(data_dir, sources, asked, plan, say)
+    conversion = work.Work(task, options, raw_dir, data_dir, asked, plan, skip_bad, say)
     with _explained(data_dir), _locked(data_dir):
         conversion.run(sources, faults, executor or pool.Serial(), workers)
     return records.read_manifest(data_dir)
@@ -110,20 +110,20 @@ def _as_asked(manifest, asked, say):
     return manifest
 
 
-def _already(data_dir, sources, asked, planner, say):
+def _already(data_dir, sources, asked, plan, say):
     """A finished folder: refuses another configuration and other raw data, else there is nothing to do."""
     manifest = records.read_manifest(data_dir)
-    skipped = preparation.still_skipped(manifest, sources, planner.raw_dir)
+    skipped = preparation.still_skipped(manifest, sources, plan.raw_dir)
     sources = [source for source in sources if source.name not in skipped]
     by_patient = preparation.UNIT in manifest.configuration
-    assignment, planned, patients = planner.plan(sources, by_patient)
+    assignment, planned, patients = plan.plan(sources, by_patient)
     found = {**asked, "subjects": preparation.fingerprint(planned, assignment)}
-    if by_patient and planner.patients is None and found["subjects"] != manifest.configuration.get("subjects"):
+    if by_patient and plan.patients is None and found["subjects"] != manifest.configuration.get("subjects"):
         read_then = {source.name: manifest.patients.get(source.name, source.name) for source in sources}
-        assignment, planned, _ = planner.plan(sources, patients=read_then)
+        assignment, planned, _ = plan.plan(sources, patients=read_then)
         found["subjects"] = preparation.fingerprint(planned, assignment)
     preparation.require_same(manifest, found)
-    preparation.refuse_changed(manifest, sources, planner.raw_dir)
+    preparation.refuse_changed(manifest, sources, plan.raw_dir)
     _as_asked(manifest, found, say)
     if skipped:
         say(f"left out when it was made: {', '.join(sorted(skipped))}")

@@ -1,7 +1,8 @@
 """From a volume as its file has it to the grid that a network sees: voxel order, slicing axis, in-plane spacing, frame.
 
 A task says the grid (`order`, `spacing`, `frame`); for data sets that are not of the table `fitted` finds it from all images.
-Slices are not cut and not resampled along the axis that they are taken along. The way back is `Subject.restored`.
+Slices are not cut and not resampled along the axis that they are taken along. The way back is `on_own_grid` for maps, made
+of `Subject.restored`.
 """
 
 from __future__ import annotations
@@ -119,6 +120,24 @@ def volume(
     small = None if label is None else resample.in_plane(label, size)
     image = resample.in_plane(image.astype(np.float32), size)
     return dataclasses.replace(made, image=image, label=small, own_size=before, own_label=label)
+
+
+def on_own_grid(subject: Subject, maps: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """A subject's maps where its own files lie; `prediction` holds the indices of classes.
+
+    Of slices that were resampled the segmentation is made anew, from the probability that is written, whose classes add up
+    to 1.
+    """
+    found = {name: subject.restored(values) for name, values in maps.items()}
+    if subject.own_size is None:
+        return found
+    probability = found["probability"]
+    if probability.ndim == 4:
+        probability /= probability.sum(axis=-1, keepdims=True)
+        prediction = probability.argmax(axis=-1)
+    else:
+        prediction = probability > 0.5
+    return {**found, "prediction": prediction.astype(np.uint8)}
 
 
 def to_network(array: NDArray, size: tuple[int, int], header: bytes | None, order: str | None) -> NDArray:

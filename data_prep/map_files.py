@@ -16,8 +16,14 @@ from PIL import Image
 
 from data_prep.base import artefacts
 from data_prep.readers import nifti
+from data_prep.tasks import Task
 
 MAPS = {"prediction": np.uint8, "probability": np.float32, "uncertainty": np.float32}  # each file's dtype
+
+
+def labels_of(task: Task) -> np.ndarray:
+    """The number that a segmentation is written with, by class: uint8, or uint16 where one is beyond 255."""
+    return np.array(task.values, np.uint8 if max(task.values) <= 255 else np.uint16)
 
 
 def path(folder: pathlib.Path | str, subject: str, name: str, ending: str = "nii.gz") -> pathlib.Path:

@@ -13,59 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import grid, preparation, records, shards, splits, tasks, voxel_order, windows
+from data_prep import grid, planner, preparation, records, shards, splits, tasks, voxel_order, windows
 from data_prep import patients as people
 from data_prep.base import artefacts, notices, pool, stamps
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
 from data_prep.readers import labels, nifti
-
-
-@dataclasses.dataclass(frozen=True)
-class Planner:
-    """Sources -> who is where, and in which shard.
-
-    split: the arguments of `splits.assign`. patients: a table, or None.
-    """
-
-    task: tasks.Task
-    split: Mapping[str, Any]
-    raw_dir: pathlib.Path | str
-    patients: pathlib.Path | str | None
-
-    def plan(
-        self, sources: Sequence[splits.Source], by_patient: bool = True, patients: Mapping[str, str] | None = None
-    ) -> tuple[splits.Assignment, list[shards.Shard], Mapping[str, str]]:
-        """(assignment, shards, {subject: patient}). by_patient: whether splits made here keep patients together.
-
-        patients: {subject: patient} as they were read before, None to read them anew. The assignment's notes say first
-        what was noticed of them.
-        """
-        with notices.gathered() as noticed:
-            patients = patients or people.known([source.name for source in sources], self.raw_dir, self.patients)
-        assignment = splits.assign(sources, self.task.ratio, **self.split, patients=patients if by_patient else None)
-        with notices.gathered() as more:
-            assignment = self._with_own_folds(assignment)
-        assignment = dataclasses.replace(assignment, notes=(*noticed.lines(), *assignment.notes, *more.lines()))
-        return assignment, shards.plan(sources, assignment, self.task.per_shard), patients
-
-    def _with_own_folds(self, assignment):
-        """With the folds that lie beside the data, of those who are trained on, where no split file has said others."""
-        own = getattr(self.task.load_reader(), "folds", None)
-        folds = own(self.raw_dir) if own is not None and assignment.folds is None else None
-        if not folds:
-            return assignment
-        train = set(assignment.parts["train"])
-        found = tuple(
-            {part: tuple(name for name in names if name in train) for part, names in fold.items()} for fold in folds
-        )
-        held_out = {name for fold in found for name in fold["valid"]}
-        if held_out != train or not all(fold["valid"] and fold["train"] for fold in found):
-            line = f"{self.raw_dir}: its folds are not used: of the training subjects some fold would hold out none, or all"
-            notices.once("folds", line)
-            return assignment
-        notices.once("folds", f"{self.raw_dir}: its {len(found)} folds, as far as their subjects are trained on")
-        return dataclasses.replace(assignment, folds=found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +30,7 @@ class Work:
     raw_dir: pathlib.Path | str
     data_dir: pathlib.Path
     asked: Mapping[str, Any]
-    planner: Planner
+    planner: planner.Planner
     skip_bad: bool
     say: Callable[[str], object]
 
@@ -109,7 +62,7 @@ class Work:
         self._say_noticed(shards.noticed(planned, self.data_dir))
         asked = {**self.asked, "subjects": preparation.fingerprint(planned, assignment)}
         content = _manifest(task, self.options, planned, assignment, patients, self.data_dir, asked)
-        _require_classes(task, content["subjects"], self.raw_dir)
+        self._require_classes(task, content["subjects"])
         _finish(self.data_dir, {**content, "skipped": skipped} if skipped else content)
 
     def _request(self, task, sources, assignment, executor, workers):
@@ -187,6 +140,18 @@ class Work:
             for name, error in sorted(bad.items())
         ]
 
+    def _require_classes(self, task, subjects):
+        """Raises `UserError` for classes that no training subject has: a network cannot learn them, nor can anyone judge it."""
+        counts = [subject["voxels"] for subject in subjects if "train" in subject["splits"] and "voxels" in subject]
+        if not counts:
+            return
+        missing = [one for one, count in zip(task.classes[1:], np.sum(counts, axis=0)[1:], strict=True) if not count]
+        if missing:
+            preparation.release(self.data_dir)  # what it advises must not be refused for being another configuration
+            named = ", ".join(f"{one.name} ({'/'.join(map(str, one.labels))})" for one in missing)
+            do = "take the class out of the data set's labels, or give --split_file with subjects that have it in train"
+            raise UserError(self.raw_dir, expected="each class in a training subject", found=f"{named} in none", do=do)
+
     def _refuse(self, sources, bad):
         """Raises for all bad subjects, each of which is said; another command is free to take the folder over."""
         preparation.release(self.data_dir)
@@ -240,18 +205,6 @@ def _fitted(task, sources):
     axis = ("left to right", "front to back", "up and down")[task.axis or 0]
     height, width = task.frame
     return task, f"slices along the axis that runs {axis}, with {spacing}, in a frame of {height} x {width}"
-
-
-def _require_classes(task, subjects, raw_dir):
-    """Raises `UserError` for classes that no training subject has: a network cannot learn them, nor can anyone judge it."""
-    counts = [subject["voxels"] for subject in subjects if "train" in subject["splits"] and "voxels" in subject]
-    if not counts:
-        return
-    missing = [one for one, count in zip(task.classes[1:], np.sum(counts, axis=0)[1:], strict=True) if not count]
-    if missing:
-        named = ", ".join(f"{one.name} ({'/'.join(map(str, one.labels))})" for one in missing)
-        do = "take the class out of the data set's labels, or give --split_file with subjects that have it in train"
-        raise UserError(raw_dir, expected="each class in a training subject", found=f"{named} in none", do=do)
 
 
 # The manifest

@@ -11,6 +11,10 @@ Anyone's NIfTI maps, one folder of them, a folder of method folders, or a folder
 A label's voxels are 0 and one other number, or what the names of BraTS' files tell; else `--label_map=1:1,2:1,4:0` says
 which numbers are foreground. `--ignore_label=N` leaves voxels out of everything.
 
+Several classes: `--dataset` names the prepared records whose classes and regions the labels have, or `--regions=whole:1,2,4;
+core:1,4` says them by raw labels. The probability is then a softmax of all classes, 4-D, or nnU-Net's `CASE.npz`. Every region
+has its table, their mean is Table 1, and the class map has one of its own.
+
 `--kind` says what the maps are: `probability` of the foreground, in `<subject>_probability.nii.gz`; `error`, an error
 probability, or `sigma`, in `<subject>_uncertainty.nii.gz` with `<subject>_prediction.nii.gz` beside it.
 
@@ -19,6 +23,7 @@ table1.{csv,md,tex}, summary.json, figure1, thresholds and calibration (PNG and 
 shows all of it and the voxels of some subjects in a browser.
 """
 
+import dataclasses
 import os
 import pathlib
 import sys
@@ -35,11 +40,14 @@ from launch import program, settings
 from tfunc import kinds, runs
 from tfunc.methods import METHODS, parse
 from tfunc.reporting import publish, tensorboard
-from tfunc.scoring import layouts, sources
-from tfunc.scoring.truth import FolderTruth
+from tfunc.scoring import asked, class_files, layouts, sources
+from tfunc.scoring.truth import FolderTruth, several
 
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("dataset", None, list(tasks.TASKS), "Which dataset's run to evaluate.")
+flags.DEFINE_string(
+    "dataset", None, "Which data set's run to evaluate: the name that it was prepared under. With --predictions, a name or "
+    "folder of prepared records, whose classes and regions the labels have."
+)  # fmt: skip
 flags.DEFINE_string("run_dir", None, "The run; by default runs/<dataset>.")
 flags.DEFINE_string("data_dir", None, "The prepared records; by default data/<dataset>.")
 flags.DEFINE_list("methods", ["all"], f"`all` that have predictions, or some of {', '.join(METHODS)}.")
@@ -78,6 +86,15 @@ flags.DEFINE_enum(
     "layout", "auto", layouts.LAYOUTS,
     "With --predictions: what the folders in it are, methods or subjects (as MONAI's separate_folder); auto looks inside.",
 )  # fmt: skip
+flags.DEFINE_string(
+    "regions", None, "With --predictions, in place of --dataset: the regions by their raw labels, as whole:1,2,4;core:1,4. "
+    "The softmax has a channel for 0 and one for each label, in rising order."
+)  # fmt: skip
+flags.DEFINE_enum(
+    "activation", "auto", class_files.ACTIVATIONS,
+    "With --predictions of several classes: whether the channels are a softmax of the classes or sigmoids of the regions; "
+    "auto takes as many channels as regions that do not add up to 1 for sigmoids.",
+)  # fmt: skip
 flags.DEFINE_list("sigma_range", None, "With --kind=sigma: MIN,MAX that become 0 and 1; by default the set's own.")
 flags.DEFINE_string(
     "out_dir", None, "Where the files go; by default <run_dir>/evaluation; required with --predictions."
@@ -110,27 +127,37 @@ def main() -> None:
     if not FLAGS.predictions and (
         rest := [method.name for method in parse(["all"]) if method.name not in finished.summary["methods"]]
     ):
-        print(f"next: {program.typed(command('train', method=rest[0], dataset=FLAGS.dataset))}")
+        print(f"next: {program.typed(command('train', method=rest[0], dataset=settings.dataset()))}")
 
 
 def _run():
     if not FLAGS.dataset:
         raise UserError(
             "flags",
-            expected=f"--dataset={'|'.join(tasks.TASKS)}, or --predictions=DIR and --labels=DIR",
+            expected=f"--dataset={'|'.join(tasks.TASKS)} or another that was prepared, or --predictions=DIR and --labels=DIR",
             found="neither",
         )
-    for name in ("labels", "masks", "label_map", "ignore_label", "kind", "sigma_range", "layout"):
+    for name in (
+        "labels",
+        "masks",
+        "label_map",
+        "ignore_label",
+        "kind",
+        "sigma_range",
+        "layout",
+        "regions",
+        "activation",
+    ):
         if getattr(FLAGS, name) not in (None, "", "auto"):
             raise UserError(f"--{name}", expected="--predictions beside it", do="a run knows this itself")
-    run_dir, data_dir = settings.run_dir(), settings.data_dir()
+    run_dir, data_dir, dataset = settings.run_dir(), settings.data_dir(), settings.dataset()
     names = FLAGS.methods
     if names == ["all"]:
-        names = sources.available_methods(run_dir, FLAGS.dataset, FLAGS.split)
+        names = sources.available_methods(run_dir, dataset, FLAGS.split)
     else:
         names = [method.name for method in parse(names)]
     folder = runs.evaluation_dir(run_dir, FLAGS.split, sorted(set(FLAGS.subjects)))
-    return publish.evaluate_run(_request(folder), run_dir, data_dir, names, _pool)
+    return publish.evaluate_run(_request(folder, dataset), run_dir, data_dir, names, _pool)
 
 
 def _folders():
@@ -143,26 +170,49 @@ def _folders():
         raise UserError(
             f"--split={FLAGS.split}", expected="a run (--dataset)", found="--predictions, which has no splits"
         )
-    rule = labels.Rule(labels.parse_map(FLAGS.label_map, labels.MOST), FLAGS.ignore_label, FLAGS.dataset)
-    rule.check()
+    task, truth = _truth()
     all_maps = sources.folder_maps(FLAGS.predictions, FLAGS.kind, FLAGS.layout)
+    all_maps = [dataclasses.replace(maps, activation=FLAGS.activation) for maps in all_maps]
     print(sources.understood(FLAGS.predictions, all_maps))
-    print(*(f"{line}\n" for line in sources.softmaxes(all_maps)), sep="", end="")
+    if truth.classes is None:
+        print(*(f"{line}\n" for line in sources.softmaxes(all_maps)), sep="", end="")
     if FLAGS.methods != ["all"]:
         all_maps = [maps for maps in all_maps if maps.method in FLAGS.methods]
         if missing := set(FLAGS.methods) - {maps.method for maps in all_maps}:
             raise UserError(FLAGS.predictions, expected=f"a folder {min(missing)}", found="none")
     if FLAGS.subjects:
         all_maps = [sources.only(maps, FLAGS.subjects) for maps in all_maps]
-    task = tasks.find(FLAGS.dataset) if FLAGS.dataset else None
-    truth = FolderTruth(FLAGS.labels, FLAGS.masks, rule)
-    return publish.evaluate_folders(_request(None), all_maps, truth, _pool, task)
+    return publish.evaluate_folders(_request(None, FLAGS.dataset), all_maps, truth, _pool, task)
 
 
-def _request(out_dir):
+def _truth():
+    """(what is segmented or None, where labels are) of --dataset, --regions, --label_map and --ignore_label."""
+    if FLAGS.dataset and FLAGS.regions:
+        raise UserError("--regions", expected="no --dataset, which says them already", found="both")
+    rule = labels.Rule(labels.parse_map(FLAGS.label_map, labels.MOST), FLAGS.ignore_label, None)
+    rule.check()
+    task = asked.task_of_records(FLAGS.dataset, FLAGS.data_dir) if FLAGS.dataset else None
+    if FLAGS.regions:
+        task = asked.task_of_regions(FLAGS.regions, FLAGS.ignore_label)
+    classes = several(task)
+    if classes is not None:
+        given = "--label_map" if FLAGS.label_map else "--ignore_label" if FLAGS.ignore_label and FLAGS.dataset else None
+        if given:
+            raise UserError(
+                given, expected="labels of two classes", found=f"{len(classes.classes)} classes of {classes.name}"
+            )
+        return task, FolderTruth(FLAGS.labels, FLAGS.masks, classes=classes)
+    if FLAGS.dataset in tasks.TASKS:
+        rule = dataclasses.replace(rule, dataset=FLAGS.dataset)
+    elif task is not None and rule == labels.PLAIN:
+        rule = asked.rule_of(task)
+    return task, FolderTruth(FLAGS.labels, FLAGS.masks, rule)
+
+
+def _request(out_dir, dataset):
     return publish.Request(
         out_dir=pathlib.Path(FLAGS.out_dir or out_dir),
-        dataset=FLAGS.dataset,
+        dataset=dataset,
         threshold_split=FLAGS.threshold_split,
         figure_subjects=tuple(FLAGS.figure_subjects),
         sigma_range=settings.sigma_range(FLAGS.sigma_range),

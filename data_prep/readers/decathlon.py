@@ -23,13 +23,15 @@ from data_prep.readers.cases import Source
 _DO = "add it, or take it out of the list"
 
 
-def accepts(folder: pathlib.Path) -> bool:
+def accepts(folder: pathlib.Path | str) -> bool:
     """Whether a folder looks like this form: a dataset.json, and no numbered channels."""
+    folder = pathlib.Path(folder)
     return (folder / dataset_json.FILE).is_file() and not nnunet.accepts(folder)
 
 
-def task(folder: pathlib.Path) -> tasks.Task:
+def task(folder: pathlib.Path | str) -> tasks.Task:
     """The `Task` that dataset.json, the images and tfunc.json say; raises `UserError` naming the file at fault."""
+    folder = pathlib.Path(folder)
     said = dataset_json.read(folder)
     listed = _training(folder)
     made = described.task(
@@ -99,8 +101,9 @@ def load(source: Source, options: Mapping[str, Any] | None = None, task: tasks.T
     return nnunet.load(source, options, task)
 
 
-def folds(folder: pathlib.Path) -> own_folds.Folds | None:
+def folds(folder: pathlib.Path | str) -> own_folds.Folds | None:
     """The folds of splits_final.json, each a dict with `train` and `valid`; None where there is no such file."""
+    folder = pathlib.Path(folder)
     names = {new_cases.stem(image.name, new_cases.VOLUMES) or image.name for image, _ in _training(folder)}
     return own_folds.read(folder, names)
 

@@ -41,19 +41,21 @@ ENDINGS = (*new_cases.VOLUMES, *new_cases.PHOTOGRAPHS[:4])
 Files = dict[str, dict[int, pathlib.Path]]  # {case: {channel: file}}
 
 
-def accepts(folder: pathlib.Path) -> bool:
+def accepts(folder: pathlib.Path | str) -> bool:
     """Whether a folder looks like this form: numbered channels in imagesTr, or a dataset.json of version 2."""
+    folder = pathlib.Path(folder)
     images = folder / IMAGES
     if images.is_dir() and any(_numbered(file.name) for file in images.iterdir()):
         return True
     return "channel_names" in dataset_json.peek(folder)
 
 
-def task(folder: pathlib.Path) -> tasks.Task:
+def task(folder: pathlib.Path | str) -> tasks.Task:
     """The `Task` that dataset.json, the images and tfunc.json say; raises `UserError` naming the file at fault.
 
     axis, spacing and frame of volumes are left open, since they follow from all headers.
     """
+    folder = pathlib.Path(folder)
     said = dataset_json.read(folder)
     ending = _ending(folder, said)
     cases, _ = _images(folder / IMAGES, ending)
@@ -129,8 +131,9 @@ def load(source: Source, options: Mapping[str, Any] | None = None, task: tasks.T
     return volume(source, task)
 
 
-def folds(folder: pathlib.Path) -> own_folds.Folds | None:
+def folds(folder: pathlib.Path | str) -> own_folds.Folds | None:
     """The folds of splits_final.json, each a dict with `train` and `valid`; None where there is no such file."""
+    folder = pathlib.Path(folder)
     segs, _ = _labels(folder / LABELS, _ending(folder, dataset_json.read(folder)))
     return own_folds.read(folder, set(segs))
 

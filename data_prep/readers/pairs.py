@@ -31,29 +31,32 @@ from data_prep.readers.cases import Source
 
 IMAGES = ("images", "imgs", "image", "img")
 MASKS = ("masks", "labels", "mask", "label")
+MOST_NUMBERS = 64  # in all masks: more are grey levels
 COLOURS = ("red", "green", "blue")
 _MASK = re.compile(r"(?P<name>.+)[_-](mask|segmentation)", re.IGNORECASE)
 _DO = "write one number for each class, as a PNG, and resize by nearest neighbour only"
 
 
-def accepts(folder: pathlib.Path) -> bool:
+def accepts(folder: pathlib.Path | str) -> bool:
     """Whether a folder looks like this form: a folder of images and one of masks."""
+    folder = pathlib.Path(folder)
     return _folder(folder, IMAGES) is not None and _folder(folder, MASKS) is not None
 
 
-def task(folder: pathlib.Path) -> tasks.Task:
+def task(folder: pathlib.Path | str) -> tasks.Task:
     """The `Task` that all masks and tfunc.json say; raises `UserError` naming the file at fault.
 
     Numbers other than 0 become classes in their order. One number is called the foreground, several `label 128`.
     """
+    folder = pathlib.Path(folder)
     images, masks = _both(folder)
     found: dict[int, pathlib.Path] = {}
     for path in masks.values():
         numbers = np.unique(labels.whole(photographs.read_labels(path), path)).tolist()
         found |= {number: path for number in numbers if number not in found}
-        if len(found) > tasks.MOST_CLASSES:
+        if len(found) > MOST_NUMBERS:
             seen = f"{len(found)} by {path.name}, as grey levels have"
-            raise UserError(path, expected=f"at most {tasks.MOST_CLASSES} numbers in all masks", found=seen, do=_DO)
+            raise UserError(path, expected=f"at most {MOST_NUMBERS} numbers in all masks", found=seen, do=_DO)
     numbers = sorted(set(found) - {0})
     if not numbers:
         where = next(iter(masks.values())).parent
@@ -128,8 +131,9 @@ def load(source: Source, options: Mapping[str, Any] | None = None, task: tasks.T
     return nnunet.load(source, options, task)
 
 
-def folds(folder: pathlib.Path) -> own_folds.Folds | None:
+def folds(folder: pathlib.Path | str) -> own_folds.Folds | None:
     """The folds of splits_final.json, each a dict with `train` and `valid`; None where there is no such file."""
+    folder = pathlib.Path(folder)
     return own_folds.read(folder, set(_both(folder)[0]))
 
 

@@ -27,7 +27,7 @@ POINTS = ((0.3, 0.35, 0.3), (0.65, 0.6, 0.7))  # of two landmarks, as shares of 
 
 
 class ByIntensity:
-    """A predictive that knows: air, a landmark of 100 and one of -100, so that no border between two of them looks like the third."""
+    """A predictive that knows air and landmarks of 100 and -100, so that no border between two of them looks like the third."""
 
     def __call__(self, images, seeds):
         value = images[..., 0]

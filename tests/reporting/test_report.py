@@ -323,7 +323,7 @@ def test_undefined_and_later_and_published():
     (part,) = parts.parts(evaluated, None, "brats")
     asked = {"dataset": "brats", "complete": True, "threshold_split": "test", "settings": {"figure_subjects": []}}
     content = summary([part], asked, {"S1": "s0"}, TASKS["brats"])
-    text = report.page(evaluated, part.rows, ["a note"], content, {}, [], TASKS["brats"])
+    text = report.page([part], {"": ["a note"]}, content, {}, [], TASKS["brats"])
     assert "on BraTS" in text and "inside the mask (BraTS: raw t2 above 0)" in text
     assert "paper 0.432 (" in text and "rings: the paper's values" in text and "None were drawn" in text
     assert text.count("class=first-later") == 1 and text.count("not in the paper, unranked") == 2
@@ -349,7 +349,7 @@ def ready(tab, **state):
     parts = ["subject", "method", "slice", "threshold"]
     shown = "(document.getElementById('open-viewer').dataset.ready || '').split(' ')"
     tests = [f"{shown}[{parts.index(name)}] === '{value}'" for name, value in state.items()]
-    tab.wait(" && ".join([f"{shown}.length === 4", *tests]))
+    tab.wait(" && ".join([f"{shown}.length === 5", *tests]))
 
 
 def opened(tab, path, address=""):

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import io
+import json
 import os
 import shutil
 import socket
@@ -206,7 +207,7 @@ def test_signatures(studies, dataset):
     """Each dataset has its own; only sampled methods take seeds."""
     own = {"subject", "subject_bytes"} if dataset == "brats" else {"encoded", "encoded_full"}
     seeded = {"seeded"} if METHODS[WHOLE[dataset]].sampled else set()
-    assert set(studies[dataset].exported(WHOLE[dataset])[1]) == {"serving_default", *own, *seeded}
+    assert set(studies[dataset].exported(WHOLE[dataset])[1]) == {"serving_default", "describe", *own, *seeded}
 
 
 def test_the_form_decides_not_the_data_set():
@@ -813,5 +814,7 @@ def test_warmup_requests_are_tensorflow_servings(brats_study):
         }
         assert not request.output_filter
     assert set(asked) == set(signatures)
+    task = signatures["describe"](**asked.pop("describe"))["task"].numpy()
+    assert [tasks.from_document(json.loads(one)).name for one in task] == ["brats"]
     for name, inputs in asked.items():
         assert np.isfinite(signatures[name](**inputs)["mean_uncertainty" if "subject" in name else "probability"]).all()

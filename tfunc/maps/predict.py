@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import tensorflow as tf
 
-from data_prep import map_files, records, splits, voxel_order
+from data_prep import grid, map_files, records, splits, voxel_order
 from data_prep.base import artefacts, progress
 from data_prep.base.errors import UserError
 from data_prep.map_files import is_written
@@ -41,29 +41,14 @@ def write_maps(
     nnU-Net calls it.
     """
     own_size = {name: _resized(values, subject.source_size) for name, values in maps.items()} if full_size else None
-    maps = on_own_grid(subject, maps)
+    maps = grid.on_own_grid(subject, maps)
     if task is not None and task.values != tuple(range(len(task.classes))):
-        values = np.array(task.values, np.uint8 if max(task.values) <= 255 else np.uint16)
+        values = map_files.labels_of(task)
         maps = {**maps, "prediction": values[maps["prediction"]]}
         own_size = own_size and {**own_size, "prediction": values[own_size["prediction"]]}
     map_files.write(folder, subject.name, maps, subject.header, own_size, task is not None and not task.is_binary)
     if names == "nnunet":
         map_files.write_named(folder, subject.name, maps["prediction"], subject.header)
-
-
-def on_own_grid(subject: Subject, maps: Arrays) -> Arrays:
-    """The maps where the subject's own files lie. Of slices that were resampled the segmentation is made anew, from the
-    probability that is written, whose classes add up to 1."""
-    found = {name: subject.restored(values) for name, values in maps.items()}
-    if subject.own_size is None:
-        return found
-    probability = found["probability"]
-    if probability.ndim == 4:
-        probability /= probability.sum(axis=-1, keepdims=True)
-        prediction = probability.argmax(axis=-1)
-    else:
-        prediction = probability > 0.5
-    return {**found, "prediction": prediction.astype(np.uint8)}
 
 
 def _resized(values, size):

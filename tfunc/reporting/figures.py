@@ -61,16 +61,27 @@ WIDTH = 7.2  # inches, a page's text width
 
 
 def write_all(
-    folder: pathlib.Path, evaluated: Evaluated, examples: Mapping[str, str], by_rule: bool, task: Task | None = None
+    folder: pathlib.Path,
+    evaluated: Evaluated,
+    examples: Mapping[str, str],
+    by_rule: bool,
+    task: Task | None = None,
+    others: Sequence[tuple[str, str, Evaluated]] = (),
 ) -> tuple[pathlib.Path, ...]:
     """Writes figure1, thresholds and calibration (PNG and PDF each) -> their PNG and PDF paths.
 
+    others: (end of its files' names, title, numbers) of each region and the class map.
     examples: {"S1": subject, ...} beside the data set in Figure 1; by_rule: whether they are those of
-    `statistics.example_subjects`.  task: for its title and unit, where there is one.
+    `statistics.example_subjects`.  task: for its title and unit, where there is one. Of several classes the figures are of the
+    regions together, and figure1_<part> is each region's, and the top label's of the class map.
     """
     why = EXAMPLES if by_rule else ()
+    more: list[pathlib.Path] = []
+    for suffix, about, of in others:
+        more += save(folder, f"figure1{suffix}", figure1, of.scores, of.counts, examples, (), task, about)
     return (
         *save(folder, "figure1", figure1, evaluated.scores, evaluated.counts, examples, why, task),
+        *more,
         *save(folder, "thresholds", thresholds_figure, evaluated.scores),
         *save(folder, "calibration", calibration_figure, evaluated.scores),
     )
@@ -133,16 +144,18 @@ def figure1(
     examples: Mapping[str, str],
     why: Sequence[str] = (),
     task: Task | None = None,
+    about: str = "",
 ) -> Figure:
     """Reliability diagrams of the data set (D) and of example subjects, with the voxels of each bin below.
 
     scores: {method: Scores}.  counts: {method: {subject: Counts}}.  examples: {"S1": subject, ...}; why: what each of them
-    is, for its title.  task: for its title and unit.
+    is, for its title.  task: for its title and unit.  about: the region, of several.
     """
     from matplotlib.figure import Figure
 
     name = f"{task.title if task else ''} data set".strip()
-    panels = [("D", name, "all subjects pooled", {m: found.pooled for m, found in scores.items()})]
+    pooled = "all subjects pooled" + (f", {plain(about)}" if about else "")
+    panels = [("D", name, pooled, {m: found.pooled for m, found in scores.items()})]
     for (label, subject), reason in zip(examples.items(), [*why, *[""] * len(examples)], strict=False):
         panels.append((label, subject, reason, {method: found[subject] for method, found in counts.items()}))
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")

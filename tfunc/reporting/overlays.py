@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfunc.kinds import KINDS
-from tfunc.reporting import pictures
+from tfunc.reporting import class_layers, pictures
 from tfunc.reporting.figures import plain, save, shortened, styles
 from tfunc.reporting.table1 import title
+from tfunc.scoring import classes
 from tfunc.scoring.evaluate import Evaluated
 from tfunc.scoring.truth import RecordsTruth
 
@@ -28,23 +29,34 @@ def write(
     by_method = {maps.method: maps for maps in evaluated.maps}
     chosen = [by_method[method] for method in styles(by_method)]
     rows = [_row(label, truth, chosen, subject) for label, subject in examples.items()]
-    return save(folder, "overlay", _overlay, rows, [plain(title(maps.method)) for maps in chosen], endings=("png",))
+    titles = [plain(title(maps.method)) for maps in chosen]
+    return save(folder, "overlay", _overlay, rows, titles, truth.classes, endings=("png",))
 
 
 def _row(label, records, chosen, name):
-    """(title, image [height, width(, 3)], label, [(uncertainty, prediction)]), each a crop of one slice."""
+    """(title, image [height, width(, 3)], label, [(uncertainty, prediction)]), each a crop of one slice.
+
+    Label and prediction are the index of the class, or 1 for the foreground of two.
+    """
     subject, truth = records.subject(name), records.read(name)
-    target, shown = truth.label != 0, []
-    position = int(np.argmax(target.sum(axis=(1, 2))))
+    target, shown = truth.label.astype(np.uint8) if truth.classes else (truth.label != 0).astype(np.uint8), []
+    position = int(np.argmax((target != 0).sum(axis=(1, 2))))
     for maps in chosen:
+        if truth.classes is not None:
+            layers = class_layers.read(maps, name, truth, truth.classes)
+            uncertainty = layers.uncertainty(layers.views[0], position)
+            shown.append((uncertainty, layers.voxels.prediction[position]))
+            continue
         score, prediction = maps.read(name, truth)
         kind = KINDS[maps.kind]
         limits = kind.limits(score, maps.sigma_range)  # of the whole volume, not of the slice
-        shown.append((kind.uncertainty_map(score[position], limits), prediction[position] != 0))
+        shown.append((kind.uncertainty_map(score[position], limits), (prediction[position] != 0).astype(np.uint8)))
     used = np.any([target[position], *(prediction for _, prediction in shown)], axis=0)
     box = _box(used)
     image = pictures.shown_channels(subject.image[position], records.task)
-    image = image[box] if image.ndim == 3 else pictures.windowed(image)[box]  # the contrast is the whole slice's
+    image = (
+        image[box] if image.ndim == 3 else pictures.windowed(image, records.task)[box]
+    )  # the contrast is the whole slice's
     maps = [(uncertainty[box], prediction[box]) for uncertainty, prediction in shown]
     return f"{label}\n{shortened(name)}", image, target[position][box], maps
 
@@ -64,7 +76,7 @@ def _box(used, margin=0.35, least=0.4):
     return tuple(slice(start, start + side) for start in starts)
 
 
-def _overlay(rows, titles):
+def _overlay(rows, titles, task=None):
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
@@ -75,8 +87,7 @@ def _overlay(rows, titles):
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, (name, image, target, maps) in zip(axes, rows, strict=True):
         line[0].imshow(image, cmap="gray", vmin=0, vmax=1 if image.ndim == 2 else None, interpolation="nearest")
-        _outline(line[0], target, TRUTH, 1.4)
-        _outline(line[0], maps[0][1], SEGMENTATION, 1.0)
+        _outlines(line[0], target, maps[0][1], task)
         line[0].set_ylabel(name, fontsize=6)  # two short lines: a row is an inch high
         for cell, (uncertainty, prediction) in zip(line[1:], maps, strict=True):
             scale = cell.imshow(uncertainty, cmap="inferno", vmin=0, vmax=1, interpolation="nearest")
@@ -87,18 +98,38 @@ def _overlay(rows, titles):
         cell.set(xticks=[], yticks=[])
         cell.spines[:].set_visible(False)
     figure.colorbar(scale, ax=axes, shrink=0.7, pad=0.01, aspect=30, label="uncertainty")
-    marks = {"ground truth": TRUTH, f"segmentation ({titles[0]})": SEGMENTATION, "each method's errors": ERROR}
-    handles = [Line2D([], [], color=color, linewidth=1.6) for color in marks.values()]
-    figure.legend(handles, list(marks), loc="outside lower center", ncols=3, frameon=False, labelcolor="black")
+    marks = _marks(titles[0], task)
+    handles = [Line2D([], [], linewidth=1.6, **look) for look in marks.values()]
+    figure.legend(handles, list(marks), loc="outside lower center", ncols=4, frameon=False, labelcolor="black")
     return figure
 
 
-def _outline(axes, mask, color, width):
+def _outlines(axes, target, prediction, task):
+    """Truth and segmentation, of each region in its colour, the segmentation dashed."""
+    if task is None:
+        _outline(axes, target != 0, TRUTH, 1.4)
+        _outline(axes, prediction != 0, SEGMENTATION, 1.0)
+    for index, region in enumerate(task.regions if task else ()):
+        for classes_of, width, style in ((target, 1.4, "-"), (prediction, 0.9, (0, (2, 1.5)))):
+            _outline(axes, classes.among(classes_of, region), class_layers.colour(index), width, style)
+
+
+def _marks(first, task):
+    """{words of the legend: how its line looks}"""
+    if task is None:
+        marks = {"ground truth": TRUTH, f"segmentation ({first})": SEGMENTATION, "each method's errors": ERROR}
+        return {name: {"color": color} for name, color in marks.items()}
+    marks = {plain(region.title): {"color": class_layers.colour(at)} for at, region in enumerate(task.regions)}
+    dashed = {f"segmentation ({first})": {"color": "0.3", "linestyle": (0, (2, 1.5))}}
+    return marks | dashed | {"each method's wrong classes": {"color": ERROR}}
+
+
+def _outline(axes, mask, color, width, style="-"):
     """Draws the mask's border along the pixels' edges, inside and at the picture's own border."""
     if not mask.any():
         return
     fine = 8  # points a pixel, so that the contour has the pixels' corners
     padded = np.pad(np.repeat(np.repeat(mask, fine, axis=0), fine, axis=1).astype(np.float32), 1)
     rows, columns = ((np.arange(-1, size * fine + 1) + 0.5) / fine - 0.5 for size in mask.shape)
-    axes.contour(columns, rows, padded, levels=[0.5], colors=[color], linewidths=width)
+    axes.contour(columns, rows, padded, levels=[0.5], colors=[color], linewidths=width, linestyles=[style])
     axes.set(xlim=(-0.5, mask.shape[1] - 0.5), ylim=(mask.shape[0] - 0.5, -0.5))

@@ -13,7 +13,7 @@ import numpy as np
 
 from data_prep.tasks import Region
 from tfunc.kinds import KINDS
-from tfunc.reporting.table1 import Row, table1
+from tfunc.reporting.table1 import Row, table1, title
 from tfunc.scoring import measures, statistics
 from tfunc.scoring.evaluate import Evaluated
 from tfunc.scoring.measures import MEASURES
@@ -76,6 +76,8 @@ def parts(
         found.append(Part(name, region.title, f"{region.title}: {held}.", of, rows(name, of, marks), region=region))
     if evaluated.classes is not None:
         about = "The class map: an error is a voxel of a wrong class, and all kinds of uncertainty are compared."
+        if lacking := [title(name) for name in evaluated.scores if name not in evaluated.classes.scores]:
+            about += f" Of {', '.join(lacking)} there is none: the maps are of regions only."
         columns = measures.table1(next(iter(evaluated.classes.scores.values())).measures)
         found.append(Part(CLASSES, "class map", about, evaluated.classes, rows(CLASSES, evaluated.classes, {})))
     return found

@@ -14,8 +14,16 @@ def shown_channels(image: NDArray, task: Task) -> NDArray:
     return image[..., channels[0]] if len(channels) == 1 else image[..., channels]
 
 
-def windowed(image: NDArray) -> NDArray[np.float32]:
-    """A grey image in [0, 1], the 0.5 and 99.5 percentiles of its non-zero voxels stretched to 0 and 1."""
-    inside = image[image != 0]
-    low, high = np.percentile(inside, (0.5, 99.5)) if inside.size else (0, 1)
+def windowed(image: NDArray, task: Task | None = None) -> NDArray[np.float32]:
+    """A grey image in [0, 1], low and high stretched to 0 and 1: the limits of the shown channel's window, where it has one.
+
+    Else they are the 0.5 and 99.5 percentiles of the voxels, of those that are not 0 where 0 is what lies outside, as it does
+    unless the task says otherwise.
+    """
+    channel = None if task is None else task.channels[task.index(task.show[0])]
+    if channel is not None and channel.window is not None:
+        low, high = channel.window.low, channel.window.high
+    else:
+        inside = image[image != 0] if channel is None or channel.outside == 0 else image
+        low, high = np.percentile(inside, (0.5, 99.5)) if inside.size else (0, 1)
     return np.clip((image.astype(np.float32) - low) / max(high - low, 1e-6), 0, 1)

@@ -129,7 +129,9 @@ def evaluate_folders(
     inputs = _inputs(all_maps)
     inputs["truth"] = truth.state(all_maps[0].subjects)
     inputs["unpredicted"] = 0 if request.subjects else truth.unpredicted(all_maps[0].subjects)
-    inputs |= truth.rule.document()
+    inputs |= truth.document()
+    if truth.classes is not None:
+        inputs["activation"] = all_maps[0].activation
     names = [maps.method for maps in all_maps]
     if (found := _find_finished(request, names, inputs, truth)) is not None:
         return found
@@ -276,11 +278,12 @@ def _write(
     notes = {part.name: forms.notes(part.rows, asked, part.about, part.of) for part in parts}
     (folder / runs.EVALUATED).unlink(missing_ok=True)  # from here on the old files are being replaced
     markdown = files.write_all(folder, parts, notes)
-    pictures = figures.write_all(folder, evaluated, examples, by_rule, task)
+    others = [(part.suffix, part.title if part.region else "top label", part.evaluated) for part in parts[1:]]
+    pictures = figures.write_all(folder, evaluated, examples, by_rule, task, others)
     if isinstance(truth, RecordsTruth):  # only they hold images
         pictures = (*pictures, *overlays.write(folder, evaluated, truth, examples))
     content = summary(parts, asked, examples, task)
-    report.write(folder, evaluated, parts[0].rows, notes[parts[0].name], content, pictures, truth, task)
+    report.write(folder, parts, notes, content, pictures, truth, task)
     content["pictures"] = [picture.name for picture in pictures]
     artefacts.write_json(folder / runs.EVALUATED, content)
     return Finished(folder, markdown, tuple(pictures), content, fresh=True)

@@ -21,12 +21,10 @@ import numpy as np
 from data_prep.base import artefacts
 from data_prep.tasks import Task
 from tfunc import __version__
-from tfunc.reporting import figures, html_table, viewer, words
-from tfunc.reporting.table1 import Row
+from tfunc.reporting import html_table, part_data, viewer, words
+from tfunc.reporting.parts import Part
 from tfunc.reporting.viewer import Packed
-from tfunc.scoring import measures
 from tfunc.scoring.counts import THRESHOLDS
-from tfunc.scoring.evaluate import Evaluated
 from tfunc.scoring.truth import AnyTruth
 
 NAME = "report.html"
@@ -34,9 +32,8 @@ NAME = "report.html"
 
 def write(
     folder: pathlib.Path,
-    evaluated: Evaluated,
-    rows: Sequence[Row],
-    notes: Sequence[str],
+    parts: Sequence[Part],
+    notes: Mapping[str, Sequence[str]],
     summary: Mapping[str, Any],
     pictures: Iterable[pathlib.Path],
     truth: AnyTruth,
@@ -44,22 +41,22 @@ def write(
 ) -> pathlib.Path:
     """Writes `folder/report.html` atomically -> its path.
 
-    rows, notes: Table 1 and its notes.  summary: what summary.json says.  pictures: paths of the figures; the PNG ones are
-    shown.  truth: where labels come from, and images where it is records.  task: for its title.
+    parts: the tables, the first of them shown first.  notes: {name of a part: sentences below its table}.
+    summary: what summary.json says.  pictures: paths of the figures; the PNG ones are shown.  truth: where labels come from,
+    and images where it is records.  task: for its title.
     """
-    images = _images(pictures)
+    images, evaluated = _images(pictures), parts[0].evaluated
     chosen = viewer.choose(evaluated.scores, summary["figure1_subjects"], words.reasons(summary))
     room = max(viewer.MOST_BYTES - sum(map(len, images.values())), 0)
     packed = viewer.pack_all(evaluated, truth, chosen, room)
     path = pathlib.Path(folder) / NAME
-    artefacts.write_text(path, page(evaluated, rows, notes, summary, images, packed, task))
+    artefacts.write_text(path, page(parts, notes, summary, images, packed, task))
     return path
 
 
 def page(
-    evaluated: Evaluated,
-    rows: Sequence[Row],
-    notes: Sequence[str],
+    parts: Sequence[Part],
+    notes: Mapping[str, Sequence[str]],
     summary: Mapping[str, Any],
     images: Mapping[str, str],
     packed: Sequence[Packed],
@@ -74,20 +71,25 @@ def page(
         for index, subject in enumerate(packed)
         for key, text in subject.arrays.items()
     ]
+    evaluated, rows = parts[0].evaluated, parts[0].rows
     number = len(evaluated.subjects)
     note = f"{len(packed)} of {number} subjects are in this file; more would make it too large."
     return string.Template(_package("report.html")).substitute(
         title=escape(title),
         facts=words.heading(rows, summary),
-        table1=html_table.table(rows, evaluated.maps),
+        table1=_of_each((part, [html_table.table(part.rows, evaluated.maps, part.name)]) for part in parts),
         legend=html_table.legend(rows),
-        table_notes="".join(f'<p class="key">{escape(note)}</p>' for note in notes),
+        table_notes=_of_each(
+            (part, [f'<p class="key">{escape(note)}</p>' for note in notes[part.name]]) for part in parts
+        ),
+        parts_row=f'<div class="controls scripted">{_choice(parts)}</div>' if len(parts) > 1 else "",
+        parts=_choice(parts),
         viewer_note=note if number > len(packed) else "",
         figures=words.pictures(images, summary) or "<p>None were drawn.</p>",
-        notes=words.notes(summary, evaluated.maps),
+        notes=words.notes(summary, evaluated.maps, parts),
         footer=f"tfunc {escape(__version__)}. Beside this file: subjects.csv, calibration.csv, thresholds.csv, "
         "summary.json and Table 1 as CSV, Markdown and LaTeX.",
-        data=script_json(data(evaluated, rows, packed)),
+        data=script_json(data(parts, packed)),
         voxels="\n".join(voxels),
         style=style,
         script=script,
@@ -96,43 +98,40 @@ def page(
     )
 
 
-def data(evaluated: Evaluated, rows: Sequence[Row], packed: Sequence[Packed]) -> dict[str, Any]:
-    """What the scripts read, as plain JSON: the curves, every subject's numbers, and what is inline of whom."""
-    look = figures.styles(evaluated.scores)
-    dashes = {"-": "", "--": "5 3"}
-    position = {maps.method: index for index, maps in enumerate(evaluated.maps)}
-    curves = measures.curves()
-    methods = []
-    for row in rows:
-        scores = evaluated.scores[row.method]
-        best = {m.name: THRESHOLDS.index(row.cells[m.name].threshold) for m in measures.table1() if m.by_threshold}
-        values = {
-            "dice": scores["dice"],
-            "ece": scores["ece"],
-            "ue": scores["ue"][:, best["ue"]],
-            "corrected": scores["corrected_dice"][:, best["bnf"]],
-        }
-        methods.append(
-            {
-                "name": row.method,
-                "title": row.title,
-                "color": look[row.method]["color"],
-                "dash": dashes[look[row.method]["linestyle"]],
-                "map": position[row.method],
-                "best": best,
-                "curves": {measure.name: _plain(scores.mean(measure.name)) for measure in curves},
-                "subjects": {name: _plain(column) for name, column in values.items()},
-            }
-        )
+def data(parts: Sequence[Part], packed: Sequence[Packed]) -> dict[str, Any]:
+    """What the scripts read, as plain JSON: the curves, every subject's numbers, and what is inline of whom.
+
+    Of several classes `parts` has the curves and numbers of each part, and `regions` what a region is and its colour.
+    """
+    order = [row.method for row in parts[0].rows]
+    every = [part_data.part(part, order, parts[0].evaluated) for part in parts]
     return {
         "thresholds": [f"{t:.2f}" for t in THRESHOLDS],
-        "measures": {measure.name: measure.curve for measure in curves},
-        "lower": [measure.name for measure in curves if measure.direction == "lower"],
-        "methods": methods,
-        "subjects": list(evaluated.subjects),
+        **every[0],
+        "subjects": list(parts[0].evaluated.subjects),
         "viewer": [subject.entry for subject in packed],
         "foreground": viewer.FOREGROUND,
+        "parts": every,
+        "regions": part_data.regions(parts),
     }
+
+
+def _of_each(contents):
+    """What belongs to each of several parts in an element of its own: the first is shown, the script shows the others."""
+    every = [(part, "".join(elements)) for part, elements in contents]
+    if len(every) == 1:
+        return every[0][1]
+    return "".join(
+        f'<div data-part="{index}"{" hidden" * (index > 0)}>{text}</div>' for index, (_, text) in enumerate(every)
+    )
+
+
+def _choice(parts):
+    """The control that chooses a part; nothing for two classes."""
+    if len(parts) == 1:
+        return ""
+    options = "".join(f'<option value="{index}">{escape(part.title)}</option>' for index, part in enumerate(parts))
+    return f"<label>Region <select data-choose>{options}</select></label>"
 
 
 def script_json(value: Any) -> str:

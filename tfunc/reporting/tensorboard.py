@@ -1,4 +1,4 @@
-"""An evaluation for TensorBoard, beside its training: Table 1's means as scalars, the pictures as images."""
+"""An evaluation for TensorBoard, beside its training: the tables' means as scalars, the pictures as images."""
 
 from __future__ import annotations
 
@@ -9,18 +9,27 @@ from tfunc.reporting.publish import Finished
 
 
 def write(finished: Finished) -> pathlib.Path:
-    """Writes the table's means and the PNG pictures into `<evaluation>/tensorboard`, in place of what was there -> it."""
+    """Writes the tables' means and the PNG pictures into `<evaluation>/tensorboard`, in place of what was there -> it.
+
+    Of several classes `evaluation` is the mean over regions, `evaluation_<region>` each of them, `evaluation_classes` the class
+    map.
+    """
     import tensorflow as tf
 
-    folder = finished.folder / "tensorboard"
+    folder, summary = finished.folder / "tensorboard", finished.summary
+    parts = {"evaluation": summary["methods"]}
+    parts |= {f"evaluation_{name}": of["methods"] for name, of in summary.get("regions", {}).items()}
+    if "classes" in summary:
+        parts["evaluation_classes"] = summary["classes"]["methods"]
     shutil.rmtree(folder, ignore_errors=True)
     with tf.summary.create_file_writer(str(folder)).as_default(step=0):
-        for method, found in finished.summary["methods"].items():
-            for name, cell in found["table1"].items():
-                if cell["mean"] is not None:
-                    tf.summary.scalar(f"evaluation/{name}/{method}", cell["mean"])
-            if found["dataset_ece"] is not None:
-                tf.summary.scalar(f"evaluation/dataset_ece/{method}", found["dataset_ece"])
+        for part, methods in parts.items():
+            for method, found in methods.items():
+                for name, cell in found["table1"].items():
+                    if cell["mean"] is not None:
+                        tf.summary.scalar(f"{part}/{name}/{method}", cell["mean"])
+                if found["dataset_ece"] is not None:
+                    tf.summary.scalar(f"{part}/dataset_ece/{method}", found["dataset_ece"])
         for picture in finished.pictures:
             if picture.suffix == ".png":
                 image = tf.io.decode_png(picture.read_bytes(), channels=3)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from data_prep.base.errors import UserError
 from tfunc.kinds import KINDS
-from tfunc.reporting import pictures
+from tfunc.reporting import class_voxels, pictures
 from tfunc.scoring import counts, statistics
 from tfunc.scoring.evaluate import Evaluated
 from tfunc.scoring.statistics import Scores
@@ -39,7 +39,7 @@ class Packed:
     entry: what JavaScript needs to know; plain JSON, see `pack`.
     arrays: {"image" | "truth" | "map-<index of the method>": text}, base64 of gzip of uint8 in C order. The image is
         [depth, height, width] grey or with 3 channels; truth is 0 or 1; a map is its level + FOREGROUND x segmentation, or
-        IGNORED.
+        IGNORED. Of several classes truth and "seg-<method>" are the class, and maps are levels, of each region behind it.
     """
 
     entry: dict[str, Any]
@@ -80,8 +80,6 @@ def pack_all(
 ) -> list[Packed]:
     """The subjects of `chosen` ({name: why}), in its order, as many as fit into `most_bytes`."""
     packed: list[Packed] = []
-    if evaluated.task is not None:
-        return packed
     room = most_bytes
     for name, why in chosen.items():
         subject = pack(evaluated, truth, name, why)
@@ -98,31 +96,27 @@ def pack(evaluated: Evaluated, truth: AnyTruth, name: str, why: str = "") -> Pac
     `entry`: name and why; shape of the crop; first (its first slice) and depth (of the whole volume); start, the slice
     with most ground truth; focus [top, bottom, left, right] around all that is segmented; sides, the patient's
     directions, and voxel, mm^3, where known; aspect, a voxel's height over its width; channels of the image, 0 without;
-    outside: for each method 48 counts [level, segmentation, truth] of the voxels that were cropped away.
+    outside: {view: 48 counts [level, segmentation, truth] of the voxels that were cropped away}, a view being the index of
+    the method, and of several classes of the region behind it, see `class_voxels`.
 
     Raises `UserError` where the maps are no longer those that were evaluated.
     """
     found = truth.read(name)
     target = found.label != 0
-    codes = [_codes(maps, name, found) for maps in evaluated.maps]
+    read = _read if evaluated.task is None else _read_classes
+    whole, outlined, cut = read(evaluated, name, found)
     subject = truth.subject(name)
-    outlined = np.logical_or.reduce([target, *(code >= FOREGROUND for code in codes)])
     box = _box(outlined, subject)
     flips, entry = _orientation(None if target.shape[0] == 1 else found.space.affine)
 
     def cropped(array):
         return np.ascontiguousarray(array[box][:, :: flips[0], :: flips[1]])
 
-    arrays, outside = {"truth": cropped(target).astype(np.uint8)}, []
-    for index, (maps, code) in enumerate(zip(evaluated.maps, codes, strict=True)):
-        whole = _histogram(code, target)
-        _require_same(maps, name, whole, evaluated.counts[maps.method][name])
-        arrays[f"map-{index}"] = cropped(code)
-        outside.append((whole - _histogram(code[box], target[box])).tolist())
+    arrays = {part: cropped(array) for part, array in whole.items()}
     if subject is not None and truth.task is not None:
         image = pictures.shown_channels(subject.image, truth.task)
-        arrays["image"] = cropped(image if image.ndim == 4 else _grey(image))
-    most = arrays["truth"] if target.any() else cropped(outlined)
+        arrays["image"] = cropped(image if image.ndim == 4 else _grey(image, truth.task))
+    most = arrays["truth"] != 0 if target.any() else cropped(outlined)
     entry |= {
         "name": name,
         "why": why,
@@ -132,9 +126,44 @@ def pack(evaluated: Evaluated, truth: AnyTruth, name: str, why: str = "") -> Pac
         "start": int(np.argmax(most.sum(axis=(1, 2)))),
         "focus": _focus(cropped(outlined)),
         "channels": 0 if subject is None else arrays["image"].shape[3] if arrays["image"].ndim == 4 else 1,
-        "outside": outside,
+        "outside": cut(box),
     }
     return Packed(entry, {key: base64.b64encode(gzip.compress(a, 9, mtime=0)).decode() for key, a in arrays.items()})
+
+
+def _read(evaluated, name, truth):
+    """({name: array of the page}, what is outlined, box -> `outside`) of a subject of two classes."""
+    target = truth.label != 0
+    codes = [_codes(maps, name, truth) for maps in evaluated.maps]
+    tables = [_histogram(code, target) for code in codes]
+    for maps, table in zip(evaluated.maps, tables, strict=True):
+        _require_same(maps, name, table, evaluated.counts[maps.method][name])
+
+    def cut(box):
+        return [
+            (table - _histogram(code[box], target[box])).tolist() for table, code in zip(tables, codes, strict=True)
+        ]
+
+    arrays = {"truth": target.astype(np.uint8)} | {f"map-{index}": code for index, code in enumerate(codes)}
+    return arrays, np.logical_or.reduce([target, *(code >= FOREGROUND for code in codes)]), cut
+
+
+def _read_classes(evaluated, name, truth):
+    """The same of several classes, whose arrays hold the index of the class."""
+    methods = class_voxels.read(evaluated, name, truth, IGNORED, _require_same)
+
+    def cut(box):
+        return {
+            class_voxels.key("", of.index, view): (of.histogram(view) - of.histogram(view, box)).tolist()
+            for of in methods
+            for view in of.layers.views
+        }
+
+    arrays = {"truth": truth.label.astype(np.uint8)}
+    for method in methods:
+        arrays |= method.arrays()
+    outlined = np.logical_or.reduce([truth.label != 0, *(of.layers.voxels.prediction != 0 for of in methods)])
+    return arrays, outlined, cut
 
 
 def unpack(text: str) -> NDArray[np.uint8]:
@@ -207,6 +236,6 @@ def _orientation(affine):
     }
 
 
-def _grey(image):
+def _grey(image, task):
     """uint8, the contrast stretched, in 64 steps: finer ones would be noise to the eye, but cost a quarter more bytes."""
-    return ((pictures.windowed(image) * 63).round() * (255 / 63)).round().astype(np.uint8)
+    return ((pictures.windowed(image, task) * 63).round() * (255 / 63)).round().astype(np.uint8)

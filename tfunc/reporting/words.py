@@ -8,6 +8,7 @@ from typing import Any
 
 from tfunc.kinds import KINDS
 from tfunc.reporting import figures, forms, remarks
+from tfunc.reporting.parts import Part
 from tfunc.reporting.table1 import Row, title
 from tfunc.scoring import measures
 from tfunc.scoring.measures import MEASURES
@@ -43,9 +44,11 @@ def pictures(images: Mapping[str, str], summary: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def notes(summary: Mapping[str, Any], all_maps: Sequence[Maps]) -> str:
+def notes(summary: Mapping[str, Any], all_maps: Sequence[Maps], parts: Sequence[Part] = ()) -> str:
     """Definitions of the columns, who chose the thresholds, special cases, what counts as uncertainty."""
-    columns = "".join(f"<dt>{escape(m.title)}</dt><dd>{escape(m.sentence())}.</dd>" for m in measures.table1())
+    every = {m.title + m.definition: m for part in parts for m in part.rows[0].columns}
+    listed = list(every.values()) or measures.table1()
+    columns = "".join(f"<dt>{escape(m.title)}</dt><dd>{escape(m.sentence())}.</dd>" for m in listed)
     policy = "".join(
         f"<dt>{escape(_term(name))}</dt><dd>{escape(text)}.</dd>" for name, text in summary["policy"].items()
     )
@@ -77,7 +80,12 @@ def _captions(summary):
         )
     )
     shares = summary["miscalibration"]
+    regions = {f"figure1_{name}": of["title"] for name, of in summary.get("regions", {}).items()}
+    regions |= {"figure1_classes": "top label of the class map"} if regions else {}
     return {
+        **{
+            stem: f"Figure 1 of {name}: its voxels pooled (D), and the same subjects." for stem, name in regions.items()
+        },
         "figure1": f"Figure 1. Reliability diagrams of the data set, all subjects pooled (D), and of single subjects: "
         f"{who}. Above the diagonal is under-confident, below it over-confident. Below: voxels in each of the ten "
         "bins, on a logarithmic scale.",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.base import notices
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti
 from data_prep.readers.nifti import Space
@@ -21,6 +22,8 @@ from tfunc.scoring import channels, npz, segmentations
 from tfunc.scoring.classes import Voxels, top_label
 from tfunc.scoring.sources import Maps
 from tfunc.scoring.truth import Truth
+
+ACTIVATIONS = ("auto", "softmax", "sigmoid")
 
 
 def read(maps: Maps, subject: str, truth: Truth, task: Task) -> tuple[Voxels, int]:
@@ -64,6 +67,10 @@ def probabilities(path: pathlib.Path, space: Space, task: Task, activation: str)
     gap = channels.sum_gap(found)
     sums = gap <= channels.SUM_TOLERANCE
     if activation == "sigmoid" or (activation == "auto" and not sums and len(found) == regions):
+        line = f"{path}: its {regions} channels, which do not add up to 1, are the regions' own probabilities"
+        notices.once(
+            "sigmoids", line if activation == "auto" else f"{path}: its channels are the regions' own probabilities"
+        )
         return found, True
     if not sums:
         named = ", ".join(one.name for one in task.classes)

@@ -25,7 +25,7 @@ class ClassMap:
     """What is counted of the class map of one subject, or of many together.
 
     overall: `Counts` in which a voxel of a wrong class is a false positive and all else a true negative; its calibration is
-        that of the top label, whose confidence is the probability and whose being right is the target.
+        that of the top label, whose confidence is the probability and whose being right is the target, inside the mask only.
     by_class: calibration of each class's own probability against its label; none, where the map is no probability.
     dice: each region's Dice.
     """
@@ -139,9 +139,9 @@ def class_map(
         uncertainty = np.clip(kinds.softmax_entropy(values), 0, 1)
         zeros = nothing[: len(found)]
         level = counts.by_level(counts.levels(uncertainty), counts.outcome_codes(found != truth, zeros, inside))
-        total += Counts(level, *_calibrated(confidence, top == truth, zeros, inside))
+        total += Counts(level, *_calibrated(confidence, top == truth, inside))
         for index, one in enumerate(values):
-            each[index] += Counts(nowhere, *_calibrated(one, truth == index, zeros, inside))
+            each[index] += Counts(nowhere, *_calibrated(one, truth == index, inside))
     return ClassMap(total, tuple(each))
 
 
@@ -160,8 +160,24 @@ def _score(voxels: Voxels, index: int, region: Region) -> Any:
     return voxels.channels[index] if voxels.of_regions else region_probability(voxels.channels, region.classes)
 
 
-def _calibrated(probability, target, zeros, inside):
-    return counts.by_bin(probability, counts.outcome_codes(zeros, target, inside), counts.tenths)
+def _calibrated(probability, target, inside):
+    """`Counts.calibration` and `Counts.probability` inside the mask, by tenths; what lies outside is not counted."""
+    if inside is not None:
+        kept = np.flatnonzero(inside)
+        probability, target = probability[kept], target[kept]
+    voxels, sums = np.zeros((counts.BINS, 2, 2), np.int64), np.zeros((counts.BINS, 2))
+    likely = np.flatnonzero(probability >= probability.dtype.type(counts.TENTHS[1]))
+    if 2 * likely.size < probability.size:  # of most classes most voxels are in the first bin, and need no search
+        total, positive = probability.sum(dtype=np.float64), np.count_nonzero(target)
+        rest = probability.size - likely.size
+        probability, target = probability[likely], target[likely]
+        positive -= np.count_nonzero(target)
+        voxels[0, 1] += rest - positive, positive
+        sums[0, 1] += total - probability.sum(dtype=np.float64)
+    bins = counts.tenths(probability)
+    voxels[:, 1] += np.bincount(bins * 2 + target, minlength=counts.BINS * 2).reshape(counts.BINS, 2)
+    sums[:, 1] += np.bincount(bins, weights=probability, minlength=counts.BINS)
+    return voxels, sums
 
 
 def _errors(score, kind, right, mask, set_range):
@@ -175,5 +191,5 @@ def _errors(score, kind, right, mask, set_range):
         zeros, uncertainty = nothing[: len(values)], kind.uncertainty(values)
         level = counts.by_level(counts.levels(uncertainty), counts.outcome_codes(~truth, zeros, inside))
         confidence = kinds.error_probability(uncertainty, np.ones_like(truth))
-        total += Counts(level, *_calibrated(confidence, truth, zeros, inside))
+        total += Counts(level, *_calibrated(confidence, truth, inside))
     return total

@@ -13,7 +13,7 @@ Rules (the reference code's evaluation, sections 5 and 6 of its description; the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -154,13 +154,9 @@ def tenths(probability: NDArray[np.floating]) -> NDArray[np.intp]:
     return np.searchsorted(TENTHS[1:-1], probability, side="right")
 
 
-def by_bin(
-    probability: NDArray[np.floating],
-    codes: NDArray,
-    bins: Callable[[NDArray], NDArray[np.intp]] = calibration_bins,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def by_bin(probability: NDArray[np.floating], codes: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """`Counts.calibration` and `Counts.probability` of voxels with these foreground probabilities and `outcome_codes`."""
-    cells = bins(probability) * 4 + (codes >> 2) * 2 + (codes & 1)
+    cells = calibration_bins(probability) * 4 + (codes >> 2) * 2 + (codes & 1)
     voxels = np.bincount(cells, minlength=BINS * 4)
     sums: NDArray[Any] = np.bincount(cells >> 1, weights=probability, minlength=BINS * 2)
     return voxels.reshape(BINS, 2, 2), sums.reshape(BINS, 2)

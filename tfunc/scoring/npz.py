@@ -26,8 +26,9 @@ DO = "predict again with nnU-Net's --save_probabilities"
 
 
 def names(folder: pathlib.Path) -> list[str]:
-    """Cases whose probabilities lie in a folder, in order."""
-    return sorted(path.stem for path in folder.glob(f"*{ENDING}") if path.name[0] != "." and _holds_them(path))
+    """Cases whose probabilities lie in a folder, in order; none where no archive there holds any."""
+    found = sorted(path for path in folder.glob(f"*{ENDING}") if path.name[0] != ".")
+    return [path.stem for path in found] if any(map(_holds_them, found)) else []
 
 
 def _holds_them(path):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,6 +141,13 @@ class FolderTruth:
     def ignores(self) -> bool:
         """Whether there may be voxels that count nowhere."""
         return (self.rule.ignore if self.classes is None else self.classes.ignore) is not None
+
+    def document(self) -> dict[str, Any]:
+        """What of the labels' meaning makes other numbers, as plain JSON types; empty where nothing was said."""
+        if self.classes is None:
+            return self.rule.document()
+        whole = json.loads(json.dumps(self.classes.document()))
+        return {"labels": {name: whole[name] for name in ("classes", "regions", "ignore")}}
 
     def check(self, subjects: Sequence[str]) -> None:
         """Raises `UserError` where a label or a mask is missing or there are two, and for a rule that contradicts itself."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 from data_prep import tasks
 from data_prep.tasks import Task
+from tfunc import __version__
 from tfunc.kinds import Kind
+
+ENCODED = (1, 3)  # channels of one JPEG or PNG: grey or colours
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +21,7 @@ class Description:
     task: what its networks were trained on, as it was prepared.  kind: what its uncertainty is.
     sampled: whether its maps depend on a seed.  seed: of the samples where a request gives none.
     sigma_range: (lowest, highest) that become 0 and 1, for a kind that is scaled over the set.
-    smallest: the least height and width that survive the networks' poolings.
+    smallest: the least height and width that survive the networks' poolings.  method: the name of what is served.
     """
 
     task: Task
@@ -26,6 +30,7 @@ class Description:
     seed: int
     sigma_range: tuple[float, float] | None
     smallest: int
+    method: str = ""
 
     @property
     def channels(self) -> int:
@@ -43,4 +48,17 @@ class Description:
             "channels": self.channels,
             "smallest": self.smallest,
             "input": tasks.load_options(self.task),
+            "task": self.task.document(),
         }
+
+    def texts(self) -> dict[str, str]:
+        """What the signature `describe` answers, as JSON in ASCII: the task, and what a client must know beside it."""
+        described = {
+            "method": self.method,
+            "kind": self.kind.name,
+            "uncertainty": self.kind.served,
+            "sampled": self.sampled,
+            "seed": self.seed if self.sampled else None,
+            "version": __version__,
+        }
+        return {"task": json.dumps(self.task.document()), "description": json.dumps(described)}

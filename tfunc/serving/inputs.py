@@ -10,8 +10,11 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from data_prep import normalisation
 from data_prep.readers import photographs
+from data_prep.tasks import Channel
 
+Z_SCORES = ("zscore", "zscore_nonzero")
 LONGEST = 32767  # voxels along an axis; NIfTI-1 counts in int16
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 PNG_HEADER = 33  # bytes of signature and IHDR
@@ -67,7 +70,7 @@ def images(value: tf.Tensor, channels: int, smallest: int) -> tf.Tensor:
 
 
 def volume(value: tf.Tensor, shape: tf.Tensor, channels: int, smallest: int) -> tf.Tensor:
-    """int16 [depth, height, width, channels] of one patient from little-endian bytes.
+    """float32 [depth, height, width, channels] of one patient from little-endian bytes: int16, or float32 by their number.
 
     shape: int64 [4], or [3] without the channels.
     """
@@ -76,47 +79,117 @@ def volume(value: tf.Tensor, shape: tf.Tensor, channels: int, smallest: int) -> 
     text = f"shape: expected [depth, height, width, {channels}], each from 1 to {LONGEST}, found {{}}"
     full = after([require(good, text, shape)], full)
     found, expected = tf.cast(tf.strings.length(value), tf.int64), 2 * tf.reduce_prod(full)
-    text = "volume: expected {} bytes, two for each voxel of shape {}, found {}"
-    value = after([require(found == expected, text, expected, full, found)], value)
-    voxels = tf.reshape(tf.io.decode_raw(value, tf.int16, little_endian=True), full)
-    return in_plane(tf.ensure_shape(voxels, [None, None, None, channels]), "volume", smallest)
+    text = "volume: expected {} bytes, two for each voxel of shape {}, or {}, four, found {}"
+    right = (found == expected) | (found == 2 * expected)
+    value = after([require(right, text, expected, full, 2 * expected, found)], value)
+    voxels = tf.cond(
+        found == expected,
+        lambda: tf.cast(tf.io.decode_raw(value, tf.int16, little_endian=True), tf.float32),
+        lambda: tf.io.decode_raw(value, tf.float32, little_endian=True),
+    )
+    voxels = tf.ensure_shape(tf.reshape(voxels, full), [None, None, None, channels])
+    return in_plane(voxels, "volume", smallest)
 
 
-def statistics(voxels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and deviation, float32 [channels], of [depth, height, width, channels]: `data_prep.subject`'s z-score.
+def statistics(
+    voxels: tf.Tensor, channels: Sequence[Channel] | None = None, name: str = "volume"
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and deviation, float32 [channels], of [depth, height, width, channels]: `data_prep.normalisation`'s.
 
-    Over the whole volume, background included, ddof 0. Sums are float64 and run slice by slice: exact to float32's
+    channels: whose rules say of what; None: a z-score of all. Z-scores are over the whole volume, background included, or
+    over what is not 0, ddof 0. name: of the input, in errors. Sums are float64 and run slice by slice: exact to float32's
     rounding on any device, and no second copy of the volume.
     """
-
-    def first(index):
-        values = tf.cast(voxels[index], tf.float64)
-        planes = [function(values, [0, 1]) for function in (tf.reduce_sum, tf.reduce_min, tf.reduce_max)]
-        return (*planes, tf.math.count_nonzero(~tf.math.is_finite(values)))
-
-    numbers = tf.range(tf.shape(voxels)[0])
-    row = tf.TensorSpec([voxels.shape[-1]], tf.float64)
-    sums, lowest, highest, bad = tf.map_fn(
-        first, numbers, fn_output_signature=(row, row, row, tf.TensorSpec([], tf.int64))
-    )
-    bad = tf.reduce_sum(bad)
-    finite = require(bad == 0, "volume: expected finite voxels, found {} that are not", bad)
-    count = tf.cast(tf.reduce_prod(tf.shape(voxels, tf.int64)[:3]), tf.float64)
-    mean = after([finite], tf.reduce_sum(sums, 0) / count)
-
-    def second(index):
-        return tf.reduce_sum(tf.square(tf.cast(voxels[index], tf.float64) - mean), [0, 1])
-
-    squares = tf.reduce_sum(tf.map_fn(second, numbers, fn_output_signature=row), 0)
-    deviation = tf.cast(tf.sqrt(squares / count), tf.float32)
+    rules = ["zscore"] * voxels.shape[-1] if channels is None else [channel.normalise for channel in channels]
+    inside = _inside(rules)
+    sums, counts, lowest, highest, bad = _totals(voxels, inside)
+    finite = require(bad == 0, f"{name}: expected finite voxels, found {{}} that are not", bad)
+    mean = after([finite], sums / counts)
+    scored = tf.constant([rule in Z_SCORES for rule in rules])
+    deviation = tf.zeros_like(mean, tf.float32)
+    if any(rule in Z_SCORES for rule in rules):
+        deviation = tf.cast(tf.sqrt(_squares(voxels, mean, inside) / counts), tf.float32)
     with tf.control_dependencies([finite]):
-        constant = tf.reduce_min(lowest, 0) >= tf.reduce_max(highest, 0)
-        text = "volume: expected voxels that vary, found one value everywhere in the channels {}"
+        constant = (lowest >= highest) & (scored | tf.constant([rule == "minmax" for rule in rules]))
+        text = f"{name}: expected voxels that vary, found one value everywhere in the channels {{}}"
         vary = require(~tf.reduce_any(constant), text, tf.where(constant)[:, 0])
-    text = "volume: expected intensities that float32 can standardise, found deviations {}"
-    usable = require(tf.reduce_all(tf.math.is_finite(deviation) & (deviation > 0)), text, deviation)
-    ready = [vary, usable]
-    return after(ready, tf.cast(mean, tf.float32)), after(ready, deviation)
+    text = f"{name}: expected intensities that float32 can standardise, found deviations {{}}"
+    right = tf.math.is_finite(deviation) & (deviation > 0)
+    ready = [vary, require(tf.reduce_all(right | ~scored), text, deviation)]
+    mean = tf.cast(mean, tf.float32)
+    if channels is not None:
+        mean, deviation = _by_rule(channels, mean, deviation, lowest, highest)
+    return after(ready, mean), after(ready, deviation)
+
+
+def _inside(rules):
+    """values [..., channels] -> where they count by each channel's rule; None where they count everywhere."""
+    if "zscore_nonzero" not in rules:
+        return None
+    everywhere = tf.constant([rule != "zscore_nonzero" for rule in rules])
+    return lambda values: (values != 0) | everywhere
+
+
+def _totals(voxels, inside):
+    """(sums, counts, lowest, highest), float64 [channels], of the voxels that count, and how many of all are not finite."""
+    count = tf.cast(tf.reduce_prod(tf.shape(voxels, tf.int64)[:3]), tf.float64)
+
+    def of_slice(index):
+        values = tf.cast(voxels[index], tf.float64)
+        bad = tf.math.count_nonzero(~tf.math.is_finite(values))
+        low = high = values
+        if inside is not None:
+            low, high = (tf.where(inside(values), values, beyond) for beyond in (float("inf"), -float("inf")))
+        sums = tf.reduce_sum(values, [0, 1])
+        counts = tf.zeros_like(sums) if inside is None else tf.reduce_sum(tf.cast(inside(values), tf.float64), [0, 1])
+        return sums, counts, tf.reduce_min(low, [0, 1]), tf.reduce_max(high, [0, 1]), bad
+
+    row = tf.TensorSpec([voxels.shape[-1]], tf.float64)
+    specs = row, row, row, row, tf.TensorSpec([], tf.int64)
+    found = tf.map_fn(of_slice, tf.range(tf.shape(voxels)[0]), fn_output_signature=specs)
+    sums, counts, lowest, highest, bad = found
+    counts = count if inside is None else tf.maximum(tf.reduce_sum(counts, 0), 1.0)
+    return tf.reduce_sum(sums, 0), counts, tf.reduce_min(lowest, 0), tf.reduce_max(highest, 0), tf.reduce_sum(bad)
+
+
+def _squares(voxels, mean, inside):
+    """Sums of squared differences from the mean, float64 [channels]."""
+
+    def of_slice(index):
+        values = tf.cast(voxels[index], tf.float64)
+        squares = tf.square(values - mean)
+        return tf.reduce_sum(squares if inside is None else tf.where(inside(values), squares, 0.0), [0, 1])
+
+    row = tf.TensorSpec([voxels.shape[-1]], tf.float64)
+    return tf.reduce_sum(tf.map_fn(of_slice, tf.range(tf.shape(voxels)[0]), fn_output_signature=row), 0)
+
+
+def _by_rule(channels, mean, deviation, lowest, highest):
+    """Of each channel the two numbers that its rule takes."""
+    lowest, highest = tf.cast(lowest, tf.float32), tf.cast(highest, tf.float32)
+    found = []
+    for index, channel in enumerate(channels):
+        known = {
+            "zscore": (mean[index], deviation[index]),
+            "zscore_nonzero": (mean[index], deviation[index]),
+            "minmax": (lowest[index], highest[index] - lowest[index]),
+            "unit": (0.0, 255.0),
+            "none": (0.0, 1.0),
+            "ct": (channel.window.mean, channel.window.std) if channel.window else None,
+        }
+        found.append(known[channel.normalise])
+    return tuple(tf.stack([tf.cast(each, tf.float32) for each in row]) for row in zip(*found, strict=True))
+
+
+def normalised(values: tf.Tensor, mean: tf.Tensor, deviation: tf.Tensor, channels: Sequence[Channel]) -> tf.Tensor:
+    """float32 [..., channels] as the network sees them: clipped where the channel's rule is `ct`, then standardised."""
+    values = tf.cast(values, tf.float32)
+    if any(channel.normalise == "ct" for channel in channels):
+        windows = [channel.window if channel.normalise == "ct" else None for channel in channels]
+        low = [window.low if window else -normalisation.NO_LIMIT for window in windows]
+        high = [window.high if window else normalisation.NO_LIMIT for window in windows]
+        values = tf.clip_by_value(values, tf.constant(low, tf.float32), tf.constant(high, tf.float32))
+    return (values - mean) / deviation
 
 
 def raw(values: tf.Tensor) -> tf.Tensor:
@@ -180,3 +253,15 @@ def intensities(pixels: tf.Tensor, rule: str) -> tf.Tensor:
     lowest, highest = tf.reduce_min(pixels), tf.reduce_max(pixels)
     text = "images: expected pixels that vary, found {} everywhere"
     return after([require(highest > lowest, text, lowest)], (pixels - lowest) / (highest - lowest))
+
+
+def by_channel(pixels: tf.Tensor, channels: Sequence[Channel]) -> tf.Tensor:
+    """uint8 [height, width, channels] -> float32 by each channel's own rule."""
+    mean, deviation = statistics(pixels[tf.newaxis], channels, "images")
+    return normalised(pixels, mean, deviation, channels)
+
+
+def grey(pixels: tf.Tensor) -> tf.Tensor:
+    """uint8 [height, width, 1] of a decoded photograph without colours."""
+    plain = require(tf.reduce_all(pixels == pixels[..., :1]), "images: expected grey photographs, found colours")
+    return after([plain], pixels[..., :1])

@@ -2,18 +2,24 @@
 
 | signature | for | inputs | outputs |
 | --- | --- | --- | --- |
+| describe | all | request string [batch], anything | task, description string [batch], JSON |
 | serving_default | all | images float32 [batch, height, width, channels], normalised | maps [batch, height, width] |
 | seeded | sampled methods | the same, seed int64 [batch] | the same |
 | subject | volumes | volume float32 [patients, depth, height, width, channels], raw | maps [patients, depth, …], summary |
-| subject_bytes | volumes | volume string [patients], shape int64 [patients, 4] | maps as strings [patients], summary |
+| subject_bytes | volumes | volume string [patients], int16 or float32, shape int64 [patients, 4] | maps as strings, summary |
 | encoded | photographs | images string [batch], JPEG or PNG | maps [batch, height, width] at network size |
 | encoded_full | photographs | images string [batch], photographs of one size | maps [batch, height, width] at their size |
 
-Maps: `probability` of the foreground and `uncertainty`, float32 in [0, 1]; `prediction`, uint8 {0, 1}; for methods that
-average several predictions `mutual_information`, float32. Of subject_bytes they are `probability_bytes` and so on, whose
-ending makes TensorFlow Serving write base64: little-endian float16, `prediction_bytes` uint8, in the order of the volume.
-Summary, one a patient: `predicted_volume` int64, in voxels; `expected_volume` float32, the sum of probabilities;
-`mean_uncertainty` float32, in the predicted foreground, and -1 where there is none.
+Maps: `probability` of the foreground, or of all of several classes as a last axis, and `uncertainty`, float32 in [0, 1];
+`prediction`, the labels that the task's files hold, uint8 ({0, 1} of two classes) or uint16; for methods that average
+several predictions `mutual_information`, float32. Of subject_bytes they are `probability_bytes` and so on, whose
+ending makes TensorFlow Serving write base64: little-endian float16, `prediction_bytes` as it is, in the order of the
+volume. Summary, one a patient: `predicted_volume` int64, in voxels; `expected_volume` float32, the sum of probabilities;
+`mean_uncertainty` float32, in the predicted foreground, and -1 where there is none; of several classes `class_volumes`
+int64 and `expected_class_volumes` float32 [patients, classes].
+
+A volume comes on the networks' grid (`order`, `spacing` of the task): slices are put into the task's frame and maps taken
+out of it here, and nothing is resampled.
 
 `uncertainty` is in [0, 1] as evaluation makes it: an error probability by its subject's own minimum and maximum, a sigma
 by the range of the evaluation, clipped. `serving_default` and `seeded` see no whole subject and leave the error
@@ -30,11 +36,16 @@ from typing import Any
 
 import tensorflow as tf
 
+from data_prep import map_files
 from data_prep.readers import photographs
 from tfunc.kinds import EPSILON
 from tfunc.nets.graphs import graph
+from tfunc.serving import frames
 from tfunc.serving import inputs as checked
-from tfunc.serving.description import Description
+from tfunc.serving.description import ENCODED, Description
+from tfunc.serving.summaries import SUMMARY as SUMMARY
+from tfunc.serving.summaries import specs as summary_of
+from tfunc.serving.summaries import summary as _summary
 
 Maps = dict[str, tf.Tensor]
 
@@ -54,7 +65,12 @@ class Served(tf.Module):
         traced = self.maps.get_concrete_function()
         # variables, not constants: the signatures share them, and a SavedModel's graph must stay below 2 GB
         self.constants = list(traced.graph.variables)
-        self.dtypes = {name: tensor.dtype for name, tensor in traced.structured_outputs.items()}
+        self.inner = {name: (one.dtype, one.shape[3:]) for name, one in traced.structured_outputs.items()}
+        self.labels = map_files.labels_of(description.task)
+        self.dtypes = {name: dtype for name, (dtype, _) in self.inner.items()}
+        if "prediction" in self.dtypes:
+            self.dtypes["prediction"] = tf.as_dtype(self.labels.dtype)
+        self.summary = summary_of(len(description.task.classes))
         if description.task.is_photograph:
             self.photographs = graph(self._photographs, tf.TensorSpec([None], tf.string))
         else:
@@ -65,11 +81,13 @@ class Served(tf.Module):
         images = tf.TensorSpec([None, None, None, self.description.channels], tf.float32, "images")
         found: dict[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]
         found = {"serving_default": (self.default, [images])}
+        found["describe"] = self.describe, [tf.TensorSpec([None], tf.string, "request")]
         if self.description.sampled:
             found["seeded"] = self.seeded, [images, tf.TensorSpec([None], tf.int64, "seed")]
         if self.description.task.is_photograph:
-            for name, function in (("encoded", self.encoded), ("encoded_full", self.encoded_full)):
-                found[name] = function, [tf.TensorSpec([None], tf.string, "images")]
+            if self.description.channels in ENCODED:
+                for name, function in (("encoded", self.encoded), ("encoded_full", self.encoded_full)):
+                    found[name] = function, [tf.TensorSpec([None], tf.string, "images")]
         else:
             volume = tf.TensorSpec([None, None, None, None, self.description.channels], tf.float32, "volume")
             found["subject"] = self.subject, [volume]
@@ -77,12 +95,17 @@ class Served(tf.Module):
             found["subject_bytes"] = self.subject_bytes, coded
         return {name: graph(function, *specs) for name, (function, specs) in found.items()}
 
+    def describe(self, request: tf.Tensor) -> Maps:
+        """What is served, as JSON, for each of the strings [batch], whatever they are."""
+        request = checked.shaped(request, "request", ("batch",))
+        return {name: tf.fill(tf.shape(request), text) for name, text in self.description.texts().items()}
+
     # ---------------------------------------------------------------------------------------------------------- images
 
     def default(self, images: tf.Tensor) -> Maps:
         """float32 [batch, height, width, channels] as the network sees them -> maps [batch, height, width]."""
         images = checked.images(images, self.description.channels, self.description.smallest)
-        return self._scaled(self.maps(images, self._seeds(images)))
+        return self._labelled(self._scaled(self.maps(images, self._seeds(images))))
 
     def seeded(self, images: tf.Tensor, seed: tf.Tensor) -> Maps:
         """The same with the samples of `seed`, int64 [batch]."""
@@ -91,7 +114,7 @@ class Served(tf.Module):
         counts = tf.shape(seed)[0], tf.shape(images)[0]
         text = "seed: expected one for each of the images, found {} for {}"
         seed = checked.after([checked.require(counts[0] == counts[1], text, *counts)], seed)
-        return self._scaled(self.maps(images, tf.stack([seed, tf.zeros_like(seed)], 1)))
+        return self._labelled(self._scaled(self.maps(images, tf.stack([seed, tf.zeros_like(seed)], 1))))
 
     def _seeds(self, images):
         return tf.tile(tf.constant([[self.description.seed, 0]], tf.int64), [tf.shape(images)[0], 1])
@@ -110,18 +133,26 @@ class Served(tf.Module):
         score = tf.clip_by_value((score - lowest) / (highest - lowest), 0.0, 1.0)
         return {**maps, "uncertainty": score * (1 - 2 * EPSILON) + EPSILON}
 
+    def _labelled(self, maps):
+        """Maps whose segmentation holds the labels that files are written with."""
+        if self.labels.tolist() == list(range(len(self.labels))):
+            return maps
+        return {**maps, "prediction": tf.gather(tf.constant(self.labels), tf.cast(maps["prediction"], tf.int32))}
+
     # --------------------------------------------------------------------------------------------------------- volumes
 
     def subject(self, volume: tf.Tensor) -> Maps:
         """Raw float32 [patients, depth, height, width, channels] -> maps [patients, depth, height, width] and summaries."""
         axes = ("patients", "depth", "height", "width", self.description.channels)
-        volume = checked.in_plane(checked.shaped(volume, "volume", axes), "volume", self.description.smallest)
-        maps = {name: tf.TensorSpec([None, None, None], dtype) for name, dtype in self.dtypes.items()}
+        volume = checked.in_plane(checked.shaped(volume, "volume", axes), "volume", self._smallest)
+        maps = {
+            name: tf.TensorSpec([None, None, None, *more], self.dtypes[name]) for name, (_, more) in self.inner.items()
+        }
         return tf.map_fn(
             lambda patient: self.patient(volume[patient]),
             tf.range(tf.shape(volume)[0]),
             parallel_iterations=1,  # one patient at a time in memory
-            fn_output_signature={**maps, **SUMMARY},
+            fn_output_signature={**maps, **self.summary},
         )
 
     def subject_bytes(self, volume: tf.Tensor, shape: tf.Tensor) -> Maps:
@@ -134,36 +165,47 @@ class Served(tf.Module):
         shape = checked.after([checked.require(right, text, *counts)], shape)
 
         def patient(index):
-            voxels = checked.volume(volume[index], shape[index], self.description.channels, self.description.smallest)
-            found = self.patient(tf.cast(voxels, tf.float32))
+            found = self.patient(checked.volume(volume[index], shape[index], self.description.channels, self._smallest))
             maps = {name: found[name] for name in self.dtypes}
             packed = {name: _packed(values) for name, values in maps.items()}
             coded = {f"{name}_bytes": checked.raw(values) for name, values in packed.items()}
-            return {**coded, **{name: found[name] for name in SUMMARY}}
+            return {**coded, **{name: found[name] for name in self.summary}}
 
         coded = {f"{name}_bytes": tf.TensorSpec([], tf.string) for name in self.dtypes}
         numbers = tf.range(tf.shape(volume)[0])
-        return tf.map_fn(patient, numbers, parallel_iterations=1, fn_output_signature={**coded, **SUMMARY})
+        return tf.map_fn(patient, numbers, parallel_iterations=1, fn_output_signature={**coded, **self.summary})
+
+    @property
+    def _smallest(self):
+        """The least height and width of a volume's slices, which a frame makes large enough."""
+        return 1 if self.description.task.frame else self.description.smallest
 
     def _patient(self, voxels):
         """Maps and summary of one patient, [depth, height, width, channels]; some slices at a time."""
-        mean, deviation = checked.statistics(voxels)
+        task = self.description.task
+        mean, deviation = checked.statistics(voxels, task.channels)
+        frame = frames.of_volume(voxels, task.frame, mean, deviation, task) if task.frame else None
         depth = tf.shape(voxels)[0]
-        arrays = {name: tf.TensorArray(dtype, depth, element_shape=[None, None]) for name, dtype in self.dtypes.items()}
+        arrays = {
+            name: tf.TensorArray(dtype, depth, element_shape=[None, None, *more])
+            for name, (dtype, more) in self.inner.items()
+        }
 
         def some(start, arrays):
             stop = tf.minimum(start + SLICES, depth)
-            images = (voxels[start:stop] - mean) / deviation
+            images = checked.normalised(voxels[start:stop], mean, deviation, task.channels)
+            images = frame.around(images) if frame else images
             rows = tf.range(start, stop)
             slices = tf.cast(rows, tf.int64)
             maps = self.maps(
                 images, tf.stack([tf.fill(tf.shape(slices), tf.constant(self.description.seed, tf.int64)), slices], 1)
             )
+            maps = {name: frame.out_of(values) for name, values in maps.items()} if frame else maps
             return stop, {name: array.scatter(rows, maps[name]) for name, array in arrays.items()}
 
         _, arrays = tf.while_loop(lambda start, _: start < depth, some, (0, arrays), parallel_iterations=1)
         maps = self._scaled({name: array.stack() for name, array in arrays.items()}, whole=[0, 1, 2])
-        return {**maps, **_summary(maps)}
+        return {**self._labelled(maps), **_summary(maps)}
 
     # ----------------------------------------------------------------------------------------------------- photographs
 
@@ -187,31 +229,15 @@ class Served(tf.Module):
 
         def prepared(encoded):
             pixels = checked.photograph(encoded)
+            pixels = checked.grey(pixels) if self.description.channels == 1 else pixels
             resized = photographs.resize(pixels, height, width)
-            return checked.intensities(resized, task.normalise), tf.shape(pixels)[:2]
+            if task.is_known:
+                return checked.intensities(resized, task.normalise), tf.shape(pixels)[:2]
+            return checked.by_channel(resized, task.channels), tf.shape(pixels)[:2]
 
         spec = tf.TensorSpec([height, width, self.description.channels], tf.float32), tf.TensorSpec([2], tf.int32)
         pixels, sizes = tf.map_fn(prepared, images, parallel_iterations=1, fn_output_signature=spec)
-        return self._scaled(self.maps(pixels, self._seeds(pixels)), whole=[1, 2]), sizes
-
-
-SUMMARY = {
-    "predicted_volume": tf.TensorSpec([], tf.int64),
-    "expected_volume": tf.TensorSpec([], tf.float32),
-    "mean_uncertainty": tf.TensorSpec([], tf.float32),
-}
-
-
-def _summary(maps):
-    """What a clinic asks of one patient. Sums are float64: float32 can't count past 16,777,216."""
-    inside = tf.cast(maps["prediction"], tf.float64)
-    voxels = tf.reduce_sum(tf.cast(maps["prediction"], tf.int64))
-    total = tf.reduce_sum(inside * tf.cast(maps["uncertainty"], tf.float64))
-    return {
-        "predicted_volume": voxels,
-        "expected_volume": tf.cast(tf.reduce_sum(tf.cast(maps["probability"], tf.float64)), tf.float32),
-        "mean_uncertainty": tf.where(voxels > 0, tf.cast(total / tf.cast(voxels, tf.float64), tf.float32), -1.0),
-    }
+        return self._labelled(self._scaled(self.maps(pixels, self._seeds(pixels)), whole=[1, 2])), sizes
 
 
 def _packed(values):
@@ -219,7 +245,9 @@ def _packed(values):
 
 
 def _resize(values, size):
-    """Maps [batch, height, width] at another size: a mask by nearest neighbour, others bilinear, as predict does."""
-    if values.dtype == tf.uint8:
-        return tf.image.resize(values[..., tf.newaxis], size, method="nearest")[..., 0]
-    return tf.clip_by_value(tf.image.resize(values[..., tf.newaxis], size), 0.0, 1.0)[..., 0]
+    """Maps [batch, height, width, …] at another size: labels by nearest neighbour, others bilinear, as predict does."""
+    if values.shape.rank == 3:
+        return _resize(values[..., tf.newaxis], size)[..., 0]
+    if not values.dtype.is_floating:
+        return tf.image.resize(values, size, method="nearest")
+    return tf.clip_by_value(tf.image.resize(values, size), 0.0, 1.0)

@@ -16,7 +16,7 @@ import tensorflow as tf
 from data_prep import normalisation
 from data_prep.phantom.brain import brain
 from data_prep.phantom.skin import skin
-from tfunc.serving.description import Description
+from tfunc.serving.description import ENCODED, Description
 
 NAME = "tf_serving_warmup_requests"
 
@@ -63,7 +63,7 @@ def _volumes(description, random):
     modalities = list(brain(random, (16, side, side)).modalities.values())
     channels = [modalities[index % len(modalities)] for index in range(description.channels)]
     volume = np.stack(channels, -1)[7:9].astype(np.int16)
-    mean, deviation = normalisation.zscore_statistics(volume, "the warm-up request")
+    mean, deviation, _ = normalisation.by_channel(volume, description.task.channels, "the warm-up request")
     images = ((volume[:1] - mean) / deviation).astype(np.float32)
     coded = {"volume": [volume.astype("<i2").tobytes()], "shape": np.array([volume.shape], np.int64)}
     whole = {"volume": volume[np.newaxis].astype(np.float32)}
@@ -71,8 +71,11 @@ def _volumes(description, random):
 
 
 def _photographs(description, random):
+    """A made-up photograph, its colours in turn for however many channels there are; one is grey."""
     photograph, _ = skin(random, tuple(description.task.frame))
-    encoded = {"images": [tf.io.encode_jpeg(photograph).numpy()]}
+    photograph = photograph[..., np.arange(description.channels) % 3]
+    shown = photograph if description.channels in ENCODED else photograph[..., :1]
+    encoded = {"images": [tf.io.encode_jpeg(shown).numpy()]}
     images = photograph[np.newaxis].astype(np.float32) / 255
     return {**_images(images), "encoded": encoded, "encoded_full": encoded}
 
@@ -81,6 +84,7 @@ def _images(images):
     return {
         "serving_default": {"images": images},
         "seeded": {"images": images, "seed": np.zeros(len(images), np.int64)},
+        "describe": {"request": [b"task"]},
     }
 
 

@@ -20,19 +20,29 @@ function element(name, attributes = {}, ...children) {
 
 // ------------------------------------------------------------------------------------------------------------- state
 
-const state = { method: 0, subject: 0, slice: null, threshold: data.methods[0].best.ue, measure: "ue" };
+const state = { part: 0, method: 0, subject: 0, slice: null, threshold: data.methods[0].best.ue, measure: "ue" };
 const listeners = [];
 let writing = 0;
 
-function change(changes) {
+function apply(changes) {
+  if ("part" in changes) {
+    const { title, ...numbers } = data.parts[changes.part]; // of several classes: all that is shown is of one part
+    Object.assign(data, numbers);
+    if (!(state.measure in data.measures)) changes.measure = "ue";
+  }
   Object.assign(state, changes);
   for (const listener of listeners) listener(changes);
+}
+
+function change(changes) {
+  apply(changes);
   clearTimeout(writing);
   writing = setTimeout(writeAddress, 200); // browsers refuse many changes of the address in a short time
 }
 
 function writeAddress() {
   const parts = { method: data.methods[state.method].name };
+  if (state.part) parts.region = data.parts[state.part].title;
   if (data.viewer.length) {
     const about = data.viewer[state.subject];
     parts.subject = about.name;
@@ -53,6 +63,8 @@ function readAddress() {
   const method = data.methods.findIndex((one) => one.name === parts.get("method"));
   const subject = data.viewer.findIndex((one) => one.name === parts.get("subject"));
   const threshold = data.thresholds.findIndex((one) => Number(one) === Number(parts.get("threshold") ?? NaN));
+  const part = data.parts.findIndex((one) => one.title === parts.get("region"));
+  if (part >= 0) found.part = part;
   if (method >= 0) found.method = method;
   if (threshold >= 0) found.threshold = threshold;
   if (subject >= 0) {
@@ -155,7 +167,10 @@ function read(index) {
 }
 
 function startCurves() {
-  for (const [name, title] of Object.entries(data.measures)) $("measure").append(element("option", { value: name }, title));
+  const offer = () => {
+    $("measure").replaceChildren(...Object.entries(data.measures).map(([name, title]) => element("option", { value: name }, title)));
+    $("measure").value = state.measure;
+  };
   $("measure").addEventListener("change", () => change({ measure: $("measure").value }));
   const chart = $("chart");
   chart.addEventListener("pointermove", (event) => {
@@ -176,7 +191,8 @@ function startCurves() {
   });
   new ResizeObserver(drawChart).observe(chart);
   printing.addEventListener("change", drawChart);
-  listeners.push(() => {
+  listeners.push((changes) => {
+    if ("part" in changes) offer();
     drawChart();
     drawReadout();
   });
@@ -215,7 +231,7 @@ function drawSubjects() {
   const head = Object.entries(COLUMNS).map(([name, column]) => {
     const sorted = order.column === name ? (order.descending ? "descending" : "ascending") : null;
     const button = element("button", { type: "button", "data-sort": name, click: () => sortBy(name) }, column.title);
-    const at = column.at ? element("small", {}, `at ${data.thresholds[method.best[column.at]]}`) : "";
+    const at = column.at in method.best ? element("small", {}, `at ${data.thresholds[method.best[column.at]]}`) : "";
     return element("th", { scope: "col", "aria-sort": sorted }, button, at);
   });
   const wanted = $("find").value.trim().toLowerCase();
@@ -268,7 +284,12 @@ function startPage() {
   });
   $("find").addEventListener("input", drawSubjects);
   listeners.push((changes) => {
-    if ("method" in changes || "subject" in changes) drawSubjects();
+    if ("method" in changes || "subject" in changes || "part" in changes) drawSubjects();
+  });
+  for (const select of document.querySelectorAll("select[data-choose]")) select.addEventListener("change", () => change({ part: Number(select.value) }));
+  listeners.push(() => {
+    for (const select of document.querySelectorAll("select[data-choose]")) select.value = state.part;
+    for (const one of document.querySelectorAll("[data-part]")) one.hidden = Number(one.dataset.part) !== state.part;
   });
   startCurves();
   for (const term of document.querySelectorAll(".term")) {

@@ -9,6 +9,11 @@ const OUTCOMES = [
   { name: "correct, removed ▼", color: "--lost", from: [1, 1], uncertain: true },
   { name: "missed", color: "--missed", from: [0, 1], uncertain: null },
 ];
+const OF_CLASSES = [ // of the class map, where a voxel is wrong or right
+  { name: "wrong class, kept", color: "--wrong", of: (o) => o.fp - o.fpu },
+  { name: "wrong class, uncertain ▲", color: "--mended", of: (o) => o.fpu },
+  { name: "right class, uncertain ▼", color: "--lost", of: (o) => o.tnu },
+];
 const shown = { truth: true, segmentation: true, zoom: false };
 const unpacked = new Map(); // element id -> promise of its bytes
 let volume = null; // what is on the screen: { about, image, truth, map, counts }
@@ -28,11 +33,24 @@ async function inflate(base64) {
 
 async function load(subject, method) {
   const about = data.viewer[subject];
-  const map = data.methods[method].map;
+  const { map, levels = `map-${map}`, classes, region } = data.methods[method];
   for (const id of unpacked.keys()) if (!id.startsWith(`voxels-${subject}-`)) unpacked.delete(id); // one subject in memory
-  const parts = ["truth", `map-${map}`, ...(about.channels ? ["image"] : [])];
-  const [truth, codes, image] = await Promise.all(parts.map((part) => unpack(`voxels-${subject}-${part}`)));
-  return { about, subject, method, image, truth, map: codes, counts: count(about.shape, codes, truth), outside: about.outside[map] };
+  const parts = ["truth", levels, ...(classes ? [classes] : []), ...(about.channels ? ["image"] : [])];
+  const found = await Promise.all(parts.map((part) => unpack(`voxels-${subject}-${part}`)));
+  const image = about.channels ? found.pop() : undefined;
+  const loaded = { about, subject, method, region, image, outside: about.outside[map] };
+  [loaded.truth, loaded.map] = classes ? asBinary(loaded, ...found) : found;
+  return { ...loaded, counts: count(about.shape, loaded.map, loaded.truth) };
+}
+
+// Of several classes: what lies in the region, or of the class map (a region of null) what is wrong, as two classes.
+function asBinary(loaded, truth, levels, classes) {
+  const inside = (region) => Uint8Array.from({ length: 256 }, (_, index) => Number(region.classes.includes(index)));
+  Object.assign(loaded, { labels: truth, segmented: classes, regions: data.regions.map(inside) });
+  const table = loaded.regions[loaded.region];
+  const found = table ? (at) => table[classes[at]] : (at) => Number(classes[at] !== truth[at]);
+  const target = table ? truth.map((index) => table[index]) : new Uint8Array(truth.length);
+  return [target, levels.map((level, at) => (level < LEVELS ? level + data.foreground * found(at) : level))];
 }
 
 // counts[slice][level, segmentation, truth], the same order as Python's; voxels that count nowhere have a level beyond all
@@ -147,18 +165,27 @@ function layer(context, drawn, smooth) {
   context.drawImage(drawn, 0, 0, width, height);
 }
 
-function stroke(context, path, color, width) {
+function stroke(context, path, color, width, dash = []) {
   const pixel = Math.max(devicePixelRatio, 1) / context.getTransform().a;
   for (const [style, extra] of [["rgb(0 0 0 / 0.6)", 1.6], [color, 0]]) {
     context.strokeStyle = style;
     context.lineWidth = (width + extra) * pixel;
-    context.lineCap = "square";
+    context.lineCap = dash.length ? "butt" : "square";
+    context.setLineDash(dash.map((length) => length * pixel));
     context.stroke(path);
   }
 }
 
-function outlines(context) {
+function outlines(context, fine = false) {
   const css = getComputedStyle(document.documentElement);
+  if (volume.region === null) {
+    data.regions.forEach(({ color }, index) => {
+      const table = volume.regions[index];
+      if (shown.truth) stroke(context, border((at) => table[volume.labels[at]] === 1), color, fine ? 1 : 2.6);
+      if (shown.segmentation && !fine) stroke(context, border((at) => table[volume.segmented[at]] === 1), color, 1.4, [4, 3]);
+    });
+    return;
+  }
   if (shown.truth) stroke(context, border((at) => volume.truth[at] === 1), css.getPropertyValue("--truth"), 2.6);
   if (shown.segmentation) stroke(context, border((at) => volume.map[at] >= data.foreground), css.getPropertyValue("--segmentation"), 1.4);
 }
@@ -182,11 +209,17 @@ function drawSlice() {
   const fills = OUTCOMES.map((one) => [...rgb(one.color), 190]);
   layer(corrected, base, true);
   layer(corrected, painted((at) => {
+    if (volume.region === null) {
+      const wrong = map[at] >= data.foreground;
+      if (level(at) >= LEVELS || level(at) <= state.threshold) return wrong ? fills[1] : null;
+      return fills[wrong ? 2 : 3];
+    }
     const segmented = map[at] >= data.foreground;
     if (!segmented) return truth[at] ? fills[4] : null;
     return level(at) > state.threshold ? fills[truth[at] ? 3 : 2] : fills[truth[at] ? 0 : 1];
   }), false);
-  if (shown.truth) stroke(corrected, border((at) => truth[at] === 1), getComputedStyle(document.documentElement).getPropertyValue("--truth"), 1.6);
+  if (volume.region === null) outlines(corrected, true);
+  else if (shown.truth) stroke(corrected, border((at) => truth[at] === 1), getComputedStyle(document.documentElement).getPropertyValue("--truth"), 1.6);
 }
 
 function drawSides() {
@@ -207,11 +240,14 @@ function drawNumbers() {
   const total = wholeVolume();
   const whole = outcome(total, state.threshold);
   const here = outcome(volume.counts[state.slice], state.threshold);
-  const [plain, mended] = [dice(whole), correctedDice(whole)];
+  const classMap = volume.region === null;
+  const own = data.methods[state.method].subjects.dice[data.subjects.indexOf(volume.about.name)]; // the mean over regions
+  const [plain, mended] = classMap ? [own, null] : [dice(whole), correctedDice(whole)];
   put("dice", plain);
   put("corrected", mended);
-  put("gain", mended - plain, text(Math.abs(mended - plain)));
-  $("gain").className = mended > plain ? "up" : mended < plain ? "down" : "";
+  const gain = classMap ? null : mended - plain;
+  put("gain", gain, text(classMap ? null : Math.abs(gain)));
+  $("gain").className = gain > 0 ? "up" : gain < 0 ? "down" : "";
   put("overlap", overlap(whole));
   const millilitres = volume.about.voxel && volume.about.voxel / 1000;
   $("unit").hidden = !millilitres;
@@ -219,9 +255,9 @@ function drawNumbers() {
   $("things").textContent = flat ? "Pixels" : "Voxels";
   $("everything").textContent = flat ? "image" : "volume";
   document.querySelector(".by-slice").hidden = flat;
-  const rows = OUTCOMES.map((one) => {
+  const rows = (classMap ? OF_CLASSES : OUTCOMES).map((one) => {
     const name = { "1,1": "tp", "1,0": "fp", "0,1": "fn" }[one.from];
-    const of = (o) => (one.uncertain === null ? o[name] : one.uncertain ? o[name + "u"] : o[name] - o[name + "u"]);
+    const of = one.of ? one.of : (o) => (one.uncertain === null ? o[name] : one.uncertain ? o[name + "u"] : o[name] - o[name + "u"]);
     const swatch = element("i");
     swatch.style.background = `var(${one.color})`;
     const cells = [of(whole).toLocaleString("en")];
@@ -236,7 +272,9 @@ function drawNumbers() {
 
 // Corrected Dice at each threshold, right above the slider that chooses it.
 function drawTrade(total, plain) {
-  const values = data.thresholds.map((_, index) => correctedDice(outcome(total, index)));
+  const curve = volume.region === null ? (o) => overlap(o) ?? 0 : correctedDice;
+  const values = data.thresholds.map((_, index) => curve(outcome(total, index)));
+  if (volume.region === null) plain = Math.min(...values);
   const [low, high] = [Math.min(plain, ...values), Math.max(plain, ...values)];
   const y = (value) => 0.92 - 0.84 * ((value - low) / (high - low || 1));
   const points = values.map((value, index) => [index + 1, y(value)]);
@@ -254,7 +292,9 @@ function drawTrade(total, plain) {
 // Where in the volume the target and the errors lie.
 function drawProfile() {
   const tables = volume.counts.map((table) => outcome(table, state.threshold));
-  const target = tables.map((o) => o.tp + o.fn);
+  const area = volume.about.shape[1] * volume.about.shape[2];
+  const labelled = (slice) => volume.labels.subarray(slice * area, (slice + 1) * area).reduce((sum, index) => sum + (index > 0), 0);
+  const target = tables.map((o, slice) => (volume.region === null ? labelled(slice) : o.tp + o.fn));
   const errors = tables.map((o) => o.fp - o.fpu + o.fn + o.tpu);
   const most = Math.max(...target, ...errors, 1);
   const points = (values) => values.map((value, index) => [index, 1 - value / most]);
@@ -272,7 +312,8 @@ function drawState() {
   const { about } = volume;
   const slice = `slice ${about.first + state.slice + 1} of ${about.depth}`;
   const threshold = data.thresholds[state.threshold];
-  const parts = [about.name + (about.why ? ` (${about.why})` : ""), data.methods[state.method].title, ...(about.depth > 1 ? [slice] : []), `threshold ${threshold}`];
+  const of = data.regions.length ? [volume.region === null ? "class map" : data.regions[volume.region].title] : [];
+  const parts = [about.name + (about.why ? ` (${about.why})` : ""), data.methods[state.method].title, ...of, ...(about.depth > 1 ? [slice] : []), `threshold ${threshold}`];
   $("state").textContent = parts.join(" · ");
   $("slice-text").textContent = `${about.first + state.slice + 1} of ${about.depth}`;
   $("threshold-text").textContent = threshold;
@@ -292,16 +333,18 @@ let wanted = 0; // the latest of overlapping loads is drawn
 
 async function show(changes) {
   const mine = ++wanted;
-  if (!volume || volume.subject !== state.subject || volume.method !== state.method) {
+  if (!volume || volume.subject !== state.subject || volume.method !== state.method || volume.part !== state.part) {
+    const { part } = state;
     const loaded = await load(state.subject, state.method);
     if (mine !== wanted) return;
-    volume = loaded;
+    volume = { ...loaded, part };
     drawSides();
+    drawRegions();
   }
   drawState();
   drawSlice();
   drawNumbers();
-  $("open-viewer").dataset.ready = [state.subject, state.method, state.slice, state.threshold].join(" ");
+  $("open-viewer").dataset.ready = [state.subject, state.method, state.slice, state.threshold, state.part].join(" ");
 }
 
 const moveSlice = (by) => change({ slice: clamp(state.slice + by, 0, data.viewer[state.subject].shape[0] - 1) });
@@ -327,6 +370,20 @@ const KEYS = {
   s: () => toggle("segmentation"),
   z: () => toggle("zoom"),
 };
+
+// Which colour is which region, under the views of the class map, and what the curve above the threshold is then.
+function drawRegions() {
+  const classMap = volume.region === null;
+  $("region-colours").hidden = $("curve-classes").hidden = !classMap;
+  $("curve").hidden = classMap;
+  $("corrected-caption").textContent = classMap ? "Errors: voxels of a wrong class" : "Corrected: the uncertain set to background";
+  const samples = data.regions.map((region) => {
+    const sample = element("i", { class: "line" });
+    sample.style.borderColor = region.color;
+    return element("span", {}, sample, region.title, " \u2003");
+  });
+  $("region-colours").replaceChildren(...samples, "solid: ground truth, dashed: segmentation");
+}
 
 function startViewer() {
   data.viewer.forEach((about, index) => $("subject").append(element("option", { value: index }, about.name + (about.why ? ` (${about.why})` : ""))));
@@ -387,7 +444,8 @@ function describe(canvas, event) {
     return;
   }
   const limits = ["0", ...data.thresholds, "1"];
-  const kind = [["background", "missed"], ["false positive", "correct"]][Number(volume.map[at] >= data.foreground)][volume.truth[at]];
+  const words = volume.region === null ? [["right class"], ["wrong class"]] : [["background", "missed"], ["false positive", "correct"]];
+  const kind = words[Number(volume.map[at] >= data.foreground)][volume.truth[at]];
   $("state").textContent = `Here: ${kind} · uncertainty ${limits[level]} to ${limits[level + 1]}, ${level > state.threshold ? "above" : "not above"} the threshold`;
 }
 
@@ -404,9 +462,7 @@ if (data.viewer.length) {
   $("unavailable").textContent ||= "No subject fits into this file.";
 }
 const addressed = readAddress();
-const everything = { ...state, ...addressed };
-Object.assign(state, everything);
-for (const listener of listeners) listener(everything);
+apply({ ...state, ...addressed });
 if (addressed) $("viewer").scrollIntoView();
 addEventListener("hashchange", () => {
   const found = readAddress();
