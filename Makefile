@@ -1,4 +1,5 @@
 # make demo    made-up patients -> records -> all methods -> maps -> Table 1 and a report to open, in demo/
+# make demo-organs  the same with three organs and a tumour in CT, in nnU-Net's form, by regions, in demo-organs/
 # make test    the test suite             make test-addons   the same on the stack of TensorFlow Addons
 # make lint    style, imports, types      make test-all      make test, then whole studies and the installed wheel
 # make clean   removes environments, demo and caches
@@ -14,7 +15,7 @@ PARALLEL ?= --numprocesses=2 --dist=worksteal
 CURRENT := .venv/bin/python
 ADDONS := .venv-addons/bin/python
 
-.PHONY: demo test test-whole test-all test-addons lint clean check-python check-python-addons
+.PHONY: demo demo-organs test test-whole test-all test-addons lint clean check-python check-python-addons
 
 # ---------------------------------------------------------------------------------------------------------------- demo
 
@@ -27,6 +28,18 @@ demo: .venv/installed
 	@$(CURRENT) launch/phantom.py --dataset=brats --raw_dir=demo/raw --subjects=40 --shape=16,64,64
 	@$(CURRENT) launch/prepare.py $(DEMO_DATA) --raw_dir=demo/raw
 	@$(CURRENT) launch/study.py $(DEMO_DATA) --run_dir=demo/run $(DEMO_STUDY)
+
+ORGANS := Dataset900_Organs
+ORGANS_DATA := --dataset=$(ORGANS) --data_dir=demo-organs/data
+ORGANS_STUDY := --ensemble_size=2 --folds=2 --epochs=6 --start_filters=16 --depth=3 --batch_size=8 --learning_rate=2e-3 \
+    --samples=5 --jobs_per_machine=2
+
+demo-organs: .venv/installed
+	@$(CURRENT) launch/phantom.py --dataset=organs --raw_dir=demo-organs/raw/$(ORGANS) --subjects=24 --shape=16,48,48
+	@$(CURRENT) launch/prepare.py --dataset=demo-organs/raw/$(ORGANS) --data_dir=demo-organs/data
+	@$(CURRENT) launch/study.py $(ORGANS_DATA) --run_dir=demo-organs/run $(ORGANS_STUDY)
+	@$(CURRENT) launch/predict.py --method=ensemble $(ORGANS_DATA) --run_dir=demo-organs/run --input=imagesTs \
+	    --out_dir=demo-organs/maps --names=nnunet
 
 # --------------------------------------------------------------------------------------------------------------- tests
 
@@ -54,7 +67,7 @@ lint: .venv/installed
 	@.venv/bin/lint-imports --no-cache
 
 clean:
-	rm -rf .venv .venv-addons demo build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
+	rm -rf .venv .venv-addons demo demo-organs build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -------------------------------------------------------------------------------------------------------- environments

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from data_prep.base.errors import UserError
 
 IGNORED = 255  # the class index of voxels that count nowhere
-MOST_CLASSES = 64  # of a task; a raw label file with more numbers than that is an image
+MOST_CLASSES = 250  # of a task: an index is one byte, and some of its values mean no class
 MOST_LABEL = 65535  # the highest number that a raw label may be
 _STRANGE = 254  # in a table of labels: one that the task lacks
 

@@ -2,9 +2,9 @@
 
     python launch/export.py --method=baseline_mc --dataset=brats
 
-Writes <export_dir>/<version>/ with the signatures serving_default, seeded (sampled methods), subject and subject_bytes
-(volumes), encoded and encoded_full (photographs), and warm-up requests. Without --version it is version 1; a version that
-is there with the same configuration stays, with another it is refused. Takes some seconds a network.
+Writes <export_dir>/<version>/ with the signatures serving_default, describe, seeded (sampled methods), subject and
+subject_bytes (volumes), encoded and encoded_full (photographs), and warm-up requests. Without --version it is version 1; a
+version that is there with the same configuration stays, with another it is refused. Takes some seconds a network.
 """
 
 import pathlib
@@ -14,7 +14,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import tasks
 from data_prep.base import processes
 from data_prep.base.errors import UserError
 from launch import program, settings
@@ -23,7 +22,7 @@ from tfunc.maps.options import Options
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("method", None, list(methods.METHODS), "which method", required=True)
-flags.DEFINE_enum("dataset", None, list(tasks.TASKS), "which dataset", required=True)
+flags.DEFINE_string("dataset", None, "which data set: the name that it was prepared under", required=True)
 flags.DEFINE_string("run_dir", None, "folder of the run (default runs/<dataset>)")
 flags.DEFINE_string("data_dir", None, "records that the networks must have been trained on (default: not checked)")
 flags.DEFINE_string("export_dir", None, "where the versions go (default <run_dir>/export/<method>)")
@@ -40,9 +39,10 @@ def main() -> None:
     processes.start_tensorflow()
     from tfunc.serving import export
 
+    dataset = settings.dataset()
     folder = export.export(
         methods.get(FLAGS.method),
-        FLAGS.dataset,
+        dataset,
         settings.run_dir(),
         FLAGS.export_dir or settings.run_dir() / "export" / FLAGS.method,
         options,
@@ -50,7 +50,7 @@ def main() -> None:
         settings.sigma_range(FLAGS.sigma_range),
         FLAGS.data_dir,
     )
-    model = f"{FLAGS.dataset}_{FLAGS.method}"
+    model = export.model_name(dataset, FLAGS.method)
     volume = program.quoted(f"{folder.parent.resolve()}:/models/{model}")
     print(f"{FLAGS.method}: SavedModel in {folder}")
     print(f"next: docker run -p 8500:8500 -p 8501:8501 -v {volume} -e MODEL_NAME={model} tensorflow/serving")

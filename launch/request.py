@@ -1,34 +1,42 @@
-"""Asks a TensorFlow Serving address for one patient's or photograph's maps, and writes them as predict --input does.
+"""Asks a TensorFlow Serving address for the maps of patients or photographs, and writes them as predict --input does.
 
-    python launch/request.py --dataset=brats --model=brats_baseline_mc --input=patient_folder --out_dir=maps
-    python launch/request.py --dataset=isic --model=isic_ensemble --server=grpc://host:8500 --input=photo.jpg --out_dir=maps
+    python launch/request.py --model=brats_baseline_mc --input=patient_folder --out_dir=maps
+    python launch/request.py --model=isic_ensemble --server=grpc://host:8500 --input=photo.jpg --out_dir=maps
 
+The model says what it was trained on; one that was exported before it could needs --dataset, and volumes --voxel_order.
 Seconds for a photograph; for a patient as long as the server takes. docs/serving.md says how to start one.
 """
 
+from __future__ import annotations
+
 import pathlib
 import sys
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
 
+import numpy as np
 from absl import flags
 
 from data_prep import tasks, voxel_order
 from data_prep.base.errors import UserError
 from launch import program
 
+if TYPE_CHECKING:
+    from tfunc.serving.client import Answer
+
 FLAGS = flags.FLAGS
-flags.DEFINE_enum("dataset", None, list(tasks.TASKS), "which dataset the model was trained on", required=True)
+flags.DEFINE_enum("dataset", None, list(tasks.TASKS), "what a model was trained on that does not say it itself")
 flags.DEFINE_string("server", "http://localhost:8501", "REST as http://host:8501, or gRPC as grpc://host:8500")
 flags.DEFINE_string("model", None, "the model's name at the server", required=True)
 flags.DEFINE_integer("version", None, "of the model (default: the latest that is served)", lower_bound=0)
-flags.DEFINE_string("input", None, "a folder with the four modalities, or an image", required=True)
+flags.DEFINE_string("input", None, "a patient's folder or image, or a folder of them as imagesTs", required=True)
 flags.DEFINE_string("out_dir", None, "where the maps go", required=True)
 flags.DEFINE_float("timeout", 600.0, "seconds to wait for an answer")
 flags.DEFINE_string(
     "voxel_order",
-    voxel_order.DISTRIBUTED,
-    "volumes: the order that the model was trained in, which export says; `as_is` sends voxels as they lie",
+    None,
+    "volumes: the order that the model was trained in (default: the model's own, else LPS); `as_is`: as voxels lie",
 )
 flags.DEFINE_bool("full_size", False, "photographs: also write PNG maps at the photograph's own size")
 
@@ -36,18 +44,27 @@ flags.DEFINE_bool("full_size", False, "photographs: also write PNG maps at the p
 def main() -> None:
     from tfunc.serving import client, transport
 
-    task = tasks.find(FLAGS.dataset)
-    if FLAGS.full_size and not task.is_photograph:
+    dataset = tasks.find(FLAGS.dataset) if FLAGS.dataset else None
+    if FLAGS.full_size and dataset and not dataset.is_photograph:
         raise UserError("--full_size", expected="a --dataset of photographs", found=FLAGS.dataset)
     if not 0 < FLAGS.timeout <= 86400:
         raise UserError(f"--timeout={FLAGS.timeout:g}", expected="seconds above 0, at most 86400")
     connection = transport.connect(FLAGS.server, FLAGS.model, FLAGS.version, FLAGS.timeout)
-    order = None if FLAGS.voxel_order == "as_is" else voxel_order.parse(FLAGS.voxel_order, "--voxel_order")
-    answer = client.request(connection, task, FLAGS.input, FLAGS.out_dir, FLAGS.full_size, order)
-    prediction = answer.maps["prediction"]
-    volume = f", {answer.document['predicted_volume_ml']:,.1f} ml" if "predicted_volume_ml" in answer.document else ""
-    share = f"{int(prediction.sum()):,} foreground voxels ({prediction.mean():.2%}){volume}"
-    print(f"{answer.name}: {share}; maps in {FLAGS.out_dir}")
+    order = FLAGS.voxel_order
+    if order not in (None, client.AS_IS):
+        order = voxel_order.parse(order, "--voxel_order")
+    for answer in client.requests(connection, dataset, FLAGS.input, FLAGS.out_dir, FLAGS.full_size, order):
+        print(f"{answer.name}: {_found(answer)}; maps in {FLAGS.out_dir}")
+
+
+def _found(answer: Answer) -> str:
+    """How much foreground there is and, of volumes of several classes, how much of each."""
+    inside, numbers = answer.maps["prediction"] != 0, answer.document
+    share = f"{np.count_nonzero(inside):,} foreground voxels ({inside.mean():.2%})"
+    if "predicted_volume_ml" in numbers:
+        share += f", {numbers['predicted_volume_ml']:,.1f} ml"
+    _, *classes = numbers.get("class_volumes_ml", {"background": 0}).items()
+    return ", ".join([share, *(f"{name} {volume:,.1f} ml" for name, volume in classes)])
 
 
 if __name__ == "__main__":

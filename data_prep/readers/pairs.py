@@ -31,6 +31,7 @@ from data_prep.readers.cases import Source
 
 IMAGES = ("images", "imgs", "image", "img")
 MASKS = ("masks", "labels", "mask", "label")
+MOST_NUMBERS = 64  # in all masks: more are grey levels
 COLOURS = ("red", "green", "blue")
 _MASK = re.compile(r"(?P<name>.+)[_-](mask|segmentation)", re.IGNORECASE)
 _DO = "write one number for each class, as a PNG, and resize by nearest neighbour only"
@@ -53,9 +54,9 @@ def task(folder: pathlib.Path | str) -> tasks.Task:
     for path in masks.values():
         numbers = np.unique(labels.whole(photographs.read_labels(path), path)).tolist()
         found |= {number: path for number in numbers if number not in found}
-        if len(found) > tasks.MOST_CLASSES:
+        if len(found) > MOST_NUMBERS:
             seen = f"{len(found)} by {path.name}, as grey levels have"
-            raise UserError(path, expected=f"at most {tasks.MOST_CLASSES} numbers in all masks", found=seen, do=_DO)
+            raise UserError(path, expected=f"at most {MOST_NUMBERS} numbers in all masks", found=seen, do=_DO)
     numbers = sorted(set(found) - {0})
     if not numbers:
         where = next(iter(masks.values())).parent

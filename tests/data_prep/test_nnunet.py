@@ -239,8 +239,8 @@ def test_another_number_of_cases_is_only_a_remark(folder):
         ({"labels": {"background": 0, "all": [0, 1]}}, "the background, found background, all"),
         ({"labels": {"background": 0}}, "a label beside the background"),
         (
-            {"labels": {"background": 0, **{f"l{i}": i for i in range(1, 65)}}},
-            "at most 64 classes in `labels`, found 65",
+            {"labels": {"background": 0, **{f"l{i}": i for i in range(1, 251)}}},
+            "at most 250 classes in `labels`, found 251",
         ),
         ({"labels": {"background": 0, "a": 70000}}, "numbers from 0 to 65535"),
         ({"labels": {"background": 0, "a": [1, 2], "ignore": 2}}, "the ignored label 2 in no other entry"),

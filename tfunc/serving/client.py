@@ -1,41 +1,41 @@
 """One patient's folder or one photograph -> a served model -> the maps, where and as `predict --input` writes them.
 
-The whole volume goes to the server in its own intensities and comes back voxel by voxel, so a map gets the header of
-the patient's first modality and lies on it. TensorFlow is not needed here, unless the connection is gRPC's.
+The whole volume goes to the server in its own intensities, on the grid of the model's task, and comes back voxel by voxel; maps
+are brought back to the patient's own grid and get the header of the first file, so they lie on it. The model says itself what
+it was trained on. TensorFlow is not needed here, unless the connection is gRPC's.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import io
-import math
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from data_prep import map_files, place, voxel_order
+from data_prep import grid, map_files, place
 from data_prep.base import artefacts
-from data_prep.base.errors import UserError, command
-from data_prep.map_files import MAPS
+from data_prep.base.errors import Faults, UserError, command
 from data_prep.readers import photographs
 from data_prep.tasks import Task
-from tfunc.serving import transport
+from tfunc.serving import answers, transport
+from tfunc.serving import described as model
 
-SAMPLED = {"mutual_information": np.float32}  # sampled methods have it too
-PACKED = {"prediction": "u1", "probability": "<f2", "uncertainty": "<f2", "mutual_information": "<f2"}  # `_bytes`
-SUMMARY = ("predicted_volume", "expected_volume", "mean_uncertainty")  # one number a patient
+AS_IS = model.AS_IS
+ENCODED = (".jpg", ".jpeg", ".png")  # what TensorFlow's servers are sure to read
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
     """What came back for one subject.
 
-    name: of its files. maps: {map: array [depth, height, width], or [height, width] of a photograph}. header: of the
-    first modality, None for a photograph. own_size: a photograph's maps at its own size, if they were asked for.
+    name: of its files. maps: {map: array [depth, height, width], or [height, width] of a photograph}, the segmentation's of
+    labels; a probability of several classes has them last and, of a photograph, a first axis of one. header: of the first
+    file, None for a photograph. own_size: a photograph's maps at its own size, if they were asked for.
     document: what the JSON beside the maps says.
     """
 
@@ -48,32 +48,74 @@ class Answer:
 
 def request(
     connection: transport.Connection,
-    task: Task,
+    dataset: Task | None,
     path: pathlib.Path | str,
     out_dir: pathlib.Path | str,
     full_size: bool = False,
-    order: str | None = voxel_order.DISTRIBUTED,
+    order: str | None = None,
     say: Callable[[str], object] = print,
 ) -> Answer:
-    """Asks for one subject's maps and writes them: `<subject>_<map>.nii.gz`, and last `<subject>.json`.
+    """As `requests` for the one subject that lies at `path`; raises `UserError` naming them where there are several."""
+    question, sources = _asked(connection, dataset, path, out_dir, full_size, order, say)
+    if len(sources) > 1:
+        names = ", ".join(source.name for source in sources[:3]) + (", …" if len(sources) > 3 else "")
+        raise UserError(path, expected="one subject", found=f"{len(sources)}: {names}", do="give the files of one")
+    return question.written(sources[0], pathlib.Path(out_dir))
 
-    connection: of `transport.connect`. task: what the model was trained on. path: of the subject's folder or image.
-    full_size: photographs, also PNG maps at their own size. order: volumes, the voxel order that the model was trained in,
-    which a server doesn't tell; None sends voxels as they lie. say: called with a line for the user.
-    Nothing is written before everything has come back whole. Raises `UserError` for a bad subject, and for any failure
-    of the server.
+
+def requests(
+    connection: transport.Connection,
+    dataset: Task | None,
+    path: pathlib.Path | str,
+    out_dir: pathlib.Path | str,
+    full_size: bool = False,
+    order: str | None = None,
+    say: Callable[[str], object] = print,
+) -> Iterator[Answer]:
+    """Asks for the maps of each subject that lies at `path`; writes `<subject>_<map>.nii.gz`, and last `<subject>.json`.
+
+    connection: of `transport.connect`. dataset: what the model was trained on, needed only for one that does not say it.
+    path: of a subject's folder or image, or of a folder of them. full_size: photographs, also PNG maps at their own size.
+    order: volumes, the voxel order that the model was trained in, or `AS_IS`, for one that doesn't tell; None: what it
+    tells. say: called with a line for the user.
+    Of a subject nothing is written before everything has come back whole. Raises `UserError` for a bad subject, and for any
+    failure of the server; of several subjects `Faults` at the end for those that can't be read.
     """
-    path, folder = pathlib.Path(path), pathlib.Path(out_dir)
+    question, sources = _asked(connection, dataset, path, out_dir, full_size, order, say)
+    faults = dict(question.faults)
+    for source in sources:
+        try:
+            prepared = question.prepared(source)
+        except UserError as error:
+            if len(sources) == 1 and not faults:
+                raise
+            say(f"{source.name}: {error}")
+            faults[source.name] = error
+            continue
+        yield question.written(source, pathlib.Path(out_dir), prepared)
+    if faults:
+        raise Faults(faults)
+
+
+def _asked(connection, dataset, path, out_dir, full_size, order, say):
+    """(the question, the sources that lie at `path`); all that can be refused is refused before anything is sent."""
+    path = pathlib.Path(path)
     if not path.exists():
         raise UserError(path, expected="a subject's folder or an image", found="nothing")
-    _require_writable(folder)
-    if task.is_photograph:
-        answer = _photograph(connection, task, path, full_size, say)
-    else:
-        answer = _volume(connection, task, path, say, order)
-    map_files.write(folder, answer.name, answer.maps, answer.header, answer.own_size)
-    artefacts.write_json(folder / f"{answer.name}.json", answer.document)
-    return answer
+    _require_writable(pathlib.Path(out_dir))
+    served = model.served(connection, dataset, order)
+    if full_size and not served.task.is_photograph:
+        raise UserError("--full_size", expected="a model of photographs", found=f"one of {served.task.name}")
+    faults: dict[str, UserError] = {}
+    try:
+        sources = served.task.load_reader().find_new(path, None, served.task)
+    except Faults as error:
+        if not error.found:
+            raise
+        sources, faults = error.found, dict(error.faults)
+        for name, fault in faults.items():
+            say(f"{name}: {fault}")
+    return _Question(connection, served, path, full_size, say, faults), sources
 
 
 def _require_writable(folder):
@@ -85,38 +127,136 @@ def _require_writable(folder):
         raise UserError(folder, expected="a folder that can be written", found=f"{existing}, which can't")
 
 
-# -------------------------------------------------------------------------------------------------------------- volume
+@dataclasses.dataclass(frozen=True)
+class _Question:
+    """What every subject is asked with. path: where they were looked for. faults: of those that can't be asked for."""
 
+    connection: transport.Connection
+    served: model.Served
+    path: pathlib.Path
+    full_size: bool
+    say: Callable[[str], object]
+    faults: dict[str, UserError]
 
-def _volume(connection, task, path, say, order):
-    """A patient's `Answer`. int16 voxels travel as bytes, and float16 maps back; fractions need gRPC."""
-    reader = task.load_reader()
-    subject = reader.load(reader.find_one(path), {"order": order})
-    if subject.permuted_note:
-        say(subject.permuted_note)
-    image, shape = _whole(subject.image), subject.image.shape[:3]
-    packed = image.dtype == np.int16
-    if not packed and not isinstance(connection, transport.Grpc):
-        raise UserError(
-            path,
-            expected="whole numbers within int16, which REST can carry as bytes",
-            found="fractions" if np.abs(image).max() < 2**15 else f"intensities up to {image.max():g}",
-            do="use gRPC: --server=grpc://host:8500",
-        )
-    if packed:
-        voxels = np.ascontiguousarray(image, "<i2").tobytes()
-        signature, inputs = "subject_bytes", {"volume": [voxels], "shape": np.array([image.shape], np.int64)}
-    else:
-        signature, inputs = "subject", {"volume": image[np.newaxis].astype(np.float32, copy=False)}
-    outputs, version = _ask(connection, signature, inputs, task, f"{image.nbytes / 1e6:.0f} MB", say)
-    read = _packed if packed else _plain
-    maps = read(connection, outputs, shape)
-    origin, summary = (
-        _origin(connection, version, signature, subject.source),
-        _summary(connection, outputs, subject.header),
-    )
-    maps = {name: subject.restored(values) for name, values in maps.items()}
-    return Answer(subject.name, maps, subject.header, {}, {**origin, **summary})
+    @property
+    def task(self):
+        return self.served.task
+
+    def prepared(self, source):
+        """What a subject's files hold: a `Subject`, or the pixels of a photograph."""
+        if self.task.is_photograph:
+            return _pixels(source)
+        return self.task.load_reader().load(source, {"order": self.task.order}, self.task)
+
+    def written(self, source, folder, prepared=None):
+        """The `Answer` for a subject, once its files are there."""
+        prepared = self.prepared(source) if prepared is None else prepared
+        answer = (self._photograph if self.task.is_photograph else self._volume)(source, prepared)
+        several = not self.task.is_binary
+        map_files.write(folder, answer.name, answer.maps, answer.header, answer.own_size, several)
+        artefacts.write_json(folder / f"{answer.name}.json", answer.document)
+        return answer
+
+    # --------------------------------------------------------------------------------------------------------- volumes
+
+    def _volume(self, source, subject):
+        """A patient's `Answer`. Voxels travel as bytes where they can, and float16 maps back; over gRPC fractions as floats."""
+        if subject.permuted_note:
+            self.say(subject.permuted_note)
+        image = _whole(subject.image)
+        signature, inputs = self._sent(image)
+        outputs, version = self._ask(signature, inputs, f"{image.nbytes / 1e6:.0f} MB")
+        read = answers.packed if signature == "subject_bytes" else answers.plain
+        maps = read(self.connection, outputs, image.shape[:3], self.task)
+        numbers = answers.summary(self.connection, outputs, self.task)
+        maps = grid.on_own_grid(subject, maps)
+        if subject.own_size is not None:  # the server has seen another grid than the maps have
+            numbers = answers.measured(maps, self.task)
+        affine = place.of_block(subject.header, "the patient's first modality")
+        cubic_mm = float(abs(np.linalg.det(affine[:3, :3])))
+        document = {
+            **self._origin(version, signature, subject.source),
+            **answers.document(numbers, self.task, cubic_mm),
+        }
+        return Answer(subject.name, self._labelled(maps), subject.header, {}, document)
+
+    def _sent(self, image):
+        """(signature, inputs) for a volume."""
+        shape = np.array([image.shape], np.int64)
+        if image.dtype == np.int16:
+            voxels = np.ascontiguousarray(image, "<i2").tobytes()
+        elif isinstance(self.connection, transport.Grpc):
+            return "subject", {"volume": image[np.newaxis].astype(np.float32, copy=False)}
+        elif self.served.speaks:
+            voxels = np.ascontiguousarray(image, "<f4").tobytes()
+        else:
+            raise UserError(
+                self.path,
+                expected="whole numbers within int16, which REST can carry as bytes",
+                found="fractions" if np.abs(image).max() < 2**15 else f"intensities up to {image.max():g}",
+                do="use gRPC: --server=grpc://host:8500",
+            )
+        return "subject_bytes", {"volume": [voxels], "shape": shape}
+
+    # ----------------------------------------------------------------------------------------------------- photographs
+
+    def _photograph(self, source, pixels):
+        """A photograph's `Answer`: maps at network size and, if asked for, at its own."""
+        file = pathlib.Path(source.image)
+        own_bytes = len(source.paths) == 1 and file.suffix.lower() in ENCODED
+        encoded = file.read_bytes() if own_bytes else _as_png(pixels)
+        inputs, size = {"images": [encoded]}, f"{len(encoded) / 1e6:.1f} MB"
+        outputs, version = self._ask("encoded", inputs, size)
+        found = outputs.get("probability")
+        axes = 3 if self.task.is_binary else 4
+        if not isinstance(found, np.ndarray) or found.ndim != axes:
+            form = "(1, height, width)" if self.task.is_binary else "(1, height, width, classes)"
+            raise answers.wrong(self.connection, f"probability of shape {form}", answers.described(found))
+        maps = answers.plain(self.connection, outputs, found.shape[1:3], self.task)
+        own_size = {}
+        if self.full_size:
+            outputs, _ = self._ask("encoded_full", inputs, size)
+            own_size = self._labelled(answers.plain(self.connection, outputs, pixels.shape[:2], self.task))
+        if not self.task.is_binary:
+            maps["probability"] = maps["probability"][np.newaxis]
+            if own_size:  # a picture shows one number a pixel: of all that is no background
+                own_size["probability"] = 1 - own_size["probability"][..., 0]
+        document = self._origin(version, "encoded", source.image)
+        return Answer(source.name, self._labelled(maps), None, own_size, document)
+
+    # ------------------------------------------------------------------------------------------------------------ both
+
+    def _ask(self, signature, inputs, size):
+        """(outputs, version of the model that gave them); `UserError` for a model that cannot be meant."""
+        connection = self.connection
+        version, signatures = connection.describe()
+        if signature not in signatures:
+            raise UserError(
+                f"{connection.name}, model {connection.model}",
+                expected=(
+                    "a model of ",
+                    command("export", dataset=self.task.name),
+                    f", with the signature {signature}",
+                ),
+                found=", ".join(sorted(signatures)) or "no signatures",
+                do="check --model and --dataset",
+            )
+        name = f"{connection.name}, model {connection.model}, version {version}"
+        self.say(f"{name}: sending {size}, then waiting for the maps")
+        return connection.predict(signature, inputs), version
+
+    def _labelled(self, maps):
+        """Maps whose segmentation holds the labels that files are written with, in place of classes."""
+        return {**maps, "prediction": map_files.labels_of(self.task)[maps["prediction"]]}
+
+    def _origin(self, version, signature, source):
+        return {
+            "server": self.connection.name,
+            "model": self.connection.model,
+            "version": version,
+            "signature": signature,
+            "source": str(source),
+        }
 
 
 def _whole(image):
@@ -127,120 +267,14 @@ def _whole(image):
     return whole if np.array_equal(whole, image) else image
 
 
-def _summary(connection, outputs, header):
-    """The three numbers of a patient, and the predicted volume in millilitres by the header's voxel size."""
-    found = {}
-    for name in SUMMARY:
-        values = outputs.get(name)
-        if not isinstance(values, np.ndarray) or values.shape != (1,):
-            raise _wrong(connection, f"{name} for one patient", _described(values))
-        found[name] = float(values[0])
-        if not math.isfinite(found[name]):
-            raise _wrong(connection, f"a finite {name}", f"{values[0]}")
-    if found["mean_uncertainty"] < 0:  # no tumour: nothing to average over
-        found["mean_uncertainty"] = None
-    affine = place.of_block(header, "the patient's first modality")
-    found["predicted_volume"] = int(found["predicted_volume"])
-    cubic_mm = float(abs(np.linalg.det(affine[:3, :3])))
-    return {**found, "predicted_volume_ml": round(found["predicted_volume"] * cubic_mm / 1000, 3)}
+def _pixels(source):
+    """uint8 [height, width, 3] of a photograph, checked; of grey files of three channels one of each."""
+    read = [photographs.read_photograph(path, photographs.ANY) for path in source.paths]
+    return read[0] if len(read) == 1 else np.stack([photographs.read_grey(path) for path in source.paths], axis=-1)
 
 
-# --------------------------------------------------------------------------------------------------------------- photograph
-
-
-def _photograph(connection, task, path, full_size, say):
-    """A photograph's `Answer`: maps at network size and, if asked for, at its own."""
-    source = task.load_reader().find_one(path)
-    photograph = photographs.read_photograph(source.image)  # the checks; what is sent are the file's own bytes
-    encoded = _as_png(photograph) if path.suffix.lower() == ".bmp" else path.read_bytes()
-    inputs, size = {"images": [encoded]}, f"{len(encoded) / 1e6:.1f} MB"
-    outputs, version = _ask(connection, "encoded", inputs, task, size, say)
-    found = outputs.get("probability")
-    if not isinstance(found, np.ndarray) or found.ndim != 3:
-        raise _wrong(connection, "probability of shape (1, height, width)", _described(found))
-    maps = _plain(connection, outputs, found.shape[1:])
-    own_size = {}
-    if full_size:
-        outputs, _ = _ask(connection, "encoded_full", inputs, task, size, say)
-        own_size = _plain(connection, outputs, photograph.shape[:2])
-    return Answer(source.name, maps, None, own_size, _origin(connection, version, "encoded", source.image))
-
-
-def _as_png(photograph):
+def _as_png(pixels):
     """TensorFlow's servers are sure to read JPEG and PNG, and PNG loses nothing."""
     buffer = io.BytesIO()
-    Image.fromarray(photograph).save(buffer, "png")
+    Image.fromarray(pixels).save(buffer, "png")
     return buffer.getvalue()
-
-
-# --------------------------------------------------------------------------------------------------------------- both
-
-
-def _ask(connection, signature, inputs, task, size, say):
-    """(outputs, version of the model that gave them); `UserError` for a model that cannot be meant."""
-    version, signatures = connection.describe()
-    if signature not in signatures:
-        raise UserError(
-            f"{connection.name}, model {connection.model}",
-            expected=("a model of ", command("export", dataset=task.name), f", with the signature {signature}"),
-            found=", ".join(sorted(signatures)) or "no signatures",
-            do="check --model and --dataset",
-        )
-    say(f"{connection.name}, model {connection.model}, version {version}: sending {size}, then waiting for the maps")
-    return connection.predict(signature, inputs), version
-
-
-def _origin(connection, version, signature, source):
-    return {
-        "server": connection.name,
-        "model": connection.model,
-        "version": version,
-        "signature": signature,
-        "source": str(source),
-    }
-
-
-def _plain(connection, outputs, shape):
-    """Maps of `shape` from arrays [1, *shape]."""
-    maps = {}
-    for name, dtype in _expected(outputs, "").items():
-        values = outputs.get(name)
-        if not isinstance(values, np.ndarray) or values.shape != (1, *shape):
-            raise _wrong(connection, f"{name} of shape {(1, *shape)}", _described(values))
-        maps[name] = _checked(connection, name, values[0].astype(dtype))
-    return maps
-
-
-def _packed(connection, outputs, shape):
-    """Maps of `shape` from one string of little-endian bytes each."""
-    maps = {}
-    for name, dtype in _expected(outputs, "_bytes").items():
-        values, packed = outputs.get(f"{name}_bytes"), np.dtype(PACKED[name])
-        size = math.prod(shape) * packed.itemsize
-        if not isinstance(values, list) or [len(each) for each in values] != [size]:
-            raise _wrong(connection, f"{name}_bytes of {size} bytes", _described(values))
-        maps[name] = _checked(connection, name, np.frombuffer(values[0], packed).reshape(shape).astype(dtype))
-    return maps
-
-
-def _expected(outputs, ending):
-    return MAPS if f"mutual_information{ending}" not in outputs else {**MAPS, **SAMPLED}
-
-
-def _checked(connection, name, values):
-    if name == "prediction" and values.max() > 1:
-        raise _wrong(connection, "a prediction of 0 and 1", f"{values.max()}")
-    if not np.isfinite(values).all():
-        raise _wrong(connection, f"finite {name}", f"{np.count_nonzero(~np.isfinite(values))} voxels that are not")
-    return values
-
-
-def _wrong(connection, expected, found):
-    do = ("serve a model of ", command("export"), " of this version")
-    return UserError(f"{connection.name}, model {connection.model}", expected=expected, found=found, do=do)
-
-
-def _described(values):
-    if isinstance(values, np.ndarray):
-        return f"shape {values.shape}"
-    return "none" if values is None else f"strings of {', '.join(str(len(each)) for each in values[:3])} bytes"

@@ -7,6 +7,7 @@ watches the folder sees a version that works or none. Beside the versions lie ex
 from __future__ import annotations
 
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -91,15 +92,27 @@ def export(
     if folder.exists():
         _require_same(folder, config)
         say(f"{folder}: exported already, with the same configuration")
+        if "describe" not in artefacts.read_json(folder / DESCRIPTION).get("signatures", {}):
+            say(
+                f"it does not say what it was trained on: export --version={max(_versions(export_dir)) + 1} for request without --dataset"
+            )
         return folder
-    model, predictive = f"{dataset}_{method.name}", predictives.of(method)([each.model for each in trained], options)
+    model, predictive = (
+        model_name(dataset, method.name),
+        predictives.of(method)([each.model for each in trained], options),
+    )
     with artefacts.folder_aside(folder) as aside:
         write(aside, model, predictive, description, config)
     _write_examples(export_dir, model)
     order = description.task.order
     if order not in (None, voxel_order.DISTRIBUTED):
-        say(f"its volumes must come in the voxel order {order}: request needs --voxel_order={order}")
+        say(f"its volumes must come in the voxel order {order}; launch/request.py reads that from the model")
     return folder
+
+
+def model_name(dataset: str, method: str) -> str:
+    """What an export is served as: both names, without what an address can't hold."""
+    return re.sub(r"[^\w.-]+", "-", f"{dataset}_{method}")
 
 
 def describe(

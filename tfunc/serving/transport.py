@@ -64,7 +64,7 @@ class Connection(abc.ABC):
 
     @abc.abstractmethod
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The outputs of a signature by name: arrays, or lists of bytes for names in `_bytes`."""
+        """The outputs of a signature by name: arrays, or lists of bytes for strings, which REST sends as base64 in `_bytes`."""
 
     def unreachable(self, found: str) -> UserError:
         """No server answers there."""
@@ -110,7 +110,7 @@ class Rest(Connection):
             raise self.strange("JSON without the model's metadata") from None
 
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Outputs by name: arrays (int64 or float64, as JSON has them), lists of bytes for names in `_bytes`."""
+        """Outputs by name: arrays (int64 or float64, as JSON has them), lists of bytes for strings."""
         columns = {name: _to_json(values) for name, values in inputs.items()}
         answer = self._ask("POST", ":predict", {"signature_name": signature, "inputs": columns})
         outputs = answer.get("outputs") if isinstance(answer, dict) else None
@@ -258,6 +258,8 @@ def _to_json(values):
 def _from_json(values):
     if isinstance(values, list) and values and isinstance(values[0], dict):
         return [base64.b64decode(value["b64"], validate=True) for value in values]
+    if isinstance(values, list) and values and all(isinstance(value, str) for value in values):
+        return [value.encode() for value in values]
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise ValueError(array.dtype)
