@@ -121,6 +121,9 @@ def main() -> None:
     if finished.doubt:
         print(f"But it can't be written here, and {finished.doubt}: --out_dir=DIR evaluates what is there now.")
     print(f"\n{finished.markdown}")
+    if regions := finished.summary.get("regions"):
+        names = [*regions, *(["classes"] if "classes" in finished.summary else [])]
+        print("Tables by region:", ", ".join(f"table1_{name}.md" for name in names))
     print("Pictures:", *(f"  {path}" for path in finished.pictures if path.suffix == ".png"), sep="\n")
     print(f"Tables and counts: {finished.folder}")
     print(f"Report: open {program.quoted(finished.report)}")

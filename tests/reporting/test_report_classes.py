@@ -37,13 +37,13 @@ def data_dir(brats_raw, made_once):
     return made_once("brats_regions", make) / "data"
 
 
-def predict(run_dir, data_dir):
-    """Made-up maps of every kind of the test subjects, as a network's: -> the truth."""
+def predict(run_dir, data_dir, split="test"):
+    """Made-up maps of every kind of a split's subjects, as a network's: -> the truth."""
     truth, rng = RecordsTruth(str(data_dir)), np.random.default_rng(0)
     values = np.array(truth.task.values, np.uint8)
-    names = [entry.name for entry in truth.manifest.split("test")]
+    names = [entry.name for entry in truth.manifest.split(split)]
     for method, kind in KINDS.items():
-        folder = runs.predictions_dir(run_dir, method)
+        folder = runs.predictions_dir(run_dir, method, split)
         for name in names:
             subject = truth.subject(name)
             near = np.where(subject.image.any(axis=-1), 1.2, 0.05)
@@ -121,6 +121,25 @@ def test_voxels_give_the_counts(run):
             np.add.at(total, level * 4 + found * 2 + target, 1)
             np.testing.assert_array_equal(total, of.counts[maps.method][name].uncertainty.sum(axis=1).ravel())
     assert len(arrays) == 2 + 3 + 4 + 1 + 1  # truth, image, classes, levels of one probability, of two uncertainties
+
+
+def test_thresholds_of_the_validation_set(run, data_dir, tmp_path, monkeypatch):
+    """Chosen there for each part by itself, and named in each table."""
+    undrawn(monkeypatch)
+    for split in ("test", "valid"):
+        predict(tmp_path, data_dir, split)
+    names = {"mean": "table1.csv", **{name: f"table1_{name}.csv" for name in NAMES[1:]}}
+    requests = {
+        "valid": publish.Request(tmp_path / "on_valid", "brats_regions", split="valid"),
+        "test": publish.Request(tmp_path / "chosen", "brats_regions", threshold_split="valid"),
+    }
+    for request in requests.values():
+        publish.evaluate_run(request, tmp_path, data_dir, list(KINDS), serial)
+    for file in names.values():
+        valid, test = ({row["method"]: row for row in read_csv(tmp_path / at / file)} for at in ("on_valid", "chosen"))
+        assert {m: row["ue_threshold"] for m, row in valid.items()} == {
+            m: row["ue_threshold"] for m, row in test.items()
+        }
 
 
 def test_tensorboard_has_regions(run):

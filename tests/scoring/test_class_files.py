@@ -119,6 +119,20 @@ def test_ignored_everywhere(tmp_path):
     broken(tmp_path, lambda at: write(at / "labels" / "case_1.nii.gz", nothing), "voxels that count, found the ignored")
 
 
+def test_ignored_voxels_may_hold_anything(tmp_path):
+    """Nothing of them is looked at: sums, NaN and numbers beyond 1 there change no number."""
+    arrays = make_classes(tmp_path, ignored=0.3)
+    before = evaluate_classes(tmp_path).summary
+    for number, (name, of) in enumerate(arrays.items()):
+        channels = np.where(of["counted"], of["channels"], np.float32([0, np.nan, 7][number]))
+        write_channels(tmp_path / "maps" / f"{name}_probability.nii.gz", channels)
+    finished = evaluate_classes(tmp_path)
+    assert finished.fresh
+    assert {part: finished.summary[part] for part in ("methods", "regions", "classes")} == {
+        part: before[part] for part in ("methods", "regions", "classes")
+    }
+
+
 def as_npz(folder, arrays, **more):
     folder.mkdir()
     for name, of in arrays.items():

@@ -57,6 +57,7 @@ def notes(summary: Mapping[str, Any], all_maps: Sequence[Maps], parts: Sequence[
     )
     return (
         f"<h3>Columns</h3><dl>{columns}</dl><h3>Thresholds</h3><p>{_choice(summary)}</p>"
+        f"{_of_regions(parts)}"
         f"<h3>Empty segmentations and undefined values</h3><dl>{policy}</dl>{_undefined(summary)}"
         f"<h3>What counts as uncertainty</h3><dl>{uncertainty}</dl>"
         "<h3>The viewer's numbers</h3><p>Each map is kept as its level, how many of the eleven thresholds lie strictly "
@@ -64,6 +65,20 @@ def notes(summary: Mapping[str, Any], all_maps: Sequence[Maps], parts: Sequence[
         "under the maps is for looking only: its contrast is stretched, in 64 steps. Volumes are cropped to what is not "
         "empty; what was cropped away is counted. Slices are shown with the patient's right on the left where the "
         "file's affine says which side that is.</p>"
+    )
+
+
+def _of_regions(parts):
+    """How several classes are evaluated; nothing of two."""
+    if len(parts) < 2:
+        return ""
+    listed = "".join(f"<dt>{escape(part.title.capitalize())}</dt><dd>{escape(part.about)}</dd>" for part in parts)
+    return (
+        f"<h3>Regions and the class map</h3><dl>{listed}</dl><p>A region is two classes: its probability is the sum of its "
+        "classes', and it is segmented where the segmentation is one of them. A probability's uncertainty is the entropy of "
+        "the region's own probability; in the class map it is that of all classes over log C. An error probability or a sigma "
+        "has one map for all, which also marks errors between classes inside a region, so only the class map's table ranks "
+        "it. With all regions chosen the viewer shows the class map.</p>"
     )
 
 

@@ -35,7 +35,7 @@ def read(maps: Maps, subject: str, truth: Truth, task: Task) -> tuple[Voxels, in
         score, prediction, gaps = maps.read_with_gaps(subject, truth)
         return Voxels(maps.kind, prediction, score=score), gaps
     path = maps.path(subject)
-    found, of_regions = probabilities(path, truth.space, task, maps.activation)
+    found, of_regions = probabilities(path, truth.space, task, maps.activation, truth.counted)
     found, gaps = _without_gaps(path, found, truth, of_regions)
     beside = maps.prediction_path(subject)
     if beside is not None:
@@ -49,11 +49,13 @@ def read(maps: Maps, subject: str, truth: Truth, task: Task) -> tuple[Voxels, in
     return Voxels(maps.kind, prediction, tuple(np.asarray(one, np.float32) for one in found), of_regions), gaps
 
 
-def probabilities(path: pathlib.Path, space: Space, task: Task, activation: str) -> tuple[NDArray, bool]:
+def probabilities(
+    path: pathlib.Path, space: Space, task: Task, activation: str, counted: NDArray | None = None
+) -> tuple[NDArray, bool]:
     """([channel, depth, height, width], whether they are regions' sigmoids rather than classes' softmax); `UserError`.
 
     activation: `softmax`, `sigmoid`, or `auto`: as many channels as classes that add up to 1 are a softmax, as many as
-    regions that do not are sigmoids.
+    regions that do not are sigmoids.  counted: the voxels that are looked at, None for all; the others become background.
     """
     count, regions = len(task.classes), len(task.regions)
     allowed = {"softmax": (count,), "sigmoid": (regions,), "auto": (count, regions)}[activation]
@@ -64,6 +66,9 @@ def probabilities(path: pathlib.Path, space: Space, task: Task, activation: str)
         array, affine = nifti.read_map(path, dimensions=channels.DIMENSIONS)
     found = channels.class_first(path, array, space.shape, allowed)
     nifti.require_same_space(space, Space(str(path), space.shape, affine))
+    if counted is not None:
+        found = np.where(counted, found, found.dtype.type(0))
+        found[0][~counted] = 1
     gap = channels.sum_gap(found)
     sums = gap <= channels.SUM_TOLERANCE
     if activation == "sigmoid" or (activation == "auto" and not sums and len(found) == regions):
