@@ -205,7 +205,7 @@ def test_augmentation_moves_classes_whole(regions_data):
     for seed in range(4):
         for level in ("light", "strong"):
             place = tf.constant([seed, 0], tf.int64)
-            moved, classes_of = augmentation.apply(level, tf.constant(image), tf.constant(label), tf.zeros([1]), place)
+            _, classes_of = augmentation.apply(level, tf.constant(image), tf.constant(label), tf.zeros([1]), place)
             assert set(np.unique(classes_of)) == {0, 3, tasks.IGNORED} and classes_of.dtype == tf.uint8
     few = make_trainer("baseline", regions_data, folder=regions_data.parent / "unused").valid.first(1)
     assert (few.height, few.width) == (32, 48)  # of all subjects
