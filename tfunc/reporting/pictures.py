@@ -14,6 +14,13 @@ def shown_channels(image: NDArray, task: Task) -> NDArray:
     return image[..., channels[0]] if len(channels) == 1 else image[..., channels]
 
 
+def filled(image: NDArray, task: Task) -> NDArray[np.bool_]:
+    """Where there is something to see, [...]: any channel is not 0; where what lies outside is not 0 but air, above black."""
+    if task.channels[task.index(task.show[0])].outside == 0:
+        return np.asarray(image.any(axis=-1))
+    return windowed(shown_channels(image, task), task) > 1 / 64
+
+
 def windowed(image: NDArray, task: Task | None = None) -> NDArray[np.float32]:
     """A grey image in [0, 1], low and high stretched to 0 and 1: the limits of the shown channel's window, where it has one.
 

@@ -34,6 +34,7 @@ from tfunc.scoring.truth import AnyTruth, FolderTruth, RecordsTruth
 
 NEEDED = ("methods", "settings", "inputs", "version", "pictures")  # of a summary.json that may be found finished
 NOTHING = Shared()
+MOST_FIGURES = 12  # a Figure 1 of each region and the class map; of more regions the class map's only
 MakePool = Callable[[int], contextlib.AbstractContextManager[Executor]]  # bytes of all maps -> where counting runs
 
 
@@ -279,6 +280,7 @@ def _write(
     (folder / runs.EVALUATED).unlink(missing_ok=True)  # from here on the old files are being replaced
     markdown = files.write_all(folder, parts, notes)
     others = [(part.suffix, part.title if part.region else "top label", part.evaluated) for part in parts[1:]]
+    others = others if len(others) <= MOST_FIGURES else others[-1:]
     pictures = figures.write_all(folder, evaluated, examples, by_rule, task, others)
     if isinstance(truth, RecordsTruth):  # only they hold images
         pictures = (*pictures, *overlays.write(folder, evaluated, truth, examples))

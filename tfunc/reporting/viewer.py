@@ -106,7 +106,7 @@ def pack(evaluated: Evaluated, truth: AnyTruth, name: str, why: str = "") -> Pac
     read = _read if evaluated.task is None else _read_classes
     whole, outlined, cut = read(evaluated, name, found)
     subject = truth.subject(name)
-    box = _box(outlined, subject)
+    box = _box(outlined, subject, truth.task)
     flips, entry = _orientation(None if target.shape[0] == 1 else found.space.affine)
 
     def cropped(array):
@@ -193,13 +193,13 @@ def _require_same(maps, name, whole, counted):
         raise UserError(maps.path(name), expected="the maps just evaluated", found=found, do="evaluate again")
 
 
-def _box(outlined, subject):
+def _box(outlined, subject, task):
     """Slices of what is worth showing: the image's and the segmentations' bounding box; all of a photograph."""
     if subject is not None and subject.is_photograph:
         return np.s_[0:1, :, :]
     used, margin = outlined, MARGIN
     if subject is not None:
-        used, margin = used | subject.image.any(axis=-1), 0
+        used, margin = used | pictures.filled(subject.image, task), 0
     if not used.any():
         margin, used = 0, np.ones_like(used)
     box = []
