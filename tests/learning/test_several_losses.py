@@ -66,7 +66,9 @@ def test_dice_equals_numpy(count):
     everywhere, masked = np.ones(SHAPE, bool), np.where(COUNTED, target, 255).astype(np.uint8)
     np.testing.assert_allclose(dice_rows(logits, target), soft_dice(logits, target, everywhere), rtol=1e-5)
     known = tf.constant(COUNTED)
-    np.testing.assert_allclose(dice_rows(logits, masked, known), soft_dice(logits, target, COUNTED), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        dice_rows(logits, masked, known), soft_dice(logits, target, COUNTED), rtol=1e-5, atol=1e-7
+    )
     both = cross_entropy_rows(logits, masked, known) + dice_rows(logits, masked, known)
     np.testing.assert_allclose(dice_cross_entropy_rows(logits, masked, known), both, rtol=1e-6)
     assert set(OF_SEGMENTATION) == {"cross_entropy", "dice_ce"}
