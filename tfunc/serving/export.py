@@ -93,9 +93,8 @@ def export(
         _require_same(folder, config)
         say(f"{folder}: exported already, with the same configuration")
         if "describe" not in artefacts.read_json(folder / DESCRIPTION).get("signatures", {}):
-            say(
-                f"it does not say what it was trained on: export --version={max(_versions(export_dir)) + 1} for request without --dataset"
-            )
+            do = f"export --version={max(_versions(export_dir)) + 1} for requests without --dataset"
+            say(f"it is of an earlier version, and does not say what it was trained on: {do}")
         return folder
     model, predictive = (
         model_name(dataset, method.name),
