@@ -115,10 +115,10 @@ def write_networks(run_dir, data_dir, shaken):
 
 
 def even(model, channels):
-    """Biases by which each class wins somewhere."""
+    """Weights by which each class wins somewhere, and clearly."""
     images = np.random.default_rng(0).normal(size=(2, 32, 32, channels)).astype(np.float32)
     logits = model(images)
     first = (logits[0] if isinstance(logits, tuple) else logits).numpy()
-    last = model.structure.logit_head[1]
+    last, spread = model.structure.logit_head[1], 1.5 / first.std(axis=(0, 1, 2))
     kernel, bias = last.get_weights()
-    last.set_weights([kernel, bias - np.median(first, axis=(0, 1, 2))])
+    last.set_weights([kernel * spread, (bias - np.median(first, axis=(0, 1, 2))) * spread])

@@ -56,7 +56,7 @@ def alone(folder, signature, tmp_path, **inputs):
     command = [sys.executable, "-c", ALONE, str(folder), str(given), str(found)]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=clean)
     assert ended.returncode == 0, ended.stderr[-3000:]
-    with np.load(found) as read:
+    with np.load(found, allow_pickle=True) as read:
         return dict(read)
 
 

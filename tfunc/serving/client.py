@@ -24,6 +24,7 @@ from data_prep.readers import photographs
 from data_prep.tasks import Task
 from tfunc.serving import answers, transport
 from tfunc.serving import described as model
+from tfunc.serving.description import takes_statistics
 
 AS_IS = model.AS_IS
 ENCODED = (".jpg", ".jpeg", ".png")  # what TensorFlow's servers are sure to read
@@ -165,6 +166,8 @@ class _Question:
             self.say(subject.permuted_note)
         image = _whole(subject.image)
         signature, inputs = self._sent(image)
+        if takes_statistics(self.task) and self.served.speaks:  # measured before the volume was resampled
+            inputs |= {"mean": subject.mean[np.newaxis], "deviation": subject.std[np.newaxis]}
         outputs, version = self._ask(signature, inputs, f"{image.nbytes / 1e6:.0f} MB")
         read = answers.packed if signature == "subject_bytes" else answers.plain
         maps = read(self.connection, outputs, image.shape[:3], self.task)

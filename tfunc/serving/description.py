@@ -12,6 +12,12 @@ from tfunc import __version__
 from tfunc.kinds import Kind
 
 ENCODED = (1, 3)  # channels of one JPEG or PNG: grey or colours
+MEASURED = ("zscore", "zscore_nonzero", "minmax")  # rules whose numbers are each volume's own
+
+
+def takes_statistics(task: Task) -> bool:
+    """Whether a request for a volume says the mean and deviation of its channels: they are those before it was resampled."""
+    return task.spacing is not None and any(channel.normalise in MEASURED for channel in task.channels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +37,11 @@ class Description:
     sigma_range: tuple[float, float] | None
     smallest: int
     method: str = ""
+
+    @property
+    def takes_statistics(self) -> bool:
+        """Whether a request for a volume says the mean and deviation of its channels."""
+        return takes_statistics(self.task)
 
     @property
     def channels(self) -> int:

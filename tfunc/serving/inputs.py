@@ -122,6 +122,25 @@ def statistics(
     return after(ready, mean), after(ready, deviation)
 
 
+def given(mean: tf.Tensor, deviation: tf.Tensor, patients: tf.Tensor, channels: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """A request's own mean and deviation, float32 [patients, channels], of volumes that were resampled since."""
+    found = []
+    for name, values, least in (("mean", mean, -float("inf")), ("deviation", deviation, 0.0)):
+        values = shaped(values, name, ("patients", channels))
+        text = f"{name}: expected a row for each of {{}} volumes, found {{}}"
+        one = require(tf.shape(values)[0] == patients, text, patients, tf.shape(values)[0])
+        right = tf.reduce_all(tf.math.is_finite(values) & (values > least))
+        text = f"{name}: expected finite numbers{' above 0' if least == 0 else ''}, found {{}}"
+        found.append(after([one, require(right, text, values)], values))
+    return found[0], found[1]
+
+
+def finite(voxels: tf.Tensor) -> tf.Tensor:
+    """`voxels`, all finite."""
+    bad = tf.math.count_nonzero(~tf.math.is_finite(voxels))
+    return after([require(bad == 0, "volume: expected finite voxels, found {} that are not", bad)], voxels)
+
+
 def _inside(rules):
     """values [..., channels] -> where they count by each channel's rule; None where they count everywhere."""
     if "zscore_nonzero" not in rules:

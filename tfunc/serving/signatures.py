@@ -19,7 +19,8 @@ volume. Summary, one a patient: `predicted_volume` int64, in voxels; `expected_v
 int64 and `expected_class_volumes` float32 [patients, classes].
 
 A volume comes on the networks' grid (`order`, `spacing` of the task): slices are put into the task's frame and maps taken
-out of it here, and nothing is resampled.
+out of it here, and nothing is resampled. Where the task has a spacing, and rules whose numbers are each volume's own, both
+signatures of volumes also take `mean` and `deviation`, float32 [patients, channels]: those before it was resampled.
 
 `uncertainty` is in [0, 1] as evaluation makes it: an error probability by its subject's own minimum and maximum, a sigma
 by the range of the evaluation, clipped. `serving_default` and `seeded` see no whole subject and leave the error
@@ -48,6 +49,7 @@ from tfunc.serving.summaries import specs as summary_of
 from tfunc.serving.summaries import summary as _summary
 
 Maps = dict[str, tf.Tensor]
+Row = tf.Tensor | None
 
 SLICES = 8  # of a patient at a time: what bounds the memory
 
@@ -74,7 +76,8 @@ class Served(tf.Module):
         if description.task.is_photograph:
             self.photographs = graph(self._photographs, tf.TensorSpec([None], tf.string))
         else:
-            self.patient = graph(self._patient, images)
+            row = tf.TensorSpec([description.channels], tf.float32)
+            self.patient = graph(self._patient, images, *([row, row] if description.takes_statistics else []))
 
     def signatures(self) -> dict[str, Any]:
         """{name: tf.function} of this method and its form of task."""
@@ -90,9 +93,12 @@ class Served(tf.Module):
                     found[name] = function, [tf.TensorSpec([None], tf.string, "images")]
         else:
             volume = tf.TensorSpec([None, None, None, None, self.description.channels], tf.float32, "volume")
-            found["subject"] = self.subject, [volume]
+            row = [None, self.description.channels]
+            own = [tf.TensorSpec(row, tf.float32, name) for name in ("mean", "deviation")]
+            own = own if self.description.takes_statistics else []
+            found["subject"] = self.subject, [volume, *own]
             coded = [tf.TensorSpec([None], tf.string, "volume"), tf.TensorSpec([None, None], tf.int64, "shape")]
-            found["subject_bytes"] = self.subject_bytes, coded
+            found["subject_bytes"] = self.subject_bytes, [*coded, *own]
         return {name: graph(function, *specs) for name, (function, specs) in found.items()}
 
     def describe(self, request: tf.Tensor) -> Maps:
@@ -141,21 +147,22 @@ class Served(tf.Module):
 
     # --------------------------------------------------------------------------------------------------------- volumes
 
-    def subject(self, volume: tf.Tensor) -> Maps:
+    def subject(self, volume: tf.Tensor, mean: Row = None, deviation: Row = None) -> Maps:
         """Raw float32 [patients, depth, height, width, channels] -> maps [patients, depth, height, width] and summaries."""
         axes = ("patients", "depth", "height", "width", self.description.channels)
         volume = checked.in_plane(checked.shaped(volume, "volume", axes), "volume", self._smallest)
         maps = {
             name: tf.TensorSpec([None, None, None, *more], self.dtypes[name]) for name, (_, more) in self.inner.items()
         }
+        own = self._own(mean, deviation, tf.shape(volume)[0])
         return tf.map_fn(
-            lambda patient: self.patient(volume[patient]),
+            lambda patient: self.patient(volume[patient], *(values[patient] for values in own)),
             tf.range(tf.shape(volume)[0]),
             parallel_iterations=1,  # one patient at a time in memory
             fn_output_signature={**maps, **self.summary},
         )
 
-    def subject_bytes(self, volume: tf.Tensor, shape: tf.Tensor) -> Maps:
+    def subject_bytes(self, volume: tf.Tensor, shape: tf.Tensor, mean: Row = None, deviation: Row = None) -> Maps:
         """The same from and to little-endian bytes, string [patients]; shape int64 [patients, 4], or 3 without channels."""
         volume = checked.shaped(volume, "volume", ("patients",))
         shape = checked.shaped(shape, "shape", ("patients", "axes"))
@@ -163,9 +170,11 @@ class Served(tf.Module):
         text = "shape: expected [depth, height, width, channels] for each of {} volumes, found the shape {}"
         right = (counts[1][0] == counts[0]) & ((counts[1][1] == 3) | (counts[1][1] == 4))
         shape = checked.after([checked.require(right, text, *counts)], shape)
+        own = self._own(mean, deviation, counts[0])
 
         def patient(index):
-            found = self.patient(checked.volume(volume[index], shape[index], self.description.channels, self._smallest))
+            voxels = checked.volume(volume[index], shape[index], self.description.channels, self._smallest)
+            found = self.patient(voxels, *(values[index] for values in own))
             maps = {name: found[name] for name in self.dtypes}
             packed = {name: _packed(values) for name, values in maps.items()}
             coded = {f"{name}_bytes": checked.raw(values) for name, values in packed.items()}
@@ -180,10 +189,17 @@ class Served(tf.Module):
         """The least height and width of a volume's slices, which a frame makes large enough."""
         return 1 if self.description.task.frame else self.description.smallest
 
-    def _patient(self, voxels):
+    def _own(self, mean, deviation, patients):
+        """What a request says of its volumes' channels, checked; nothing where the graph measures it."""
+        return () if mean is None else checked.given(mean, deviation, patients, self.description.channels)
+
+    def _patient(self, voxels, mean=None, deviation=None):
         """Maps and summary of one patient, [depth, height, width, channels]; some slices at a time."""
         task = self.description.task
-        mean, deviation = checked.statistics(voxels, task.channels)
+        if mean is None:
+            mean, deviation = checked.statistics(voxels, task.channels)
+        else:
+            voxels = checked.finite(voxels)
         frame = frames.of_volume(voxels, task.frame, mean, deviation, task) if task.frame else None
         depth = tf.shape(voxels)[0]
         arrays = {

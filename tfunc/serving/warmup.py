@@ -67,7 +67,8 @@ def _volumes(description, random):
     images = ((volume[:1] - mean) / deviation).astype(np.float32)
     coded = {"volume": [volume.astype("<i2").tobytes()], "shape": np.array([volume.shape], np.int64)}
     whole = {"volume": volume[np.newaxis].astype(np.float32)}
-    return {**_images(images), "subject": whole, "subject_bytes": coded}
+    own = {"mean": mean[np.newaxis], "deviation": deviation[np.newaxis]} if description.takes_statistics else {}
+    return {**_images(images), "subject": {**whole, **own}, "subject_bytes": {**coded, **own}}
 
 
 def _photographs(description, random):
