@@ -91,10 +91,7 @@ def export(
     folder = export_dir / str(version)
     if folder.exists():
         _require_same(folder, config)
-        say(f"{folder}: exported already, with the same configuration")
-        if "describe" not in artefacts.read_json(folder / DESCRIPTION).get("signatures", {}):
-            do = f"export --version={max(_versions(export_dir)) + 1} for requests without --dataset"
-            say(f"it is of an earlier version, and does not say what it was trained on: {do}")
+        _say_it_is_there(folder, say)
         return folder
     model, predictive = (
         model_name(dataset, method.name),
@@ -192,6 +189,13 @@ def _require_same(folder, config):
         stored.setdefault(name, config[name])
     if difference := artefacts.difference({name: stored.get(name) for name in config}, config):
         raise UserError(folder, expected="the same configuration of this export", found=difference, do=do)
+
+
+def _say_it_is_there(folder, say):
+    say(f"{folder}: exported already, with the same configuration")
+    if "describe" not in artefacts.read_json(folder / DESCRIPTION).get("signatures", {}):
+        do = f"export --version={max(_versions(folder.parent)) + 1} for requests without --dataset"
+        say(f"it is of an earlier version, and does not say what it was trained on: {do}")
 
 
 def upgrade(document: dict[str, Any]) -> dict[str, Any]:
