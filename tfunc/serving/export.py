@@ -77,14 +77,7 @@ def export(
     if data_dir:
         prediction.require_same_records(records.read_manifest(data_dir), trained)
     description = describe(method, dataset, run_dir, trained, options, sigma_range)
-    config = {
-        "method": method.name,
-        "networks": {network.name: network.checksum for network in trained},
-        "samples": options.samples if method.sampled else None,
-        **description.document(),
-        "streams": options.streams if method.sampled else None,
-        "configurations": {network.name: network.configuration for network in trained},
-    }
+    config = _config(method, trained, options, description)
     export_dir = pathlib.Path(export_dir)
     leftovers.sweep_once(export_dir)
     version = version or max(_versions(export_dir), default=1)
@@ -93,10 +86,8 @@ def export(
         _require_same(folder, config)
         _say_it_is_there(folder, say)
         return folder
-    model, predictive = (
-        model_name(dataset, method.name),
-        predictives.of(method)([each.model for each in trained], options),
-    )
+    model = model_name(dataset, method.name)
+    predictive = predictives.of(method)([each.model for each in trained], options)
     with artefacts.folder_aside(folder) as aside:
         write(aside, model, predictive, description, config)
     _write_examples(export_dir, model)
@@ -104,6 +95,18 @@ def export(
     if order not in (None, voxel_order.DISTRIBUTED):
         say(f"its volumes must come in the voxel order {order}; launch/request.py reads that from the model")
     return folder
+
+
+def _config(method, trained, options, description):
+    """What an export depends on: export.json."""
+    return {
+        "method": method.name,
+        "networks": {network.name: network.checksum for network in trained},
+        "samples": options.samples if method.sampled else None,
+        **description.document(),
+        "streams": options.streams if method.sampled else None,
+        "configurations": {network.name: network.configuration for network in trained},
+    }
 
 
 def model_name(dataset: str, method: str) -> str:
