@@ -229,6 +229,74 @@ def test_channels_of_one_value(rule, value):
         served_inputs.statistics(tf.constant(image), plain)
 
 
+def made(task):
+    """A served model of a task whose maps follow from the image's first channel."""
+
+    def maps(images, seeds):
+        first = images[..., :1]
+        probability = tf.nn.softmax(tf.concat([first, 0.5 - first, 0 * first, -first], -1))
+        index = tf.cast(tf.argmax(probability, -1), tf.uint8)
+        return {"probability": probability, "uncertainty": probability[..., 0], "prediction": index}
+
+    return serving.Served(maps, description.Description(task, kinds.get("probability"), False, 0, None, 4))
+
+
+FOUR = msgspec.structs.replace(
+    tasks.TASKS["brats_regions"],
+    name="own",
+    channels=(Channel("a", "zscore"), Channel("b", "ct", -1024.0, Window(-30, 70, 21, 19))),
+    classes=tuple(tasks.Class(str(label), (label,)) for label in (0, 300, 7, 12)),
+    frame=(16, 16),
+)
+VOLUME = np.random.default_rng(2).normal(20, 30, (2, 3, 9, 12, 2)).astype(np.float32)
+
+
+def test_labels_beyond_255():
+    """Served as uint16, and as two bytes each."""
+    signatures = made(FOUR).signatures()
+    found = signatures["subject"](tf.constant(VOLUME))["prediction"].numpy()
+    assert found.dtype == np.uint16 and set(np.unique(found)) == {0, 300}
+    data = tf.constant([one.tobytes() for one in VOLUME])
+    packed = signatures["subject_bytes"](data, tf.constant([VOLUME.shape[1:]] * 2, tf.int64))["prediction_bytes"]
+    for row in range(2):
+        np.testing.assert_array_equal(np.frombuffer(packed[row].numpy(), "<u2").reshape(3, 9, 12), found[row])
+
+
+def test_statistics_of_before_resampling():
+    """A task with a spacing is told them, patient by patient, and checks them; without, or with fixed rules, it is not."""
+    plain = made(FOUR).signatures()["subject"](tf.constant(VOLUME))
+    resampled = made(msgspec.structs.replace(FOUR, spacing=(1.0, 1.0))).signatures()
+    mean, deviation = (
+        np.stack(rows)
+        for rows in zip(*(normalisation.by_channel(one, FOUR.channels)[:2] for one in VOLUME), strict=True)
+    )
+    given = [tf.constant(values) for values in (VOLUME, mean, deviation)]
+    for name, values in resampled["subject"](*given).items():
+        np.testing.assert_allclose(values, plain[name], rtol=1e-4, atol=1e-5, err_msg=name)
+    shifted = resampled["subject"](given[0], given[1] + np.array([[9, 0], [0, 0]], "f4"), given[2])["probability"]
+    assert (np.abs(shifted - plain["probability"]).max((1, 2, 3, 4)) > 1e-3).tolist() == [True, False]
+    for row, values, words in (
+        (1, mean[:1], "mean: expected a row for each of 2 volumes, found 1"),
+        (1, mean * np.float32(np.nan), "mean: expected finite numbers"),
+        (2, deviation * 0, "deviation: expected finite numbers above 0"),
+        (2, deviation[:, :1], r"deviation: expected the shape \[patients, 2\]"),
+        (0, VOLUME * np.float32(np.inf), "volume: expected finite voxels"),
+    ):
+        asked = [tf.constant(values) if index == row else one for index, one in enumerate(given)]
+        with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+            loaded(resampled["subject"], *asked)
+    fixed = msgspec.structs.replace(FOUR, channels=FOUR.channels[1:] * 2, spacing=(1.0, 1.0))
+    assert not description.takes_statistics(fixed) and "mean" not in str(
+        made(fixed).signatures()["subject"].input_signature
+    )
+
+
+def loaded(function, *arguments):
+    """A signature's answer where its shapes are what a request says, as in a server: not what Python knows."""
+    free = [tf.TensorSpec([None] * len(one.shape), one.dtype) for one in arguments]
+    return tf.function(function, input_signature=free, autograph=False)(*arguments)
+
+
 def test_it_says_what_it_is(baseline, organs, tmp_path):
     """describe answers the task and the export's facts as JSON, for each string that it is asked with; export.json has both."""
     folder, _ = baseline

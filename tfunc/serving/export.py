@@ -77,29 +77,17 @@ def export(
     if data_dir:
         prediction.require_same_records(records.read_manifest(data_dir), trained)
     description = describe(method, dataset, run_dir, trained, options, sigma_range)
-    config = {
-        "method": method.name,
-        "networks": {network.name: network.checksum for network in trained},
-        "samples": options.samples if method.sampled else None,
-        **description.document(),
-        "streams": options.streams if method.sampled else None,
-        "configurations": {network.name: network.configuration for network in trained},
-    }
+    config = _config(method, trained, options, description)
     export_dir = pathlib.Path(export_dir)
     leftovers.sweep_once(export_dir)
     version = version or max(_versions(export_dir), default=1)
     folder = export_dir / str(version)
     if folder.exists():
         _require_same(folder, config)
-        say(f"{folder}: exported already, with the same configuration")
-        if "describe" not in artefacts.read_json(folder / DESCRIPTION).get("signatures", {}):
-            do = f"export --version={max(_versions(export_dir)) + 1} for requests without --dataset"
-            say(f"it is of an earlier version, and does not say what it was trained on: {do}")
+        _say_it_is_there(folder, say)
         return folder
-    model, predictive = (
-        model_name(dataset, method.name),
-        predictives.of(method)([each.model for each in trained], options),
-    )
+    model = model_name(dataset, method.name)
+    predictive = predictives.of(method)([each.model for each in trained], options)
     with artefacts.folder_aside(folder) as aside:
         write(aside, model, predictive, description, config)
     _write_examples(export_dir, model)
@@ -107,6 +95,18 @@ def export(
     if order not in (None, voxel_order.DISTRIBUTED):
         say(f"its volumes must come in the voxel order {order}; launch/request.py reads that from the model")
     return folder
+
+
+def _config(method, trained, options, description):
+    """What an export depends on: export.json."""
+    return {
+        "method": method.name,
+        "networks": {network.name: network.checksum for network in trained},
+        "samples": options.samples if method.sampled else None,
+        **description.document(),
+        "streams": options.streams if method.sampled else None,
+        "configurations": {network.name: network.configuration for network in trained},
+    }
 
 
 def model_name(dataset: str, method: str) -> str:
@@ -192,6 +192,13 @@ def _require_same(folder, config):
         stored.setdefault(name, config[name])
     if difference := artefacts.difference({name: stored.get(name) for name in config}, config):
         raise UserError(folder, expected="the same configuration of this export", found=difference, do=do)
+
+
+def _say_it_is_there(folder, say):
+    say(f"{folder}: exported already, with the same configuration")
+    if "describe" not in artefacts.read_json(folder / DESCRIPTION).get("signatures", {}):
+        do = f"export --version={max(_versions(folder.parent)) + 1} for requests without --dataset"
+        say(f"it is of an earlier version, and does not say what it was trained on: {do}")
 
 
 def upgrade(document: dict[str, Any]) -> dict[str, Any]:
