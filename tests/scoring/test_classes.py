@@ -12,6 +12,7 @@ from made_up_classes import RAW, TASK, make_classes, softmax, write_channels
 from made_up_maps import write
 
 from data_prep.base import pool
+from data_prep.readers import nifti
 from tfunc import kinds
 from tfunc.reporting import files
 from tfunc.scoring import binary, class_measures, classes, margin, metrics, sources
@@ -199,6 +200,17 @@ def test_ways_to_write_a_softmax(tmp_path):
         expected = expected or lines
         assert lines == expected, way
         assert found.classes is not None
+
+
+def test_one_pass_over_the_files(tmp_path, monkeypatch):
+    """Label, probability and segmentation of a subject are read once, for three regions and the class map."""
+    arrays, read = make_classes(tmp_path), []
+    whole = nifti.read_array
+    monkeypatch.setattr(nifti, "read_array", lambda header, *do: read.append(header.path) or whole(header, *do))
+    truth = FolderTruth(str(tmp_path / "labels"), classes=TASK)
+    with pool.executor(1) as workers:
+        evaluate(sources.folder_maps(tmp_path / "maps", "probability"), truth, workers)
+    assert len(read) == len(set(read)) == 3 * len(arrays)
 
 
 def test_the_mean_over_regions(tmp_path):
