@@ -49,7 +49,6 @@ from tfunc.serving.summaries import specs as summary_of
 from tfunc.serving.summaries import summary as _summary
 
 Maps = dict[str, tf.Tensor]
-Row = tf.Tensor | None
 
 SLICES = 8  # of a patient at a time: what bounds the memory
 
@@ -92,13 +91,8 @@ class Served(tf.Module):
                 for name, function in (("encoded", self.encoded), ("encoded_full", self.encoded_full)):
                     found[name] = function, [tf.TensorSpec([None], tf.string, "images")]
         else:
-            volume = tf.TensorSpec([None, None, None, None, self.description.channels], tf.float32, "volume")
-            row = [None, self.description.channels]
-            own = [tf.TensorSpec(row, tf.float32, name) for name in ("mean", "deviation")]
-            own = own if self.description.takes_statistics else []
-            found["subject"] = self.subject, [volume, *own]
-            coded = [tf.TensorSpec([None], tf.string, "volume"), tf.TensorSpec([None, None], tf.int64, "shape")]
-            found["subject_bytes"] = self.subject_bytes, [*coded, *own]
+            plain, coded = _of_volumes(self.description)
+            found |= {"subject": (self.subject, plain), "subject_bytes": (self.subject_bytes, coded)}
         return {name: graph(function, *specs) for name, (function, specs) in found.items()}
 
     def describe(self, request: tf.Tensor) -> Maps:
@@ -147,7 +141,7 @@ class Served(tf.Module):
 
     # --------------------------------------------------------------------------------------------------------- volumes
 
-    def subject(self, volume: tf.Tensor, mean: Row = None, deviation: Row = None) -> Maps:
+    def subject(self, volume: tf.Tensor, mean: tf.Tensor | None = None, deviation: tf.Tensor | None = None) -> Maps:
         """Raw float32 [patients, depth, height, width, channels] -> maps [patients, depth, height, width] and summaries."""
         axes = ("patients", "depth", "height", "width", self.description.channels)
         volume = checked.in_plane(checked.shaped(volume, "volume", axes), "volume", self._smallest)
@@ -162,7 +156,9 @@ class Served(tf.Module):
             fn_output_signature={**maps, **self.summary},
         )
 
-    def subject_bytes(self, volume: tf.Tensor, shape: tf.Tensor, mean: Row = None, deviation: Row = None) -> Maps:
+    def subject_bytes(
+        self, volume: tf.Tensor, shape: tf.Tensor, mean: tf.Tensor | None = None, deviation: tf.Tensor | None = None
+    ) -> Maps:
         """The same from and to little-endian bytes, string [patients]; shape int64 [patients, 4], or 3 without channels."""
         volume = checked.shaped(volume, "volume", ("patients",))
         shape = checked.shaped(shape, "shape", ("patients", "axes"))
@@ -254,6 +250,16 @@ class Served(tf.Module):
         spec = tf.TensorSpec([height, width, self.description.channels], tf.float32), tf.TensorSpec([2], tf.int32)
         pixels, sizes = tf.map_fn(prepared, images, parallel_iterations=1, fn_output_signature=spec)
         return self._labelled(self._scaled(self.maps(pixels, self._seeds(pixels)), whole=[1, 2])), sizes
+
+
+def _of_volumes(description):
+    """The inputs of `subject` and of `subject_bytes`."""
+    count, own = description.channels, []
+    if description.takes_statistics:
+        own = [tf.TensorSpec([None, count], tf.float32, name) for name in ("mean", "deviation")]
+    plain = [tf.TensorSpec([None, None, None, None, count], tf.float32, "volume")]
+    coded = [tf.TensorSpec([None], tf.string, "volume"), tf.TensorSpec([None, None], tf.int64, "shape")]
+    return [*plain, *own], [*coded, *own]
 
 
 def _packed(values):
