@@ -41,13 +41,22 @@ def measured(
         return task
     sample = functools.partial(foreground, task, dict(options))
     found: dict[str, NDArray] = {}
+    faults: dict[str, UserError] = {}
     with Progress("intensities", len(train), " subjects") as progress:
         for name, values in pool.unordered(executor, sample, list(train), ahead=2 * workers):
-            found[name] = values
+            if isinstance(values, UserError):
+                faults[name] = values
+            else:
+                found[name] = values
             progress.advance(note=name)
-    if not any(len(values) for values in found.values()):
-        raise UserError(task.name, expected="voxels of a class in the training labels", found="background only")
-    values = np.concatenate([found[name] for name in sorted(found) if len(found[name])])
+    inside = [found[name] for name in sorted(found) if len(found[name])]
+    if not inside and faults:
+        raise faults[min(faults)]
+    if not inside:
+        do = "ct is measured there; patients without labels are predicted with predict --input"
+        where = "background only" if found else "no training subject"
+        raise UserError(task.name, expected="voxels of a class in the training labels", found=where, do=do)
+    values = np.concatenate(inside)
     channels = tuple(
         msgspec.structs.replace(channel, window=_window(values[:, index], channel.name))
         if channel.normalise == "ct" and channel.window is None
@@ -57,10 +66,10 @@ def measured(
     return msgspec.structs.replace(task, channels=channels)
 
 
-def foreground(task: Task, options: Mapping[str, Any], source: Source) -> tuple[str, NDArray]:
+def foreground(task: Task, options: Mapping[str, Any], source: Source) -> tuple[str, NDArray | UserError]:
     """(the subject's name, raw intensities [voxels, channels] of up to `SAMPLES` of its foreground, evenly taken).
 
-    Runs in a worker. No voxels for a subject that has no foreground, or cannot be read.
+    Runs in a worker. In place of the intensities what is wrong with a subject that cannot be read.
     """
     plain = tuple(msgspec.structs.replace(channel, normalise="none") for channel in task.channels)
     try:
@@ -68,8 +77,8 @@ def foreground(task: Task, options: Mapping[str, Any], source: Source) -> tuple[
             subject = task.load_reader().load(
                 source, options, msgspec.structs.replace(task, channels=plain, spacing=None)
             )
-    except UserError:  # said when it is converted
-        return source.name, np.zeros((0, len(plain)), np.float32)
+    except UserError as error:  # of others it is said when they are converted
+        return source.name, error
     inside = np.flatnonzero((subject.label != 0) & (subject.label != IGNORED))
     chosen = inside[np.linspace(0, len(inside) - 1, min(SAMPLES, len(inside))).astype(np.intp)]
     return source.name, subject.image.reshape(-1, len(plain))[chosen].astype(np.float32)

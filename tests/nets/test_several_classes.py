@@ -39,7 +39,7 @@ def test_segmentation_is_the_argmax_and_ties_go_to_the_lower_class():
 
 def test_entropy_equals_the_peers():
     """Over log C, 0 where one class is sure (no NaN), never outside [0, 1]; SciPy's and segfail's numbers."""
-    stored = np.load(GOLDENS / "classes" / "entropy.npz")
+    stored = np.load(GOLDENS / "multiclass" / "given.npz")
     assert len(stored["cases"]) >= 8
     for case in stored["cases"]:
         p = stored[f"{case}__probs"].astype(np.float32)[np.newaxis, np.newaxis]
