@@ -35,17 +35,24 @@ def measured(
     """The task whose channels of the rule `ct` have their window; the same task where none has that rule.
 
     train: the training subjects. options: of the reader. Subjects that cannot be read are left out, and said when they are
-    converted. Raises `UserError` where no training subject has any foreground, and where its intensities are all alike.
+    converted; where no other has any foreground, the first one's `UserError` is raised. Raises `UserError` where no training
+    subject has any foreground, and where its intensities are all alike.
     """
     if not any(channel.normalise == "ct" and channel.window is None for channel in task.channels):
         return task
     sample = functools.partial(foreground, task, dict(options))
     found: dict[str, NDArray] = {}
+    bad: dict[str, UserError] = {}
     with Progress("intensities", len(train), " subjects") as progress:
         for name, values in pool.unordered(executor, sample, list(train), ahead=2 * workers):
-            found[name] = values
+            if isinstance(values, UserError):
+                bad[name] = values
+            else:
+                found[name] = values
             progress.advance(note=name)
     if not any(len(values) for values in found.values()):
+        if bad:  # what hides the foreground of all is what is to be mended
+            raise bad[min(bad)]
         raise UserError(task.name, expected="voxels of a class in the training labels", found="background only")
     values = np.concatenate([found[name] for name in sorted(found) if len(found[name])])
     channels = tuple(
@@ -57,10 +64,10 @@ def measured(
     return msgspec.structs.replace(task, channels=channels)
 
 
-def foreground(task: Task, options: Mapping[str, Any], source: Source) -> tuple[str, NDArray]:
+def foreground(task: Task, options: Mapping[str, Any], source: Source) -> tuple[str, NDArray | UserError]:
     """(the subject's name, raw intensities [voxels, channels] of up to `SAMPLES` of its foreground, evenly taken).
 
-    Runs in a worker. No voxels for a subject that has no foreground, or cannot be read.
+    Runs in a worker. No voxels for a subject that has no foreground; of one that cannot be read, what is wrong with it.
     """
     plain = tuple(msgspec.structs.replace(channel, normalise="none") for channel in task.channels)
     try:
@@ -68,8 +75,8 @@ def foreground(task: Task, options: Mapping[str, Any], source: Source) -> tuple[
             subject = task.load_reader().load(
                 source, options, msgspec.structs.replace(task, channels=plain, spacing=None)
             )
-    except UserError:  # said when it is converted
-        return source.name, np.zeros((0, len(plain)), np.float32)
+    except UserError as error:
+        return source.name, error
     inside = np.flatnonzero((subject.label != 0) & (subject.label != IGNORED))
     chosen = inside[np.linspace(0, len(inside) - 1, min(SAMPLES, len(inside))).astype(np.intp)]
     return source.name, subject.image.reshape(-1, len(plain))[chosen].astype(np.float32)

@@ -47,7 +47,7 @@ def read(source: Source, count: int, labelled: bool = True) -> Volume:
     if source.seg and labelled:
         header = nifti.read_header(source.seg)
         nifti.require_same_space(nifti.Space(first.path, first.shape[-3:], first.affine), header)
-        raw_label = labels.read(header)
+        raw_label = labels.whole(nifti.read_array(header), header.path)
     if together:
         channels = list(nifti.read_array(first))
     else:
