@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 
 from absl import flags
 
-from data_prep import grid, records, splits, tasks
+from data_prep import records, splits, tasks
 from data_prep.base import processes
 from data_prep.base.errors import UserError, command
 from launch import program, settings
@@ -65,7 +65,7 @@ def main() -> None:
             if maps is None:
                 print(f"{subject.name}: finished already; maps in {FLAGS.out_dir}")
                 continue
-            inside = grid.on_own_grid(subject, maps)["prediction"] != 0
+            inside = maps["prediction"] != 0
             print(f"{subject.name}: {inside.sum():,} foreground voxels ({inside.mean():.2%}); maps in {FLAGS.out_dir}")
         return
     strategy = devices.strategy(FLAGS.devices)

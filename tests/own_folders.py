@@ -32,7 +32,7 @@ def intensities(seed, shape=SHAPE):
 
 
 def labels(shape=SHAPE, values=(1, 2)):
-    array = np.zeros(shape, np.uint8)
+    array = np.zeros(shape, np.uint8 if max(values) < 256 else np.uint16)
     for index, value in enumerate(values):
         array[..., 2 + 2 * index : 4 + 2 * index, 3:7] = value
     return array

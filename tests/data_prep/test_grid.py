@@ -5,10 +5,13 @@ import dataclasses
 import msgspec
 import nibabel
 import numpy as np
+import own_folders
 import pytest
 
 from data_prep import examples, grid, normalisation, place, records, tasks, voxel_order, windows
+from data_prep.base import pool
 from data_prep.base.errors import UserError
+from data_prep.readers import nnunet
 from data_prep.tasks import Channel, Class, Region, Window
 
 RANDOM = np.random.default_rng(5)
@@ -233,8 +236,6 @@ def test_rules_by_channel():
 
 def test_ct_is_measured_on_the_foreground_it_is_given():
     """Percentiles, mean and deviation of NumPy over the subjects' foreground voxels."""
-    from data_prep.base import pool
-
     values = RANDOM.normal(60, 25, (2, 3, 8, 8)).astype(np.int16)
     label = (RANDOM.random((2, 3, 8, 8)) > 0.5).astype(np.uint8)
     label[0, 0, 0] = tasks.IGNORED
@@ -258,6 +259,14 @@ def test_ct_is_measured_on_the_foreground_it_is_given():
     inside = values[(label == 1)].astype(np.float64)
     assert [found.low, found.high] == pytest.approx(np.percentile(inside, (0.5, 99.5)))
     assert [found.mean, found.std] == pytest.approx([inside.mean(), inside.std()], rel=1e-5)
+
+
+def test_ct_of_subjects_that_cannot_be_read(tmp_path):
+    """Where no training subject can be read, that is what is said, and not that there is no foreground."""
+    folder = own_folders.nnunet(tmp_path / "D", values=(1, 7))
+    sources = nnunet.find(folder)[:3]
+    with pytest.raises(UserError, match=r"case_00.nii.gz: expected labels of D: .*, found 7 too"):
+        windows.measured(nnunet.task(folder), sources, {}, pool.Serial(), 1)
 
 
 def test_order_of_a_place():

@@ -160,6 +160,14 @@ def test_load(two):
     assert nnunet.load(nnunet.find(two)[3], task=task).label is None
 
 
+def test_labels_beyond_255(folder):
+    """TotalSegmentator-like numbers are read as any other."""
+    write_json(folder / "dataset.json", described(names={"background": 0, "liver": 2, "tumour": 300}))
+    write_volume(folder / "labelsTr" / "case_00.nii.gz", labels(values=(2, 300)))
+    subject = nnunet.load(nnunet.find(folder)[0], task=plain(nnunet.task(folder)))
+    np.testing.assert_array_equal(subject.label, labels(values=(1, 2)))
+
+
 def test_other_voxel_orders_are_brought_to_the_task_s(folder):
     """A case in RAS is permuted to the task's order, its voxels moved and nothing else."""
     turned = AFFINE @ np.diag([-1.0, -1, 1, 1]) @ np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])

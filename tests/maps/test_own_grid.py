@@ -92,7 +92,9 @@ def predicted(mixed):
     made = Predictor(ByIntensity, 1, 4, Options(batch_size=5), task=manifest.task)
     names = [entry.name for entry in manifest.subjects]
     for subject, maps in made.subjects(records.read_subjects(mixed / "data", manifest, names)):
-        predict.write_maps(mixed / "maps", subject, maps, task=manifest.task, names="nnunet")
+        written = predict.write_maps(mixed / "maps", subject, maps, task=manifest.task, names="nnunet")
+        there, _ = nifti.read_map(mixed / "maps" / f"{subject.name}_prediction.nii.gz")
+        np.testing.assert_array_equal(written["prediction"], there)  # what launch/predict.py counts voxels of
     return {entry.name: entry for entry in manifest.subjects}
 
 

@@ -33,8 +33,8 @@ def write_maps(
     full_size: bool = False,
     task: Task | None = None,
     names: str = "",
-) -> None:
-    """Writes a subject's maps [depth, height, width] on its own grid; each file is whole or not there.
+) -> Arrays:
+    """Writes a subject's maps [depth, height, width] on its own grid; each file is whole or not there. Returns them.
 
     full_size: of a photograph, also PNG maps at its own size: a segmentation by nearest neighbour, others bilinear. task:
     says which numbers the segmentation is written with; None: the classes'. names: `nnunet` for the segmentation also as
@@ -49,6 +49,7 @@ def write_maps(
     map_files.write(folder, subject.name, maps, subject.header, own_size, task is not None and not task.is_binary)
     if names == "nnunet":
         map_files.write_named(folder, subject.name, maps["prediction"], subject.header)
+    return maps
 
 
 def _resized(values, size):

@@ -44,7 +44,7 @@ def predict_inputs(
 ) -> Iterator[tuple[Subject, Arrays | None]]:
     """Predicts the new patients or photographs that lie at `path`, one or a cohort, who need no labels or splits.
 
-    Yields (subject, maps) as each is written; `maps` is None where the same maps of the same files were there already.
+    Yields (subject, maps as written); `maps` is None where the same maps of the same files were there already.
     data_dir: where the run's records may lie, for a run of an older version that does not say its voxel order itself.
     modalities: {channel: file} of one patient whose files' names don't tell. allow_negative: volumes that look normalised
     are taken as they are.
@@ -132,7 +132,7 @@ class _Work:
         with memory.enough(self.method.name, {"batch_size": self.options.batch_size}):
             ((subject, maps),) = self.made.subjects([subject])
         task = self.loaded[0].config.task
-        predict.write_maps(self.out_dir, subject, maps, self.options.full_size, task, self.options.names)
+        maps = predict.write_maps(self.out_dir, subject, maps, self.options.full_size, task, self.options.names)
         artefacts.write_json(index, {**asked, "files": files, "read_as": self.load_options, **stack.versions()})
         return subject, maps
 
