@@ -32,6 +32,7 @@ from data_prep.readers import (
     patient_folder,
     tumour_parts,
 )
+from data_prep.readers.cases import Source
 
 TASK = tasks.TASKS["brats"]
 CHANNELS = tuple(channel.name for channel in TASK.channels)
@@ -42,35 +43,6 @@ SUFFIXES = {
 }
 _FILE = re.compile(rf"(?P<name>.+)(?P<suffix>{'|'.join(SUFFIXES)})\.nii(\.gz)?", re.IGNORECASE)
 _NAMES = "<id>_flair, _t1, _t2, _t1ce (to 2021) or <id>-t2f, -t1n, -t2w, -t1c (from 2023), each .nii or .nii.gz"
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """Where one subject lies. files: paths in the order of CHANNELS. seg: path of the labels, or None.
-
-    grade: "HGG", "LGG" or None. split: None, as BraTS publishes labels of one set only.
-    """
-
-    name: str
-    files: tuple[str, ...]
-    seg: str | None = None
-    grade: str | None = None
-    split: str | None = None
-
-    @property
-    def image(self) -> str:
-        """Path of the first modality: what the subject is named after in errors."""
-        return self.files[0]
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """Every file that is read."""
-        return (*self.files, *((self.seg,) if self.seg else ()))
-
-    @property
-    def labelled(self) -> bool:
-        """Whether there is a ground truth."""
-        return self.seg is not None
 
 
 def find(raw_dir: pathlib.Path | str) -> list[Source]:

@@ -1,4 +1,4 @@
-"""Where one case of one's own data lies, whichever of the known forms it came in."""
+"""Where one case lies that is one file or more: of BraTS, and of one's own data in whichever of the known forms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import dataclasses
 class Source:
     """Where one case lies. files: paths of its channels, in the task's order, or of the one file that holds them all.
 
-    seg: path of the labels, or None. grade, split: None, since no form says them.
+    seg: path of the labels, or None. grade: "HGG", "LGG" or None, of BraTS. split: None, since no form says it.
     """
 
     name: str
