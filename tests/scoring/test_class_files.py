@@ -84,13 +84,13 @@ NAN[1, 2, 3, 4] = np.nan
 @pytest.mark.parametrize(
     ("channels", "message"),
     [
-        (FIVE, r"case_1_prob.*4 or 3 channels, the last axis or the first, of the label's 7x9x4, found 4: 7x9x4x5"),
+        (FIVE, r"case_1_prob.*4 or 3 channels, the last axis or the first, of the label's 7x9x4, found 7x9x4x5"),
         (NAN, r"case_1_prob.*found NaN"),
         (
             np.full((4, *SHAPE), 0.3, np.float32),
             r"case_1_prob.*4 channels of a softmax, which add up to 1 \(background",
         ),
-        (np.full((4, 4, 9, 8), 0.25, np.float32), r"case_1_prob.*of the label's 7x9x4, found 4: 8x9x4x4"),
+        (np.full((4, 4, 9, 8), 0.25, np.float32), r"case_1_prob.*of the label's 7x9x4, found 8x9x4x4"),
         (np.full((3, *SHAPE), 1.5, np.float32), r"case_1_prob.*\[0, 1\]"),
     ],
 )
@@ -102,7 +102,7 @@ def test_softmaxes_that_are_none(tmp_path, channels, message):
 def test_one_map_where_classes_are(tmp_path):
     """A 3-D probability of two classes is not a softmax of four."""
     one = np.full(SHAPE, 0.5, np.float32)
-    message = r"case_1_prob.*4 or 3 channels.*found 3: 7x9x4; write the probability of every class"
+    message = r"case_1_prob.*4 or 3 channels.*found 7x9x4; write the probability of every class"
     broken(tmp_path, lambda at: write(at / "maps" / "case_1_probability.nii.gz", one), message)
 
 

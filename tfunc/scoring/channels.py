@@ -61,7 +61,7 @@ def class_first(path: pathlib.Path, array: NDArray, space: tuple[int, ...], coun
         wanted = " or ".join(map(str, dict.fromkeys(counts)))
         expected = f"{wanted} channels, the last axis or the first, of the label's {'x'.join(map(str, space[::-1]))}"
         do = "write the probability of every class, the background first"
-        raise UserError(path, expected=expected, found=_xyz(array), do=do)
+        raise UserError(path, expected=expected, found="x".join(map(str, array.shape[::-1])), do=do)
     chosen = found[0] if len(found) == 1 or sum_gap(found[0]) <= SUM_TOLERANCE else found[1]
     return chosen.reshape(len(chosen), *space)
 
