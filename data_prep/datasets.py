@@ -34,7 +34,14 @@ def find(dataset: str, raw_dir: pathlib.Path | str | None = None) -> tuple[Task,
         if reader.accepts(folder):
             task = reader.task(folder)
             own = raw_dir is None or pathlib.Path(dataset).resolve() == folder.resolve()
-            return (task if own else msgspec.structs.replace(task, name=pathlib.Path(dataset).name)), folder
+            task = task if own else msgspec.structs.replace(task, name=pathlib.Path(dataset).name)
+            if task.name in tasks.TASKS:  # whatever comes later would take it for that one
+                expected, do = (
+                    "another name than a data set of the table",
+                    "give it one: --dataset=NAME --raw_dir=FOLDER",
+                )
+                raise UserError(folder, expected=expected, found=task.name, do=do)
+            return task, folder
     inside = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     raise UserError(
         folder,
