@@ -6,8 +6,9 @@ import own_folders
 import pytest
 import tensorflow as tf
 from nibabel.affines import apply_affine
+from PIL import Image
 
-from data_prep import convert, datasets, records
+from data_prep import convert, datasets, map_files, records, tasks
 from data_prep.map_files import MAPS
 from data_prep.readers import nifti
 from tfunc.maps import predict
@@ -127,6 +128,25 @@ def test_truth_on_the_own_grid_is_the_file(mixed, predicted):
     for subject in records.read_subjects(mixed / "data", manifest, list(predicted)):
         label, _ = nifti.read_map(mixed / "raw" / "labelsTr" / f"{subject.name}.nii.gz")
         np.testing.assert_array_equal(np.array([0, 3, 7])[subject.native().label], label)
+
+
+def test_a_photograph_as_nnunet_names_it_has_its_own_size(tmp_path):
+    """At the size of the photograph's own mask, in raw labels; its other maps stay at the network's size."""
+    folder = own_folders.pairs(tmp_path / "raw", size=(40, 50))
+    task, raw_dir = datasets.find(str(folder))
+    task = tasks.resolved(task, frame=(32, 48))
+    subject = task.load_reader().load(task.load_reader().find(raw_dir)[0], tasks.load_options(task), task)
+    prediction = np.zeros(subject.image.shape[:3], np.uint8)
+    prediction[:, :16] = 2
+    probability = np.eye(3, dtype=np.float32)[prediction]
+    maps = {"prediction": prediction, "probability": probability, "uncertainty": 1 - probability.max(-1)}
+    predict.write_maps(tmp_path, subject, maps, task=task)
+    assert map_files.is_written(tmp_path, subject.name)
+    assert not map_files.is_written(tmp_path, subject.name, names="nnunet")  # asked for later, it is still written
+    predict.write_maps(tmp_path, subject, maps, task=task, names="nnunet")
+    assert map_files.is_written(tmp_path, subject.name, names="nnunet")
+    named = np.asarray(Image.open(tmp_path / f"{subject.name}.png"))
+    assert named.shape == (40, 50) and (named[:20] == 255).all() and not named[20:].any()
 
 
 def test_memory_does_not_grow_with_samples():
