@@ -73,8 +73,10 @@ def write_picture(file: pathlib.Path | str, values: np.ndarray, several: bool = 
         image.save(temporary, "png")
 
 
-def is_written(folder: pathlib.Path | str, subject: str, full_size: bool = False) -> bool:
-    """Whether all maps of a subject are there. full_size: the PNG files too."""
+def is_written(folder: pathlib.Path | str, subject: str, full_size: bool = False, names: str = "") -> bool:
+    """Whether all maps of a subject are there. full_size: the PNG files too. names: `nnunet` for the file of that name too."""
+    if names and not any((pathlib.Path(folder) / f"{subject}.{ending}").exists() for ending in ("nii.gz", "png")):
+        return False
     endings = ("nii.gz", "png") if full_size else ("nii.gz",)
     return all(path(folder, subject, name, ending).exists() for name in MAPS for ending in endings)
 

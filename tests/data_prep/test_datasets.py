@@ -1,8 +1,8 @@
 """What --dataset names: a row of the table, a folder that says what it is, or a name for such a folder."""
 
+import own_folders
 import pytest
 
-import own_folders
 from data_prep import datasets, tasks
 from data_prep.base.errors import UserError
 

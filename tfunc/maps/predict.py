@@ -38,17 +38,19 @@ def write_maps(
 
     full_size: of a photograph, also PNG maps at its own size: a segmentation by nearest neighbour, others bilinear. task:
     says which numbers the segmentation is written with; None: the classes'. names: `nnunet` for the segmentation also as
-    nnU-Net calls it.
+    nnU-Net calls it, of a photograph at its own size.
     """
-    own_size = {name: _resized(values, subject.source_size) for name, values in maps.items()} if full_size else None
+    wanted = full_size or (names and subject.source_size is not None)
+    own_size = {name: _resized(values, subject.source_size) for name, values in maps.items()} if wanted else None
     maps = grid.on_own_grid(subject, maps)
     if task is not None and task.values != tuple(range(len(task.classes))):
         values = map_files.labels_of(task)
         maps = {**maps, "prediction": values[maps["prediction"]]}
         own_size = own_size and {**own_size, "prediction": values[own_size["prediction"]]}
-    map_files.write(folder, subject.name, maps, subject.header, own_size, task is not None and not task.is_binary)
+    pictures = own_size if full_size else None
+    map_files.write(folder, subject.name, maps, subject.header, pictures, task is not None and not task.is_binary)
     if names == "nnunet":
-        map_files.write_named(folder, subject.name, maps["prediction"], subject.header)
+        map_files.write_named(folder, subject.name, (own_size or maps)["prediction"], subject.header)
     return maps
 
 
@@ -83,7 +85,7 @@ def predict_split(
     folder = runs.predictions_dir(run_dir, method.name, split)
     asked = document(method, options, loaded, split=split, records=manifest.identity)
     _claim(folder, asked, loaded, runs.all_weights(run_dir), manifest, say)
-    waiting = [entry.name for entry in chosen if not is_written(folder, entry.name, options.full_size)]
+    waiting = [entry.name for entry in chosen if not is_written(folder, entry.name, options.full_size, options.names)]
     stored = runs.read_predictions(folder)
     if not waiting and stored and set(stored["subjects"]) >= {entry.name for entry in chosen}:
         say(f"{folder}: finished already ({len(stored['subjects'])} subjects)")

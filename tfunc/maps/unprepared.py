@@ -144,7 +144,7 @@ class _Work:
         if different := artefact.difference(stored, asked):
             do = "choose another --out_dir"
             raise UserError(index, expected="maps of the same method and networks", found=different, do=do)
-        if not is_written(self.out_dir, subject.name, self.options.full_size):
+        if not is_written(self.out_dir, subject.name, self.options.full_size, self.options.names):
             return False
         if "files" not in stored:
             why = "predicted by an earlier version, which did not keep what it read"
