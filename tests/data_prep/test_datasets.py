@@ -21,7 +21,7 @@ def test_what_is_refused(tmp_path):
     with pytest.raises(UserError, match="--raw_dir: expected a value"):
         datasets.find("brats")
     with pytest.raises(
-        UserError, match="--dataset=mnist: expected one of brats, .*or a folder of raw data, found no such folder"
+        UserError, match=r"--dataset=mnist: expected one of brats, .*or a folder of raw data, found no such folder"
     ):
         datasets.find("mnist")
     (tmp_path / "other").mkdir()
