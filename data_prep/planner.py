@@ -52,8 +52,8 @@ class Planner:
         )
         held_out = {name for fold in found for name in fold["valid"]}
         if held_out != train or not all(fold["valid"] and fold["train"] for fold in found):
-            line = f"{self.raw_dir}: its folds are not used: of the training subjects some fold would hold out none, or all"
-            notices.once("folds", line)
+            why = "some training subject is held out by no fold, or a fold holds out none"
+            notices.once("folds", f"{self.raw_dir}: its folds are not used: {why}")
             return assignment
         notices.once("folds", f"{self.raw_dir}: its {len(found)} folds, as far as their subjects are trained on")
         return dataclasses.replace(assignment, folds=found)

@@ -46,6 +46,11 @@ def read_split_file(path: pathlib.Path | str) -> tuple[str, dict[str, Any]]:
     anything else, naming the file.
     """
     content = artefacts.read_json(path)
+    if isinstance(content, list) and content and all(isinstance(fold, dict) and "val" in fold for fold in content):
+        do = "put it beside the raw data, where its folds are found, or write flat lists of train, valid and test"
+        raise UserError(
+            path, expected="a split of the whole data", found="nnU-Net's folds of a cross-validation", do=do
+        )
     expected = "an object with train and, where wanted, valid and test: each a list of names or a list of such lists"
     if not (isinstance(content, dict) and content.get("train") and set(content) <= set(PARTS)):
         raise UserError(path, expected=expected, found=_brief(content))

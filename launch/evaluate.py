@@ -201,9 +201,9 @@ def _truth():
     if classes is not None:
         given = "--label_map" if FLAGS.label_map else "--ignore_label" if FLAGS.ignore_label and FLAGS.dataset else None
         if given:
-            raise UserError(
-                given, expected="labels of two classes", found=f"{len(classes.classes)} classes of {classes.name}"
-            )
+            found = f"{len(classes.classes)} classes of {classes.name}"
+            do = "name the label in the data set's own labels, or give --regions in place of --dataset"
+            raise UserError(given, expected="labels of two classes", found=found, do=do)
         return task, FolderTruth(FLAGS.labels, FLAGS.masks, classes=classes)
     if FLAGS.dataset in tasks.TASKS:
         rule = dataclasses.replace(rule, dataset=FLAGS.dataset)

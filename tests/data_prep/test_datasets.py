@@ -3,7 +3,7 @@
 import own_folders
 import pytest
 
-from data_prep import datasets, tasks
+from data_prep import datasets, split_files, tasks
 from data_prep.base.errors import UserError
 
 
@@ -38,3 +38,11 @@ def test_a_folder_may_not_pass_for_a_row_of_the_table(tmp_path):
     ):
         datasets.find(str(folder))
     assert datasets.find("mine", folder)[0].name == "mine"
+
+
+def test_nnunets_folds_are_no_split_file(tmp_path):
+    """They say no test set: the line tells where they are found."""
+    path = tmp_path / "splits_final.json"
+    own_folders.write_json(path, [{"train": ["a"], "val": ["b"]}])
+    with pytest.raises(UserError, match="found nnU-Net's folds of a cross-validation; put it beside the raw data"):
+        split_files.read_split_file(path)
