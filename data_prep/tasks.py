@@ -279,11 +279,13 @@ def resolved(
 def load_options(task: Task, label_map: dict[int, int] | None = None) -> dict[str, Any]:
     """What the reader's `load` is given so that a subject comes out as the task has it, in plain JSON types.
 
-    Photographs: {"image_size": [height, width], "intensity": a rule}. Volumes: {"label_map": {raw label: 0 or 1}},
-    without a map for a new patient, who has no labels, and {"order": voxel order} where the task knows one.
+    Photographs: {"image_size": [height, width], "intensity": the rule that all channels share, if they do}. Volumes:
+    {"label_map": {raw label: class}}, without a map for a new patient, who has no labels, and {"order": voxel order} where
+    the task knows one.
     """
     if task.is_photograph:
-        return {"image_size": list(task.frame or ()), "intensity": task.normalise}
+        same = len({channel.normalise for channel in task.channels}) == 1  # else one rule would take the others' place
+        return {"image_size": list(task.frame or ()), **({"intensity": task.normalise} if same else {})}
     options = {"label_map": label_map, "order": task.order}
     return {name: value for name, value in options.items() if value is not None}
 

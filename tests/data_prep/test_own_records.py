@@ -61,6 +61,20 @@ def test_photographs_become_records(tmp_path):
     assert np.sum(subject.voxels) == 32 * 48 and all(subject.voxels)
 
 
+def test_channels_of_photographs_keep_their_own_rules(tmp_path):
+    """With the options that `prepare` hands on, which name a rule only where it is that of all channels."""
+    raw = tmp_path / "Dataset009_Grey"
+    write_json(raw / "dataset.json", own_folders.described(("noNorm", "depth"), file_ending=".png"))
+    for index in range(3):
+        for channel in range(2):
+            grey = own_folders.colours(10 * index + channel)[..., 0]
+            own_folders.write_picture(raw / "imagesTr" / f"c{index}_{channel:04d}.png", grey)
+        own_folders.write_picture(raw / "labelsTr" / f"c{index}.png", own_folders.labels((32, 48)))
+    task, folder = datasets.find(str(raw))
+    manifest = convert.convert(task, folder, tmp_path / "data", tasks.load_options(task), say=lambda line: None)
+    assert [channel.normalise for channel in manifest.task.channels] == ["none", "zscore"]
+
+
 def test_what_is_wrong_is_said_of_all_cases_at_once(tmp_path):
     """A missing channel, a lost label, another shape and an unknown label: four lines; the rest can be had without them."""
     raw = own_folders.nnunet(tmp_path / "Dataset008_Two", channels=("T1", "T2"), cases=7)
