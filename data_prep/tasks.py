@@ -261,11 +261,14 @@ def resolved(
     """The task with what `prepare` was asked for in place of the table's.
 
     normalise: the rule of intensities. frame: the slices' (height, width). label_map: {raw label: index of its class}.
-    order: that the voxels of the records lie in.
+    order: that the voxels of the records lie in. Raises `UserError` for a map that leaves out one of several classes.
     """
     if label_map is not None:
         targets = {0: 0, **{int(raw): target for raw, target in label_map.items()}}
         labels = [tuple(raw for raw in sorted(targets) if targets[raw] == index) for index in range(len(task.classes))]
+        if not task.is_binary and not all(labels):
+            missing = ", ".join(f"{i} {one.name}" for i, one in enumerate(task.classes) if not labels[i])
+            raise UserError("--label_map", expected="a number for each class", found=f"none for {missing}")
         classes = tuple(Class(one.name, found) for one, found in zip(task.classes, labels, strict=True))
         task = msgspec.structs.replace(task, classes=classes)
     if normalise is not None:
