@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ from data_prep.readers.described import AIR
 FILE = "tfunc.json"
 PLAIN = ("title", "unit", "ignore", "inside", "trained", "axis", "spacing", "frame", "ratio", "per_shard", "show")
 ENTRIES = (*PLAIN, "channels", "classes", "regions")
+LEAST_MM = 1e-3  # of a spacing; beyond it, or its inverse, no picture of a body is
 _DO = "docs/howto/own_data.md lists what may stand there"
 
 
@@ -135,7 +137,16 @@ def _require_sensible(task: tasks.Task, path: object) -> None:
         "ratio": (all(part > 0 for part in task.ratio), "three numbers above 0, for train, valid and test", task.ratio),
         "per_shard": (task.per_shard > 0, "a number above 0", task.per_shard),
         "frame": (task.frame is None or min(task.frame) > 0, "a height and a width above 0", task.frame),
-        "spacing": (task.spacing is None or min(task.spacing) > 0, "millimetres above 0", task.spacing),
+        "spacing": (
+            task.spacing is None or all(LEAST_MM <= size <= 1 / LEAST_MM for size in task.spacing),
+            f"millimetres above 0, from {LEAST_MM:g} to {1 / LEAST_MM:g}",
+            task.spacing,
+        ),
+        "channels": (
+            all(math.isfinite(channel.outside) for channel in task.channels),
+            "channels whose `outside` is finite",
+            ", ".join(f"{channel.outside:g}" for channel in task.channels),
+        ),
         "axis": (task.axis is None or task.axis in (0, 1, 2), "0, 1 or 2: left-right, front-back, up-down", task.axis),
         "show": (
             len(task.show) in (1, 3) and set(task.show) <= set(channels),

@@ -109,6 +109,8 @@ def test_a_number_that_is_ignored(tmp_path):
         ({"axis": 3}, "`axis` to be 0, 1 or 2"),
         ({"axis": "z"}, "Expected `int | null`, got `str`"),
         ({"spacing": [0, 1]}, "`spacing` to be millimetres above 0"),
+        *((f'{{"spacing": [{size}, 1]}}', "`spacing` to be millimetres above 0") for size in ("1e-6", "1e400", "NaN")),
+        ('{"channels": {"CT": {"outside": NaN}}}', "`outside` is finite"),
         ({"frame": [64]}, "`array` of length 2"),
         ({"frame": [0, 64]}, "`frame` to be a height and a width above 0"),
         ({"ratio": [1, 0, 1]}, "`ratio` to be three numbers above 0"),
