@@ -65,7 +65,13 @@ def fitted(task: Task, places: Mapping[str, Place]) -> Task:
     if task.frame is None:
         sizes = [size_of(shape[1:], own[1:], task) for shape, own in found]
         height, width = (-(-max(size) // MULTIPLE) * MULTIPLE for size in zip(*sizes, strict=True))
-        task = msgspec.structs.replace(task, frame=(height, width))
+        return msgspec.structs.replace(task, frame=(height, width))
+    for name, (shape, own) in zip(places, found, strict=True):  # nothing is cut off
+        size = size_of(shape[1:], own[1:], task)
+        if size[0] > task.frame[0] or size[1] > task.frame[1]:
+            expected, seen = "a frame that holds every slice", f"{task.frame[0]} x {task.frame[1]}"
+            do = f"leave `frame` out of tfunc.json, or make it at least {size[0]} x {size[1]}, as {name} has"
+            raise UserError(task.name, expected=expected, found=seen, do=do)
     return task
 
 

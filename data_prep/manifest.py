@@ -57,7 +57,7 @@ class SubjectEntry:
     header: bytes | None
     patient: str | None = None  # None: a patient of its own
     files: tuple[dict[str, Any], ...] = ()  # stamps of what was read, as of `stamps.taken`; none in older files
-    voxels: tuple[int, ...] = ()  # of each class, where there are more than two and a label
+    voxels: tuple[int, ...] = ()  # of each class, where there is a label; not of two classes of the table
 
 
 @dataclasses.dataclass(frozen=True)

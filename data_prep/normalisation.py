@@ -4,7 +4,7 @@
 | --- | --- |
 | zscore | of the whole volume, zero background included, as the reference has it |
 | zscore_nonzero | of the voxels that are not 0 |
-| ct | of the training subjects' foreground, after clipping to its 0.5 and 99.5 percentiles; the same for every subject |
+| ct | of the training subjects' foreground, as it is; clips to its 0.5 and 99.5 percentiles; the same for every subject |
 | unit | 0 and 255 |
 | minmax | the lowest value, and the extent |
 | none | 0 and 1 |

@@ -89,7 +89,7 @@ def _assemble(path, entry, stream, task):
                 part = array(features, name)
                 if field not in arrays:
                     arrays[field] = np.zeros((*shape, *part.shape[2:]), part.dtype)
-                    if field == "image" and part[0:1].size < arrays[field][0].size and any(outside):
+                    if field == "image" and part.size < arrays[field][0].size and any(outside):
                         arrays[field][:] = outside
                 arrays[field][index, y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]] = part
         if "own_label" in features:

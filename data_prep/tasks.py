@@ -261,11 +261,14 @@ def resolved(
     """The task with what `prepare` was asked for in place of the table's.
 
     normalise: the rule of intensities. frame: the slices' (height, width). label_map: {raw label: index of its class}.
-    order: that the voxels of the records lie in.
+    order: that the voxels of the records lie in. Raises `UserError` for a map that leaves out one of several classes.
     """
     if label_map is not None:
         targets = {0: 0, **{int(raw): target for raw, target in label_map.items()}}
         labels = [tuple(raw for raw in sorted(targets) if targets[raw] == index) for index in range(len(task.classes))]
+        if not task.is_binary and not all(labels):
+            missing = ", ".join(f"{i} {one.name}" for i, one in enumerate(task.classes) if not labels[i])
+            raise UserError("--label_map", expected="a number for each class", found=f"none for {missing}")
         classes = tuple(Class(one.name, found) for one, found in zip(task.classes, labels, strict=True))
         task = msgspec.structs.replace(task, classes=classes)
     if normalise is not None:
@@ -279,11 +282,13 @@ def resolved(
 def load_options(task: Task, label_map: dict[int, int] | None = None) -> dict[str, Any]:
     """What the reader's `load` is given so that a subject comes out as the task has it, in plain JSON types.
 
-    Photographs: {"image_size": [height, width], "intensity": a rule}. Volumes: {"label_map": {raw label: 0 or 1}},
-    without a map for a new patient, who has no labels, and {"order": voxel order} where the task knows one.
+    Photographs: {"image_size": [height, width], "intensity": the rule that all channels share, if they do}. Volumes:
+    {"label_map": {raw label: class}}, without a map for a new patient, who has no labels, and {"order": voxel order} where
+    the task knows one.
     """
     if task.is_photograph:
-        return {"image_size": list(task.frame or ()), "intensity": task.normalise}
+        same = len({channel.normalise for channel in task.channels}) == 1  # else one rule would take the others' place
+        return {"image_size": list(task.frame or ()), **({"intensity": task.normalise} if same else {})}
     options = {"label_map": label_map, "order": task.order}
     return {name: value for name, value in options.items() if value is not None}
 

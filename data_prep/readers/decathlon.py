@@ -75,7 +75,7 @@ def find_new(
 ) -> list[Source]:
     """The `Source`s of new patients, in order of name: every image of a folder such as imagesTs, or one file."""
     path = pathlib.Path(path)
-    if modalities or (task is not None and _is_numbered(path)):
+    if modalities or (task is not None and _is_numbered(path, len(task.channels))):
         return nnunet.find_new(path, modalities, task)
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     named = {file: new_cases.stem(file.name, new_cases.VOLUMES) for file in files if file.is_file()}
@@ -108,12 +108,12 @@ def folds(folder: pathlib.Path | str) -> own_folds.Folds | None:
     return own_folds.read(folder, names)
 
 
-def _is_numbered(path):
-    """Whether a folder holds a file for each channel, as nnU-Net has them."""
+def _is_numbered(path, count):
+    """Whether a folder holds a file for each of `count` channels, as nnU-Net has them; higher numbers are the cases'."""
     names = [file.name for file in path.iterdir()] if path.is_dir() else [path.name]
     stems = [new_cases.stem(name, new_cases.VOLUMES) for name in names if not name.startswith(".")]
     numbered = [new_cases.channel_of(stem) for stem in stems if stem is not None]
-    return bool(numbered) and all(numbered)
+    return bool(numbered) and all(found is not None and found[1] < count for found in numbered)
 
 
 def _training(folder):

@@ -42,12 +42,18 @@ Files = dict[str, dict[int, pathlib.Path]]  # {case: {channel: file}}
 
 
 def accepts(folder: pathlib.Path | str) -> bool:
-    """Whether a folder looks like this form: numbered channels in imagesTr, or a dataset.json of version 2."""
+    """Whether a folder looks like this form: numbered channels in imagesTr, or a dataset.json of version 2.
+
+    Images that version 1's file lists as they are called are the Decathlon's, whose cases may be numbered by four digits.
+    """
     folder = pathlib.Path(folder)
+    said = dataset_json.peek(folder)
+    if "channel_names" not in said and _lists_its_images(folder, said.get("training")):
+        return False
     images = folder / IMAGES
     if images.is_dir() and any(_numbered(file.name) for file in images.iterdir()):
         return True
-    return "channel_names" in dataset_json.peek(folder)
+    return "channel_names" in said
 
 
 def task(folder: pathlib.Path | str) -> tasks.Task:
@@ -165,6 +171,13 @@ def _known(task):
     if task is None:
         raise ValueError("own data are read by their task")
     return task
+
+
+def _lists_its_images(folder, listed):
+    """Whether one of the images of a list `training` is there; version 1 of this form lists them without their channels."""
+    entries = listed if isinstance(listed, list) else []
+    names = [entry.get("image") for entry in entries if isinstance(entry, dict)]
+    return any(isinstance(name, str) and (folder / name).is_file() for name in names)
 
 
 def _numbered(name):

@@ -127,6 +127,11 @@ def _require_sensible(task: tasks.Task, path: object) -> None:
     channels = [channel.name for channel in task.channels]
     names = [region.name for region in task.regions]
     rules: Mapping[str, tuple[bool, str, Any]] = {
+        "ignore": (
+            task.ignore is None or 0 < task.ignore <= tasks.MOST_LABEL,
+            f"a number from 1 to {tasks.MOST_LABEL}, since 0 is the background",
+            task.ignore,
+        ),
         "ratio": (all(part > 0 for part in task.ratio), "three numbers above 0, for train, valid and test", task.ratio),
         "per_shard": (task.per_shard > 0, "a number above 0", task.per_shard),
         "frame": (task.frame is None or min(task.frame) > 0, "a height and a width above 0", task.frame),

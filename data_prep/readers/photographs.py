@@ -72,7 +72,7 @@ def read_labels(path: pathlib.Path | str) -> np.ndarray:
     were drawn.
     """
     image = _decode(path)
-    if image.format == "JPEG":
+    if image.format in ("JPEG", "MPO"):
         do = "draw it again as a PNG: JPEG changes the numbers at every border"
         raise UserError(path, expected="a mask as PNG, BMP or TIFF", found="a JPEG", do=do)
     if image.mode == "F":
@@ -206,7 +206,7 @@ def _decode(path, pixels=True, formats=ANY):
     """A Pillow image, loaded if its `pixels` are wanted, sizes checked before anything is decoded."""
     try:
         with Image.open(path, formats=formats) as image:
-            if getattr(image, "n_frames", 1) > 1:
+            if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:  # a camera's JPEG may hold a preview too
                 do = "write each as a file of its own"
                 raise UserError(path, expected="one image in a file", found=f"{image.n_frames} pages", do=do)
             if image.width * image.height > MAX_PIXELS:

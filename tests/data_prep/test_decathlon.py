@@ -41,6 +41,18 @@ def test_accepts(folder, tmp_path):
     assert not decathlon.accepts(tmp_path) and not decathlon.accepts(tmp_path / "nothing")
 
 
+def test_cases_of_four_digits(folder, tmp_path):
+    """Their numbers are no channels where the list names the files as they are, nor of new patients, beyond the channels."""
+    listed = []
+    for index, entry in enumerate(read_json(folder / "dataset.json")["training"]):
+        (folder / entry["image"]).rename(folder / "imagesTr" / f"C_{index + 7:04d}.nii.gz")
+        listed.append({**entry, "image": f"./imagesTr/C_{index + 7:04d}.nii.gz"})
+    change(folder, training=listed)
+    assert decathlon.accepts(folder) and not nnunet.accepts(folder)
+    found = decathlon.find_new(folder / "imagesTr", task=decathlon.task(folder))
+    assert [source.name for source in found] == ["C_0007", "C_0008", "C_0009"]
+
+
 def test_the_crop_decides_over_all_channels(tmp_path):
     """As in nnU-Net's form, the union of the channels counts."""
     folder = own_folders.decathlon(tmp_path / "Task")

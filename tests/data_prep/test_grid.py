@@ -90,6 +90,14 @@ def test_what_a_task_says_itself_stays():
     assert (chosen.order, chosen.spacing, chosen.frame) == ("PIL", (2.0, 3.0), (48, 48))
 
 
+def test_a_frame_that_cuts_is_refused():
+    """Nothing is cut off: a frame that a user says must hold the largest slice, on its spacing where it has one."""
+    large = places(("LPS", (1, 1, 5), (20, 20, 8)), ("LPS", (1, 1, 5), (40, 30, 8)))
+    with pytest.raises(UserError, match="make it at least 30 x 40, as 1 has"):
+        grid.fitted(task(frame=(32, 32)), large)
+    assert grid.fitted(task(frame=(32, 32), spacing=(2.0, 2.0)), large).frame == (32, 32)
+
+
 def volume(order, spacing, oblique, fitted, shape=(26, 22, 9)):
     block, affine = header(order, spacing, shape, oblique)
     array = RANDOM.integers(-1000, 1000, shape[::-1]).astype(np.int16)

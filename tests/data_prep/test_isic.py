@@ -287,6 +287,15 @@ def test_load(tmp_path):
     assert stretched.min() == 0 and stretched.max() == 1
 
 
+def test_a_photograph_with_its_preview(tmp_path):
+    """Cameras write a JPEG with smaller pictures behind it; the first is the photograph."""
+    first, preview = Image.fromarray(pixels()), Image.fromarray(pixels((30, 40, 3), 1))
+    path = save(tmp_path / "a.jpg", first, format="MPO", save_all=True, append_images=[preview])
+    assert photographs.read_photograph(path).shape == (*SIZE, 3)
+    with pytest.raises(UserError, match="found a JPEG"):
+        photographs.read_labels(path)
+
+
 @pytest.mark.parametrize("size", [(192, 256), (24, 20), (57, 33), (60, 82), SIZE])
 @pytest.mark.parametrize("source", [SIZE, (300, 401), (97, 64)])
 def test_resize_is_pillows(source, size):

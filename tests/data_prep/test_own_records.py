@@ -61,6 +61,42 @@ def test_photographs_become_records(tmp_path):
     assert np.sum(subject.voxels) == 32 * 48 and all(subject.voxels)
 
 
+def test_two_classes_of_which_one_is_nowhere(tmp_path):
+    """A foreground that no training label has is refused, as of several classes."""
+    raw = own_folders.nnunet(tmp_path / "Dataset010_One", values=(1, 1), labels={"background": 0, "liver": 1})
+    for file in (raw / "labelsTr").iterdir():
+        own_folders.write_volume(file, np.zeros(own_folders.SHAPE, np.uint8))
+    write_json(raw / "tfunc.json", {"channels": {"CT": {"normalise": "zscore"}}})
+    with pytest.raises(UserError, match=r"each class in a training subject, found liver \(1\) in none"):
+        converted(raw, tmp_path / "data")
+
+
+def test_ct_in_photographs(tmp_path):
+    """Pixels of 8 bits hold no air, so nothing of them is outside; they come back as they were."""
+    raw = tmp_path / "Dataset011_Slices"
+    write_json(raw / "dataset.json", own_folders.described(("CT",), file_ending=".png"))
+    for index in range(3):
+        own_folders.write_picture(raw / "imagesTr" / f"c{index}_0000.png", own_folders.colours(index)[..., 0])
+        own_folders.write_picture(raw / "labelsTr" / f"c{index}.png", own_folders.labels((32, 48)))
+    manifest = converted(raw, tmp_path / "data")
+    subject = records.read_subject(tmp_path / "data", manifest, "c1")
+    np.testing.assert_array_equal(subject.image[0, ..., 0], own_folders.colours(1)[..., 0])
+
+
+def test_channels_of_photographs_keep_their_own_rules(tmp_path):
+    """With the options that `prepare` hands on, which name a rule only where it is that of all channels."""
+    raw = tmp_path / "Dataset009_Grey"
+    write_json(raw / "dataset.json", own_folders.described(("noNorm", "depth"), file_ending=".png"))
+    for index in range(3):
+        for channel in range(2):
+            grey = own_folders.colours(10 * index + channel)[..., 0]
+            own_folders.write_picture(raw / "imagesTr" / f"c{index}_{channel:04d}.png", grey)
+        own_folders.write_picture(raw / "labelsTr" / f"c{index}.png", own_folders.labels((32, 48)))
+    task, folder = datasets.find(str(raw))
+    manifest = convert.convert(task, folder, tmp_path / "data", tasks.load_options(task), say=lambda line: None)
+    assert [channel.normalise for channel in manifest.task.channels] == ["none", "zscore"]
+
+
 def test_what_is_wrong_is_said_of_all_cases_at_once(tmp_path):
     """A missing channel, a lost label, another shape and an unknown label: four lines; the rest can be had without them."""
     raw = own_folders.nnunet(tmp_path / "Dataset008_Two", channels=("T1", "T2"), cases=7)

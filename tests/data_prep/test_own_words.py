@@ -113,6 +113,7 @@ def test_a_number_that_is_ignored(tmp_path):
         ({"frame": [0, 64]}, "`frame` to be a height and a width above 0"),
         ({"ratio": [1, 0, 1]}, "`ratio` to be three numbers above 0"),
         ({"per_shard": 0}, "`per_shard` to be a number above 0"),
+        *(({"ignore": number}, "`ignore` to be a number from 1 to 65535") for number in (0, -1, 65536)),
         ({"show": ["CT", "MR"]}, "`show` to be one channel of CT, or three"),
     ],
 )

@@ -66,3 +66,11 @@ def test_a_label_map_is_in_the_task():
     task = tasks.resolved(tasks.TASKS["brats"], label_map={"1": 1, "2": 0, "4": 1})
     assert [one.labels for one in task.classes] == [(0, 2), (1, 4)]
     assert tasks.resolved(tasks.TASKS["brats"]) == tasks.TASKS["brats"]
+
+
+def test_a_map_that_leaves_a_class_out():
+    """Of several classes each needs a number, by which maps are written."""
+    task = tasks.TASKS["brats_regions"]
+    with pytest.raises(UserError, match="a number for each class, found none for 3 enhancing"):
+        tasks.resolved(task, label_map={1: 1, 2: 2})
+    assert tasks.resolved(task, label_map={1: 1, 2: 2, 3: 3, 4: 3}).values == (0, 1, 2, 3)

@@ -1,16 +1,19 @@
 """Anyone's labels and masks: where they are found, what their numbers mean, and voxels that count nowhere."""
 
 import numpy as np
+import own_folders
 import pytest
 from made_up_maps import AFFINE, make_study, read_csv, serial, undrawn, write
+from own_folders import write_json, write_volume
 
+from data_prep import convert, datasets
 from data_prep.base.errors import UserError
 from data_prep.readers.labels import Rule
 from tfunc import kinds
 from tfunc.reporting import publish
 from tfunc.scoring import metrics, sources
 from tfunc.scoring.binary import count
-from tfunc.scoring.truth import FolderTruth
+from tfunc.scoring.truth import FolderTruth, RecordsTruth
 
 SHAPE = (4, 9, 7)
 
@@ -269,3 +272,15 @@ def test_rounded_labels_are_said_once(tmp_path, capsys):
     evaluate(tmp_path)
     out = capsys.readouterr().out
     assert out.count("rounding") == 1 and "(and 2 more)" in out
+
+
+def test_records_that_are_ignored_everywhere(tmp_path):
+    """A subject of nothing but ignored voxels has nothing to evaluate, and is named."""
+    raw = own_folders.nnunet(tmp_path / "D", labels={**own_folders.LABELS, "ignore": 3})
+    write_json(raw / "tfunc.json", {"channels": {"CT": {"normalise": "zscore"}}})
+    write_volume(raw / "labelsTr" / "case_00.nii.gz", np.full(own_folders.SHAPE, 3, np.uint8))
+    write_json(tmp_path / "split.json", {"train": ["case_01"], "valid": ["case_02"], "test": ["case_00"]})
+    files = [tmp_path / "split.json"]
+    convert.convert(*datasets.find(str(raw)), tmp_path / "data", split_files=files, say=lambda line: None)
+    with pytest.raises(UserError, match="case_00: expected voxels that count, found the ignored label 3 everywhere"):
+        RecordsTruth(str(tmp_path / "data")).read("case_00")

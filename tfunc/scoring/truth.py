@@ -95,6 +95,9 @@ class RecordsTruth:
         affine = None if subject.header is None else place.of_block(subject.header, where)
         space = Space(where, subject.label.shape, affine)
         label, counted = _without_ignored(subject.label, self.task)
+        if counted is not None and not counted.any():
+            found, do = f"the ignored label {self.task.ignore} everywhere", "leave the subject out with --subjects"
+            raise UserError(where, expected="voxels that count", found=found, do=do)
         return Truth(label, subject.inside(self.task), space, counted, classes=self.classes)
 
     def subject(self, name: str) -> Subject:

@@ -11,8 +11,8 @@
 | encoded_full | photographs | images string [batch], photographs of one size | maps [batch, height, width] at their size |
 
 Maps: `probability` of the foreground, or of all of several classes as a last axis, and `uncertainty`, float32 in [0, 1];
-`prediction`, the labels that the task's files hold, uint8 ({0, 1} of two classes) or uint16; for methods that average
-several predictions `mutual_information`, float32. Of subject_bytes they are `probability_bytes` and so on, whose
+`prediction`, the labels that the task's files hold, uint8 or uint16 ({0, 1} of BraTS and ISIC); for methods that
+average several predictions `mutual_information`, float32. Of subject_bytes they are `probability_bytes` and so on, whose
 ending makes TensorFlow Serving write base64: little-endian float16, `prediction_bytes` as it is, in the order of the
 volume. Summary, one a patient: `predicted_volume` int64, in voxels; `expected_volume` float32, the sum of probabilities;
 `mean_uncertainty` float32, in the predicted foreground, and -1 where there is none; of several classes `class_volumes`
