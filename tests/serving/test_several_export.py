@@ -98,7 +98,8 @@ def test_served_maps_are_those_of_predict(method, organs, tmp_path):
         options = Options(samples=SAMPLES, seed=SEED)
         predict_one(METHODS[method], "organs", tmp_path / name, organs / "run", tmp_path / "maps", options)
         seed = (SEED << 32) + zlib.crc32(name.encode())
-        folder = exported(organs, method, seed, tmp_path / f"export_{name}")
+        if METHODS[method].sampled or name == "case_3":  # what draws nothing is one export for all
+            folder = exported(organs, method, seed, tmp_path / f"export_{name}")
         subject = nnunet.load(source, None, task)
         found = alone(folder, "subject", tmp_path, volume=subject.image[np.newaxis].astype(np.float32))
         check_maps(found, subject, tmp_path / "maps", METHODS[method])
