@@ -55,6 +55,7 @@ class Work:
         skipped = self._sorted_out(sources, {**faults, **bad})
         if skipped:
             sources = [source for source in sources if source.name not in bad]
+            task, _ = found_from(self.task, sources)  # who is left out has no say in the grid
             assignment, planned, patients = self.planner.plan(sources)
             request = self._request(task, sources, assignment, executor, workers)
             self._make(planned, request, executor, workers)

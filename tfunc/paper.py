@@ -62,6 +62,8 @@ RECIPES = {
         folds_of=("train", "valid"),
         stratified=True,
     ),
+    # beyond the paper: the same subjects, folds and grades, and none of the reference's quirks
+    "brats_regions": Recipe(folds_of=("train", "valid"), stratified=True),
     "isic": Recipe(
         epochs=100,
         smoothed=True,

@@ -148,7 +148,10 @@ def by_level(level: NDArray[np.intp], codes: NDArray) -> NDArray[np.int64]:
 
 
 def tenths(probability: NDArray[np.floating]) -> NDArray[np.intp]:
-    """The calibration bin of each probability in [0, 1] of a class map; 0 to 9; a tenth is in its own, 1 in bin 9."""
+    """The calibration bin of each probability in [0, 1] of a class map; 0 to 9; left-closed, 1 in bin 9.
+
+    By its exact value: the float32 next to 0.7 lies just below seven tenths, in bin 6, the float64 0.7 in bin 7.
+    """
     if probability.dtype == np.float32:  # ten times one is exact in float64, so its whole part needs no search
         return np.minimum((probability.astype(np.float64) * BINS).astype(np.intp), BINS - 1)
     return np.searchsorted(TENTHS[1:-1], probability, side="right")
