@@ -51,8 +51,8 @@ def convert(
 
     dataset: a name of `tasks.TASKS`, or a task as `datasets.find` has it. options: handed to the reader's `load`; those of
     `tasks.OPTIONS`. seed, split_files, split_fold and allow_missing: see `splits.assign`. patients: a table of subjects and
-    patients, see `patients.known`. skip_bad: leave out subjects that cannot be converted, and say which in the manifest; without it
-    all of them are said and the conversion is refused. executor: None to work in this process. workers: how many the
+    patients, see `patients.known`. skip_bad: leave out subjects that cannot be converted, and say which in the manifest; without
+    it all of them are said and the conversion is refused. executor: None to work in this process. workers: how many the
     executor has; at most twice as many subjects are under way, which bounds memory. say: called with each line for the
     user. Raises `UserError` for raw data, split files or folders that the user must mend.
     """

@@ -143,7 +143,8 @@ def _numbers(content, path):
     names = [name for name, _ in found]
     if twice := [name for name in names if names.count(name) > 1 or not name]:
         _refuse(path, "another name for each entry of `labels`", repr(twice[0]))
-    plain = [numbers for name, numbers in found if not isinstance(given.get(name), list)]
+    lists = {name.strip() for name, value in given.items() if isinstance(value, list)}
+    plain = [numbers for name, numbers in found if name not in lists]
     if same := [numbers[0] for numbers in plain if plain.count(numbers) > 1]:
         _refuse(path, "each number once in `labels`, or lists for regions", f"{same[0]} twice")
     return dict(found)
