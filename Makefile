@@ -31,7 +31,7 @@ demo: .venv/installed
 
 ORGANS := Dataset900_Organs
 ORGANS_DATA := --dataset=$(ORGANS) --data_dir=demo-organs/data
-ORGANS_STUDY := --methods=baseline,baseline_mc,ensemble,auxiliary_feat,aleatoric,tta --ensemble_size=2 --epochs=12 --start_filters=16 \
+ORGANS_STUDY := --methods=baseline,baseline_mc,ensemble,auxiliary_feat,aleatoric,tta --ensemble_size=2 --epochs=10 --start_filters=16 \
     --depth=3 --batch_size=8 --learning_rate=2e-3 --samples=5 --jobs_per_machine=2
 
 demo-organs: .venv/installed

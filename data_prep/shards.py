@@ -122,7 +122,7 @@ def _write_part(subject, request, folder, files, noticed):
         "header": None if subject.header is None else base64.b64encode(subject.header).decode(),
         "files": files,
     }
-    if subject.label is not None and not (request.task.is_binary and request.task.is_known):
+    if subject.label is not None:
         counts = np.bincount(subject.label.reshape(-1), minlength=IGNORED + 1)
         information["voxels"] = counts[: len(request.task.classes)].tolist()
     document = {

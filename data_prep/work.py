@@ -221,7 +221,10 @@ def _manifest(task, options, planned, assignment, patients, data_dir, configurat
             mine = {"name": source.name, "splits": belongs[source.name], "grade": source.grade}
             if patients[source.name] != source.name:
                 mine["patient"] = patients[source.name]
-            subjects.append({**mine, **where, **subject["entry"]})
+            entry = dict(subject["entry"])
+            if task.is_binary and task.is_known:  # their manifests stay what they were
+                entry.pop("voxels", None)
+            subjects.append({**mine, **where, **entry})
     height, width = (_common(subject["shape"][axis] for subject in subjects) for axis in (1, 2))
     return {
         "schema_version": records.version(task),
