@@ -64,8 +64,7 @@ def fitted(task: Task, places: Mapping[str, Place]) -> Task:
     task = msgspec.structs.replace(task, axis=axis, order=order, spacing=spacing)
     if task.frame is None:
         sizes = [size_of(shape[1:], own[1:], task) for shape, own in found]
-        height, width = (-(-max(size) // MULTIPLE) * MULTIPLE for size in zip(*sizes, strict=True))
-        return msgspec.structs.replace(task, frame=(height, width))
+        return msgspec.structs.replace(task, frame=frame_of([max(size) for size in zip(*sizes, strict=True)]))
     for name, (shape, own) in zip(places, found, strict=True):  # nothing is cut off
         size = size_of(shape[1:], own[1:], task)
         if size[0] > task.frame[0] or size[1] > task.frame[1]:
@@ -73,6 +72,12 @@ def fitted(task: Task, places: Mapping[str, Place]) -> Task:
             do = f"leave `frame` out of tfunc.json, or make it at least {size[0]} x {size[1]}, as {name} has"
             raise UserError(task.name, expected=expected, found=seen, do=do)
     return task
+
+
+def frame_of(size: Sequence[int]) -> tuple[int, int]:
+    """The smallest frame (height, width) that holds slices of a size, of sides that four poolings divide."""
+    height, width = (-(-int(side) // MULTIPLE) * MULTIPLE for side in size)
+    return height, width
 
 
 def _axis(places):
@@ -103,14 +108,14 @@ def volume(
 ) -> Subject:
     """A volume on the task's grid, normalised by its channels' rules.
 
-    channels: arrays [depth, height, width] as the files have them. raw_label: likewise, whole numbers from 0 on, or None.
-    label_path: its file, for errors. header: of the first file, 348 bytes; affine: its place. source: the first file.
+    channels: int16 or float32 [depth, height, width] as the files have them. raw_label: likewise, whole numbers from 0 on,
+    or None. label_path: its file, for errors. header: of the first file, 348 bytes; affine: its place. source: the first file.
     Raises `UserError` for intensities that a rule can't take and for labels that the task lacks.
     """
     place = Place(channels[0].shape, affine)
     own = voxel_order.of_affine(affine)
     order = task.order or own
-    image = np.stack([voxel_order.permuted(_plain(channel, source), own, order) for channel in channels], axis=-1)
+    image = np.stack([voxel_order.permuted(channel, own, order) for channel in channels], axis=-1)
     mean, std, limits = normalisation.by_channel(image, task.channels, source)
     label = None
     if raw_label is not None:
@@ -154,13 +159,3 @@ def to_network(array: NDArray, size: tuple[int, int], header: bytes | None, orde
     if header is not None:
         array = voxel_order.permuted(array, voxel_order.of_header(header), order)
     return resample.in_plane(array, size)
-
-
-def _plain(channel, source):
-    """Intensities as int16 where they are whole numbers that fit, else float32."""
-    lowest, highest = channel.min(), channel.max()
-    if channel.dtype.kind in "iu" and lowest >= -(2**15) and highest < 2**15:
-        return channel.astype(np.int16, copy=False)
-    if not max(abs(float(lowest)), abs(float(highest))) <= np.finfo(np.float32).max:  # also for NaN
-        raise UserError(source, expected="finite voxels within float32", found=f"{lowest:g} to {highest:g}")
-    return channel.astype(np.float32, copy=False)

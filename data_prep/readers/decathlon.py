@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from data_prep import subject, tasks
+from data_prep import tasks
 from data_prep.base import notices
 from data_prep.base.errors import Faults, UserError
 from data_prep.readers import dataset_json, described, new_cases, nifti, nnunet, own_folds, own_words, patient_folder
@@ -96,9 +95,7 @@ def find_one(
     return nnunet.only(find_new(path, modalities, task), path)
 
 
-def load(source: Source, options: Mapping[str, Any] | None = None, task: tasks.Task | None = None) -> subject.Subject:
-    """Reads and checks a case and brings it to the task's grid. options: none that this form has; the task says all."""
-    return nnunet.load(source, options, task)
+load = nnunet.load
 
 
 def folds(folder: pathlib.Path | str) -> own_folds.Folds | None:

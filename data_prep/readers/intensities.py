@@ -22,17 +22,26 @@ FEW = 16  # different values that are too few for intensities
 def read(header: nifti.Header, allow_negative: bool = False) -> np.ndarray:
     """A modality as int16 if it holds integers that fit, else float32; refuses what cannot be raw MRI."""
     array = nifti.read_array(header)
+    found = plain(array, header.path, varies=True)
+    require_raw(array, header.path, allow_negative)
+    return found
+
+
+def plain(array: np.ndarray, path: object, varies: bool = False) -> np.ndarray:
+    """Voxels as int16 where they are whole numbers that fit, else float32; raises `UserError` naming `path` for others.
+
+    varies: whether one value everywhere is refused too.
+    """
     lowest, highest = array.min(), array.max()
     if not (np.isfinite(lowest) and np.isfinite(highest)):
         bad = np.count_nonzero(~np.isfinite(array))
-        raise UserError(header.path, expected="finite voxels", found=f"{bad} that are NaN or infinite", do="repair it")
-    if lowest == highest:
-        raise UserError(header.path, expected="voxels that vary", found=f"{lowest:g} everywhere", do=nifti.AGAIN)
-    require_raw(array, header.path, allow_negative)
+        raise UserError(path, expected="finite voxels", found=f"{bad} that are NaN or infinite", do="repair it")
+    if varies and lowest == highest:
+        raise UserError(path, expected="voxels that vary", found=f"{lowest:g} everywhere", do=nifti.AGAIN)
     if array.dtype.kind in "iu" and lowest >= -(2**15) and highest < 2**15:
         return array.astype(np.int16, copy=False)
-    if highest > np.finfo(np.float32).max:
-        raise UserError(header.path, expected="voxels within float32", found=f"{highest:g}")
+    if max(abs(float(lowest)), abs(float(highest))) > np.finfo(np.float32).max:
+        raise UserError(path, expected="voxels within float32", found=f"{lowest:g} to {highest:g}")
     return array.astype(np.float32, copy=False)
 
 

@@ -34,9 +34,9 @@ def channel_of(stem: str) -> tuple[str, int] | None:
     return (match["case"], int(match["channel"])) if match else None
 
 
-def together(task: tasks.Task, channels: Iterable[int]) -> bool:
-    """Whether channels of these numbers are all that a photograph of three has: one file of colours."""
-    return task.is_photograph and len(task.channels) == 3 and set(channels) == {0}
+def together(is_photograph: bool, count: int, channels: Iterable[int]) -> bool:
+    """Whether channels of these numbers are all that a photograph of `count` channels has: one file of three colours."""
+    return is_photograph and count == 3 and set(channels) == {0}
 
 
 def find(path: pathlib.Path | str, modalities: Mapping[str, str] | None, task: tasks.Task) -> list[Source]:
@@ -55,10 +55,11 @@ def find(path: pathlib.Path | str, modalities: Mapping[str, str] | None, task: t
     if not path.is_dir():
         raise UserError(path, expected="an image, or a folder of images", found="nothing there")
     cases, unnumbered = _sorted(path, task)
-    if not cases and len(names) > 1 and not together(task, [0]) and unnumbered:
+    colours = together(task.is_photograph, len(names), [0])
+    if not cases and len(names) > 1 and not colours and unnumbered:
         expected = f"CASE_0000 to CASE_{len(names) - 1:04d} for {', '.join(names)}"
         raise UserError(path, expected=expected, found=unnumbered[0].name, do=patient_folder.flag(names))
-    if not cases and (len(names) == 1 or together(task, [0])):
+    if not cases and (len(names) == 1 or colours):
         cases = {stem(file.name, endings(task)) or file.name: {0: file} for file in unnumbered}
     elif unnumbered:
         notices.once(f"unused {path}", f"{path}: not used, as they have no channel's number: {_some(unnumbered)}")
@@ -73,7 +74,7 @@ def whole(cases: Mapping[str, Mapping[int, pathlib.Path]], task: tasks.Task, fol
     faults: dict[str, UserError] = {}
     found = []
     for name, files in sorted(cases.items()):
-        if together(task, files):
+        if together(task.is_photograph, len(task.channels), files):
             found.append(Source(name, (str(files[0]),)))
         elif error := wrong_channels(name, files, [channel.name for channel in task.channels], folder):
             faults[name] = error

@@ -248,8 +248,8 @@ def _paired(folder, cases, segs, channels, ending, faults):
 
 def _source(name, files, seg, channels, folder, faults):
     """The `Source` of a case, or None where its channels are wrong, which goes to the faults."""
-    colours = len(channels) == 3 and set(files) == {0} and not files[0].name.lower().endswith(new_cases.VOLUMES)
-    if colours:
+    is_photograph = not next(iter(files.values())).name.lower().endswith(new_cases.VOLUMES)
+    if new_cases.together(is_photograph, len(channels), files):
         return Source(name, (str(files[0]),), seg)
     if error := new_cases.wrong_channels(name, files, channels, folder):
         faults[name] = error

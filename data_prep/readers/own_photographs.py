@@ -9,15 +9,15 @@ import numpy as np
 
 from data_prep import normalisation, subject, tasks
 from data_prep.base.errors import UserError
+from data_prep.grid import MULTIPLE
 from data_prep.readers import labels, photographs
 from data_prep.readers.cases import Source
 
 LONGEST = 512  # pixels of a frame's longer side
-MULTIPLE = 16  # of a frame: four poolings
 
 
 def frame(sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:
-    """The (height, width) that photographs of these sizes are brought to, each a multiple of `MULTIPLE`.
+    """The (height, width) that photographs of these sizes are brought to, each a multiple of `grid.MULTIPLE`.
 
     Their own where all have one size of at most `LONGEST`; else of the median aspect, the longer side the median's, at
     most `LONGEST`.

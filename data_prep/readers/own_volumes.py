@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import nibabel
 import numpy as np
 
 from data_prep.base.errors import UserError
-from data_prep.readers import labels, nifti
+from data_prep.readers import intensities, labels, nifti
 from data_prep.readers.cases import Source
 
 
@@ -28,7 +27,7 @@ class Volume:
     affine: np.ndarray
 
 
-def read(source: Source, count: int, labelled: bool = True) -> Volume:
+def read(source: Source, count: int) -> Volume:
     """Reads the `count` channels of a case, of one file each or all of one 4-D file, and its labels.
 
     Raises `UserError` naming the file: another number of channels, another grid or place than the first channel's, voxels
@@ -44,7 +43,7 @@ def read(source: Source, count: int, labelled: bool = True) -> Volume:
         do = "give an image of all channels, as a fourth axis, or correct the channels in dataset.json"
         raise UserError(first.path, expected=f"{count} channels, as dataset.json names", found=f"{stored}", do=do)
     raw_label = None
-    if source.seg and labelled:
+    if source.seg:
         header = nifti.read_header(source.seg)
         nifti.require_same_space(nifti.Space(first.path, first.shape[-3:], first.affine), header)
         raw_label = labels.whole(nifti.read_array(header), header.path)
@@ -53,22 +52,9 @@ def read(source: Source, count: int, labelled: bool = True) -> Volume:
     else:
         channels = [nifti.read_array(header) for header in headers]
     channels = [
-        _intensities(channel, source.files[min(i, len(source.files) - 1)]) for i, channel in enumerate(channels)
+        intensities.plain(channel, source.files[min(i, len(source.files) - 1)]) for i, channel in enumerate(channels)
     ]
     return Volume(channels, raw_label, _three(first), first.affine)
-
-
-def _intensities(array, path):
-    """int16 where whole numbers fit, else float32; refuses what is not finite."""
-    lowest, highest = array.min(), array.max()
-    if not (math.isfinite(lowest) and math.isfinite(highest)):
-        bad = np.count_nonzero(~np.isfinite(array))
-        raise UserError(path, expected="finite voxels", found=f"{bad} that are NaN or infinite", do="repair it")
-    if array.dtype.kind in "iu" and lowest >= -(2**15) and highest < 2**15:
-        return array.astype(np.int16, copy=False)
-    if max(abs(float(lowest)), abs(float(highest))) > np.finfo(np.float32).max:
-        raise UserError(path, expected="voxels within float32", found=f"{lowest:g} to {highest:g}")
-    return array.astype(np.float32, copy=False)
 
 
 def _three(header):

@@ -10,11 +10,10 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from data_prep import subject, tasks
+from data_prep import tasks
 from data_prep.base.errors import Faults, UserError
 from data_prep.readers import (
     described,
@@ -126,9 +125,7 @@ def find_one(
     return nnunet.only(find_new(path, modalities, task), path)
 
 
-def load(source: Source, options: Mapping[str, Any] | None = None, task: tasks.Task | None = None) -> subject.Subject:
-    """Decodes, checks and resizes a photograph and its mask. options: none that this form has; the task says all."""
-    return nnunet.load(source, options, task)
+load = nnunet.load
 
 
 def folds(folder: pathlib.Path | str) -> own_folds.Folds | None:

@@ -28,7 +28,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import context  # the only place that tells the global seed
 
-from data_prep import records
+from data_prep import grid, records
 from data_prep.base.errors import UserError
 from data_prep.records import Manifest
 from data_prep.tasks import Task
@@ -39,7 +39,6 @@ from tfunc.nets.graphs import plain
 
 SHUFFLE_BYTES = 1 << 30  # serialized slices held by the buffer
 INTERLEAVED_SHARDS = 16
-MULTIPLE = 2**4  # of the frame of slices that differ: what the paper's depth pools by
 
 
 def frame(task: Task, sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:
@@ -49,7 +48,7 @@ def frame(task: Task, sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:
     sizes = set(sizes)
     height, width = (max(size[axis] for size in sizes) for axis in (0, 1))
     if len(sizes) > 1:
-        height, width = (-(-room // MULTIPLE) * MULTIPLE for room in (height, width))
+        return grid.frame_of((height, width))
     return height, width
 
 

@@ -130,7 +130,7 @@ def framed(images: np.ndarray, subject: Subject, task: Task) -> tuple[np.ndarray
     size = images.shape[1:3]
     frame = task.frame or size
     if size[0] > frame[0] or size[1] > frame[1]:
-        frame = tuple(-(-own // grid.MULTIPLE) * grid.MULTIPLE for own in size)
+        frame = grid.frame_of(size)
     if frame == size:
         return images, np.s_[:, :]
     y0, x0 = ((whole - own) // 2 for whole, own in zip(frame, size, strict=True))

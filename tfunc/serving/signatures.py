@@ -44,7 +44,6 @@ from tfunc.nets.graphs import graph
 from tfunc.serving import frames
 from tfunc.serving import inputs as checked
 from tfunc.serving.description import ENCODED, Description
-from tfunc.serving.summaries import SUMMARY as SUMMARY
 from tfunc.serving.summaries import specs as summary_of
 from tfunc.serving.summaries import summary as _summary
 
