@@ -35,7 +35,7 @@ from tfunc.maps.options import Options
 from tfunc.methods import METHODS
 from tfunc.nets import trained as models
 from tfunc.reporting import publish
-from tfunc.serving import description, export, warmup
+from tfunc.serving import description, export, summaries, warmup
 from tfunc.serving import inputs as served_inputs
 from tfunc.serving import signatures as serving
 
@@ -280,7 +280,7 @@ def test_a_patient_as_bytes(brats_study):
             values = np.frombuffer(found[f"{name}_bytes"][row].numpy(), dtype).reshape(one.shape[:3])
             np.testing.assert_allclose(values, whole[name][0].numpy(), atol=6e-4)
             assert again[f"{name}_bytes"][row] == found[f"{name}_bytes"][row]
-        for name in serving.SUMMARY:
+        for name in summaries.SUMMARY:
             np.testing.assert_allclose(found[name][row], whole[name][0], rtol=1e-5)
 
 

@@ -25,7 +25,7 @@ from tfunc import kinds, runs
 from tfunc.maps import predictor
 from tfunc.maps.options import Options
 from tfunc.methods import METHODS
-from tfunc.serving import description, export, frames, warmup
+from tfunc.serving import description, export, frames, summaries, warmup
 from tfunc.serving import inputs as served_inputs
 from tfunc.serving import signatures as serving
 
@@ -163,7 +163,7 @@ def test_bytes_of_either_width(baseline):
         for name, shape in (("probability", (4, 20, 30, 4)), ("uncertainty", (4, 20, 30))):
             values = np.frombuffer(packed[name], "<f2").reshape(shape)
             np.testing.assert_allclose(values, whole[name][0], atol=6e-4)
-        for name in (*serving.SUMMARY, "class_volumes", "expected_class_volumes"):
+        for name in (*summaries.SUMMARY, "class_volumes", "expected_class_volumes"):
             np.testing.assert_allclose(found[name][row], whole[name][0], rtol=1e-5)
     with pytest.raises(
         tf.errors.InvalidArgumentError, match=r"expected 14400 bytes, two for .*, or 28800, four, found 7"
