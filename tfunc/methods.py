@@ -125,6 +125,18 @@ METHODS = {
             in_paper=False,
             by_name=True,
         ),
+        # Monteiro et al., Stochastic segmentation networks, NeurIPS 2020
+        Method(
+            "ssn",
+            "stochastic segm.",
+            ("ssn",),
+            "tfunc.maps.sampled:StochasticSegmentation",
+            "probability",
+            "samples of a slice's logits, of a learnt covariance",
+            in_paper=False,
+            sampled=True,
+            by_name=True,
+        ),
     )
 }
 
