@@ -1,8 +1,8 @@
 """A map of foreground probabilities as a histogram of its log-odds: what a temperature, a threshold and a curve are fitted on.
 
-16,384 cells of equal width in log-odds between those of 2^-24 and 1 - 2^-24, each with its voxels and the sum of their log-odds by
-label. A cell is 0.002 wide and known by its mean, so a temperature comes out as of the voxels themselves to 1e-6, while
-memory is a quarter of a megabyte however many voxels and subjects there are. NumPy and SciPy only.
+16,384 cells of equal width in log-odds between those of 2^-24 and 1 - 2^-24, each with its voxels and the sum of their log-odds
+by label. A cell is 0.002 wide and known by its mean, so a temperature comes out as of the voxels themselves within 1e-5, while
+memory is half a megabyte however many voxels and subjects there are. NumPy and SciPy only.
 """
 
 from __future__ import annotations
