@@ -16,6 +16,7 @@ import scipy.ndimage
 from numpy.typing import ArrayLike, NDArray
 
 from data_prep.base.errors import UserError
+from tfunc.scoring import spread as of_samples
 from tfunc.scoring.spread import Spread
 
 BORDER = 4  # voxels: two on each side of the surface
@@ -221,15 +222,13 @@ def subject_scores(
             raise UserError(name, expected="numbers in [0, 1]", found=f"from {values.min():g} to {values.max():g}")
     spread = None
     if samples is not None:
-        from tfunc.scoring import spread as of_samples
-
         drawn = np.asarray(samples) != 0
         if drawn.shape[1:] != u.shape or len(drawn) < 2:
             raise UserError("samples", expected=f"two or more of shape {u.shape}", found=f"shape {drawn.shape}")
         spread = of_samples.of_overlaps(of_samples.shared(drawn.reshape(len(drawn), -1)))
     u, p = (values if values.dtype.kind == "f" else values.astype(np.float64) for values in (u, p))
-    found = of_arrays(u, p, y, spacing, spread)
-    return {name: value for name, value in found.items() if spread is not None or AGGREGATORS[name].function}
+    scores = of_arrays(u, p, y, spacing, spread)
+    return {name: value for name, value in scores.items() if spread is not None or AGGREGATORS[name].function}
 
 
 def _box(mask, margin):
