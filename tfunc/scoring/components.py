@@ -46,13 +46,17 @@ class Components:
         return out
 
 
-def components(foreground: NDArray[np.bool_]) -> Components:
-    """The `Components` of a mask of any number of axes, voxels that share a corner being neighbours."""
+def components(foreground: NDArray[np.bool_], connectivity: int | None = None) -> Components:
+    """The `Components` of a mask of any number of axes.
+
+    connectivity: along how many axes neighbours may differ by one; None: along all, so that sharing a corner is enough.
+    """
     held = box(foreground)
     if held is None:
         nothing = (slice(0, 0),) * foreground.ndim
         return Components(nothing, np.zeros((0,) * foreground.ndim, np.int32), 0)
-    index, count = ndimage.label(foreground[held], structure=np.ones((3,) * foreground.ndim), output=np.int32)
+    around = ndimage.generate_binary_structure(foreground.ndim, connectivity or foreground.ndim)
+    index, count = ndimage.label(foreground[held], structure=around, output=np.int32)
     return Components(held, index, int(count))
 
 
