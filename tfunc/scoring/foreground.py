@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from tfunc.kinds import MapError
 
 Box = tuple[slice, ...]
+Spacing = Sequence[float] | NDArray[np.floating]
 
 
 def foregrounds(*arrays: ArrayLike) -> list[NDArray[np.bool_]]:
@@ -27,12 +28,27 @@ def same_shape(*arrays: NDArray) -> None:
         raise MapError(f"shapes that differ: {', '.join(str(array.shape) for array in arrays)}")
 
 
-def spacing_of(spacing: Sequence[float] | ArrayLike, axes: int) -> NDArray[np.float64]:
+def spacing_of(spacing: Spacing, axes: int) -> NDArray[np.float64]:
     """[axes] the distance of neighbouring voxels along each axis of the array, float64; raises `MapError` for any other."""
     found = np.asarray(spacing, np.float64)
     if found.shape != (axes,) or not (np.isfinite(found) & (found > 0)).all():
         raise MapError(f"expected a spacing of {axes} positive numbers, found {np.asarray(spacing).tolist()}")
     return found
+
+
+def measured(
+    prediction: ArrayLike, label: ArrayLike, spacing: Spacing
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float64]]:
+    """Two masks and their spacing, without the axis of length 1 of a flat volume: a photograph [1, height, width] is an image.
+
+    Raises `MapError` as `foregrounds` and `spacing_of` do.
+    """
+    one, other = foregrounds(prediction, label)
+    voxel = spacing_of(spacing, one.ndim)
+    if one.ndim == 3 and one.shape.count(1) == 1:
+        flat = one.shape.index(1)
+        one, other, voxel = one.squeeze(flat), other.squeeze(flat), np.delete(voxel, flat)
+    return one, other, voxel
 
 
 def box(foreground: NDArray[np.bool_], margin: int = 0) -> Box | None:

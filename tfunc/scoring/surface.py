@@ -21,10 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage, spatial
 
 from tfunc.kinds import MapError
-from tfunc.scoring.foreground import box, foregrounds, spacing_of
+from tfunc.scoring.foreground import Spacing, box, measured
 from tfunc.scoring.surfels import surfels
 
-Spacing = Sequence[float] | NDArray[np.float64]
 Points = NDArray[np.int64]
 
 
@@ -35,7 +34,7 @@ def hd95(prediction: ArrayLike, label: ArrayLike, spacing: Spacing, penalty: flo
     axis of the arrays, in mm (ones for a photograph: the result is in pixels).  penalty: what it is where one of them is
     empty; None: the image's diagonal. Raises `MapError` for shapes that differ and for what is no spacing.
     """
-    one, other, voxel = _given(prediction, label, spacing)
+    one, other, voxel = measured(prediction, label, spacing)
     if (settled := _empty(one, other, voxel, penalty)) is not None:
         return settled
     here, there = _border(one), _border(other)
@@ -50,10 +49,20 @@ def robust_hausdorff(
 
     It is the distance of one element, without interpolation. Arguments and errors as of `hd95`.
     """
-    one, other, voxel = _given(prediction, label, spacing)
-    if (settled := _empty(one, other, voxel, penalty)) is not None:
+    return apart(*measured(prediction, label, spacing), percent, penalty)
+
+
+def apart(
+    one: NDArray[np.bool_],
+    other: NDArray[np.bool_],
+    spacing: NDArray[np.float64],
+    percent: float,
+    penalty: float | None,
+) -> float:
+    """`robust_hausdorff` of masks as they are: an axis of length 1 may be that of a box in a larger array."""
+    if (settled := _empty(one, other, spacing, penalty)) is not None:
         return settled
-    return max(_percentile(distances, area, percent) for distances, area in _weighted(one, other, voxel))
+    return max(_percentile(distances, area, percent) for distances, area in _weighted(one, other, spacing))
 
 
 def surface_dice(prediction: ArrayLike, label: ArrayLike, spacing: Spacing, tolerance: float) -> float:
@@ -63,7 +72,7 @@ def surface_dice(prediction: ArrayLike, label: ArrayLike, spacing: Spacing, tole
     """
     if not (math.isfinite(tolerance) and tolerance >= 0):
         raise MapError(f"expected a tolerance in mm, found {tolerance!r}")
-    one, other, voxel = _given(prediction, label, spacing)
+    one, other, voxel = measured(prediction, label, spacing)
     if not (one.any() and other.any()):
         return float(one.any() == other.any())
     directed = _weighted(one, other, voxel)
@@ -74,16 +83,6 @@ def surface_dice(prediction: ArrayLike, label: ArrayLike, spacing: Spacing, tole
 def diagonal(shape: Sequence[int], spacing: Spacing) -> float:
     """Of the whole image, in mm: as far as two of its points can be from each other."""
     return float(np.linalg.norm(np.multiply(shape, spacing)))
-
-
-def _given(prediction, label, spacing):
-    """Both masks and the spacing, without axes of length 1 and cut to nothing yet."""
-    one, other = foregrounds(prediction, label)
-    spacing = spacing_of(spacing, one.ndim)
-    if one.ndim == 3 and one.shape.count(1) == 1:
-        flat = one.shape.index(1)
-        one, other, spacing = one.squeeze(flat), other.squeeze(flat), np.delete(spacing, flat)
-    return one, other, spacing
 
 
 def _empty(one, other, spacing, penalty):
