@@ -7,9 +7,8 @@ number of subjects.
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from data_prep.base import notices
@@ -20,11 +19,11 @@ from data_prep.base.progress import Progress
 from data_prep.readers import labels
 from data_prep.tasks import Task
 from tfunc import kinds
-from tfunc.kinds import KINDS, Limits, MapError
+from tfunc.kinds import KINDS, Limits
 from tfunc.scoring import binary, class_files, classes, findings, margin, spread, statistics
 from tfunc.scoring.counts import Counts, empty_counts
 from tfunc.scoring.findings import Distances, Findings
-from tfunc.scoring.sources import Maps
+from tfunc.scoring.sources import Maps, naming
 from tfunc.scoring.statistics import Scores
 from tfunc.scoring.truth import AnyTruth
 
@@ -165,7 +164,7 @@ def count_subject(
         for maps in all_maps:
             score, prediction, gaps = maps.read_with_gaps(subject, truth)
             drawn = spread.read(maps.folder_of(subject), subject)
-            with _naming(maps, subject):
+            with naming(maps, subject):
                 counted = binary.count(
                     truth.only(score), maps.kind, truth.only(prediction), label, mask, maps.sigma_range, near
                 )
@@ -183,7 +182,7 @@ def _count_classes(truth, task, all_maps, subject, distances):
     target = classes.Target(truth.only(truth.label), mask, tuple(map(truth.only, inside)), tuple(near))
     found = {}
     for maps in all_maps:
-        with _naming(maps, subject):
+        with naming(maps, subject):
             voxels, gaps = class_files.read(maps, subject, truth, task)
             counted = classes.count(voxels.each(truth.only), task, target, maps.sigma_range)
             drawn = spread.read(maps.folder_of(subject), subject, [region.name for region in task.regions]) or {}
@@ -226,23 +225,11 @@ def _numbers_said(noticed, what, task):
 def map_range(item: tuple[Maps, AnyTruth, str]) -> tuple:
     """(lowest, highest) of one map where voxels count, scalars of its dtype. item: (a method's maps, the truth, a name)."""
     maps, truth, subject = item
-    with _naming(maps, subject), notices.gathered():
+    with naming(maps, subject), notices.gathered():
         score = maps.score(subject, truth)
         if truth.ignores:
             score = truth.read(subject).only(score)
         return kinds.value_range(score)
-
-
-@contextlib.contextmanager
-def _naming(maps: Maps, subject: str) -> Iterator[None]:
-    """A `MapError` inside becomes a `UserError` that names the file."""
-    try:
-        yield
-    except MapError as error:
-        expected = KINDS[maps.kind].expected.replace("{limits}", f" in {maps.sigma_range}" if maps.sigma_range else "")
-        do = f"predict again, or leave {maps.method} out"
-        do += "; NaN may only lie outside of masks" if "NaN" in str(error) else ""
-        raise UserError(maps.path(subject), expected=expected, found=f"{error}", do=do) from None
 
 
 def _common_subjects(all_maps):
