@@ -37,6 +37,11 @@ flags.DEFINE_list("modalities", None, "with --input of one patient: its files, a
 flags.DEFINE_string("out_dir", None, "where the maps of --input go")
 flags.DEFINE_integer("samples", 20, "passes of a sampled method")
 flags.DEFINE_integer("seed", 20, "of the samples' dropout masks")
+flags.DEFINE_enum(
+    "draws", None, ["subject", "slice"],
+    "what shares the masks of one sample: a whole subject, or each slice by itself (default: as the maps' folder was begun; "
+    "a new one by subject)",
+)  # fmt: skip
 flags.DEFINE_integer("batch_size", 16, "slices a batch; the maps do not depend on it")
 flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "of the convolutions")
 flags.DEFINE_bool("allow_negative", False, "with --input: take volumes that look normalised as they are")
@@ -112,7 +117,13 @@ def _checked() -> options.Options:
         raise UserError("--allow_negative", expected="--input with a patient's volumes beside it", do="leave it out")
     options.check_seed(FLAGS.seed)
     return options.Options(
-        FLAGS.samples, FLAGS.seed, FLAGS.batch_size, FLAGS.precision, FLAGS.full_size, names=FLAGS.names or ""
+        FLAGS.samples,
+        FLAGS.seed,
+        FLAGS.batch_size,
+        FLAGS.precision,
+        FLAGS.full_size,
+        names=FLAGS.names or "",
+        draws=FLAGS.draws,
     )
 
 

@@ -20,7 +20,7 @@ from data_prep.base.errors import Faults, UserError
 from data_prep.map_files import is_written
 from data_prep.subject import Subject
 from data_prep.tasks import Task
-from tfunc import runs
+from tfunc import former, runs
 from tfunc.maps import artefact, predict, predictor
 from tfunc.maps.options import Options
 from tfunc.maps.predictor import Arrays
@@ -28,6 +28,7 @@ from tfunc.methods import Method
 from tfunc.nets import memory, stack
 from tfunc.nets.trained import Trained
 from tfunc.runs import Config
+from tfunc.scoring import spread
 
 
 def predict_inputs(
@@ -53,6 +54,7 @@ def predict_inputs(
     """
     if not pathlib.Path(path).exists():
         raise UserError(path, expected="a subject's folder or an image", found="nothing")
+    options = options.begun(_begun(pathlib.Path(out_dir)))
     made, loaded = predictor.of_method(method, run_dir, dataset, options)
     reader = loaded[0].config.task.load_reader()
     remarks = _Remarks(say)
@@ -73,6 +75,14 @@ def predict_inputs(
         yield found
     if faults:
         raise Faults(faults)
+
+
+def _begun(out_dir):
+    """What the first subject of a folder of maps was predicted with, or None where there is none yet."""
+    for path in sorted(out_dir.glob("*.json")):
+        if not path.name.endswith(spread.ENDING) and isinstance(document := artefacts.read_json(path), dict):
+            return former.predictions(document)
+    return None
 
 
 def _found(reader, path, modalities, task, say):

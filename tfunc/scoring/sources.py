@@ -5,9 +5,10 @@ All of it is small and picklable, so that workers open the files themselves.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 from data_prep.base.errors import NotReady, UserError, command
 from data_prep.readers import nifti
 from tfunc import kinds, runs
-from tfunc.kinds import KINDS
+from tfunc.kinds import KINDS, MapError
 from tfunc.methods import METHODS
-from tfunc.scoring import layouts, npz, segmentations, volumes
+from tfunc.scoring import counts, layouts, npz, segmentations, spread, temperature, volumes
 from tfunc.scoring.truth import AnyTruth, RecordsTruth, Truth
 from tfunc.scoring.volumes import ENDINGS
 
@@ -28,7 +29,8 @@ class Maps:
 
     kind: a name of `kinds.KINDS`.  subjects: in order.  sigma_range: (lowest, highest) of the whole set, where the kind is
     scaled by it and once it is known.  places: {subject: the folder in `folder` that its files lie in}, where each has one.
-    activation: what the channels of several classes are, see `class_files.probabilities`.
+    activation: what the channels of several classes are, see `class_files.probabilities`.  temperature: that probabilities
+    are read at, None for as they are written; a segmentation is the same at any.
     """
 
     method: str
@@ -38,6 +40,7 @@ class Maps:
     sigma_range: tuple[float, float] | None = None
     places: dict[str, str] | None = None
     activation: str = "auto"
+    temperature: float | None = None
 
     def folder_of(self, subject: str) -> pathlib.Path:
         """Where a subject's files lie."""
@@ -52,15 +55,16 @@ class Maps:
         return volumes.find_one(folder, [name], f"the map of {subject}")
 
     def files(self, subject: str) -> list[pathlib.Path]:
-        """Paths of all that is read of a subject: its map, and its segmentation where one is used."""
-        paths = self.path(subject), self.prediction_path(subject)
-        return [path for path in paths if path is not None]
+        """Paths of all that is read of a subject: its map, its segmentation where one is used, and its samples' volumes."""
+        paths = [self.path(subject), self.prediction_path(subject)]
+        samples = spread.path(self.folder_of(subject), subject)
+        return [path for path in (*paths, samples if samples.exists() else None) if path is not None]
 
     def score(self, subject: str, truth: AnyTruth | None = None) -> NDArray:
         """The raw map [depth, height, width] in the file's dtype; where it has NaN, as `read` makes it of that truth."""
         score = volumes.read(self.path(subject), softmax=KINDS[self.kind].segments)[0]
         if truth is None or score.dtype.kind != "f" or not np.isnan(score).any():
-            return score
+            return self._at_temperature(subject, score)
         return self.read(subject, truth.read(subject))[0]
 
     def read(self, subject: str, truth: Truth) -> tuple[NDArray, NDArray]:
@@ -78,12 +82,20 @@ class Maps:
         score, gaps = self._without_gaps(subject, score, truth)
         prediction_path = self.prediction_path(subject)
         if prediction_path is None:
-            return score, score > 0.5, gaps
+            return self._at_temperature(subject, score), score > 0.5, gaps
+        score = self._at_temperature(subject, score)
         if truth.classes is not None:
             return score, segmentations.read(prediction_path, self.method, truth, truth.classes), gaps
         prediction, space = volumes.read_segmentation(prediction_path, truth.rule, self.method, truth.mask)
         nifti.require_same_space(truth.space, space)
         return score, prediction, gaps
+
+    def _at_temperature(self, subject, score):
+        """A map of probabilities at the maps' temperature, where they have one."""
+        if self.temperature is None:
+            return score
+        with naming(self, subject):
+            return temperature.apply(counts.within_unit(score), self.temperature)
 
     def _without_gaps(self, subject, score, truth):
         if score.dtype.kind != "f" or (truth.mask is None and truth.counted is None):
@@ -108,6 +120,18 @@ class Maps:
             path = self.path(subject)
             return npz.segmentation(path) if path.suffix == npz.ENDING else None
         return volumes.find_one(folder, [name], f"the segmentation of {subject}, which an uncertainty map needs")
+
+
+@contextlib.contextmanager
+def naming(maps: Maps, subject: str) -> Iterator[None]:
+    """A `MapError` inside becomes a `UserError` that names the file."""
+    try:
+        yield
+    except MapError as error:
+        expected = KINDS[maps.kind].expected.replace("{limits}", f" in {maps.sigma_range}" if maps.sigma_range else "")
+        do = f"predict again, or leave {maps.method} out"
+        do += "; NaN may only lie outside of masks" if "NaN" in str(error) else ""
+        raise UserError(maps.path(subject), expected=expected, found=f"{error}", do=do) from None
 
 
 def _written(folder, name):
