@@ -154,7 +154,10 @@ def test_guarantees_by_counting(calibrated, calibration_data, dataset):
         residuals = np.sort(np.abs(np.log((true + 100) / (made + 100))))
         assert own.volume.width == pytest.approx(residuals[math.ceil(0.9 * 13) - 1])
         assert own.volume.coverage == pytest.approx(math.ceil(0.9 * 13) / 13) and own.volume.subjects == CALIBRATION
-        assert 0 < own.dice.width < 1
+        dices = [2 * (label & made).sum() / max(label.sum() + made.sum(), 1) for _, _, label, made in parts]
+        dices = [1 if not (label | made).any() else dice for dice, (*_, label, made) in zip(dices, parts, strict=True)]
+        expected = [calibration_voxels.predicted_dice(p, made) for _, p, _, made in parts]
+        assert own.dice.width == pytest.approx(np.sort(np.abs(np.subtract(dices, expected)))[math.ceil(0.9 * 13) - 1])
 
 
 def test_alphas_and_intervals_that_are_asked_for(calibrated):
