@@ -18,7 +18,7 @@ from data_prep.readers import nifti
 from tfunc import kinds, runs
 from tfunc.kinds import KINDS, MapError
 from tfunc.methods import METHODS
-from tfunc.scoring import counts, layouts, npz, segmentations, temperature, volumes
+from tfunc.scoring import counts, layouts, npz, segmentations, spread, temperature, volumes
 from tfunc.scoring.truth import AnyTruth, RecordsTruth, Truth
 from tfunc.scoring.volumes import ENDINGS
 
@@ -55,9 +55,10 @@ class Maps:
         return volumes.find_one(folder, [name], f"the map of {subject}")
 
     def files(self, subject: str) -> list[pathlib.Path]:
-        """Paths of all that is read of a subject: its map, and its segmentation where one is used."""
-        paths = self.path(subject), self.prediction_path(subject)
-        return [path for path in paths if path is not None]
+        """Paths of all that is read of a subject: its map, its segmentation where one is used, and its samples' volumes."""
+        paths = [self.path(subject), self.prediction_path(subject)]
+        samples = spread.path(self.folder_of(subject), subject)
+        return [path for path in (*paths, samples if samples.exists() else None) if path is not None]
 
     def score(self, subject: str, truth: AnyTruth | None = None) -> NDArray:
         """The raw map [depth, height, width] in the file's dtype; where it has NaN, as `read` makes it of that truth."""

@@ -82,8 +82,11 @@ def write(folder: pathlib.Path | str, subject: str, spreads: Mapping[str, Spread
     artefacts.write_json(path(folder, subject), {"schema": SCHEMA, "regions": regions})
 
 
-def read(folder: pathlib.Path | str, subject: str, regions: Sequence[str]) -> dict[str, Spread] | None:
-    """{region: `Spread`} of a subject, or None where a method has none; raises `UserError` for a file of another form."""
+def read(folder: pathlib.Path | str, subject: str, regions: Sequence[str] | None = None) -> dict[str, Spread] | None:
+    """{region: `Spread`} of a subject, or None where a method has none; raises `UserError` for a file of another form.
+
+    regions: those that are wanted; None: all that there are.
+    """
     file = path(folder, subject)
     if not file.exists():
         return None
@@ -91,7 +94,7 @@ def read(folder: pathlib.Path | str, subject: str, regions: Sequence[str]) -> di
     try:
         if stored.get("schema") != SCHEMA:
             raise ValueError(f"schema {stored.get('schema')!r}")
-        for name in regions:
+        for name in stored["regions"] if regions is None else regions:
             one = stored["regions"][name]
             volumes = np.asarray(one["voxels"], np.float64)
             if volumes.ndim != 1 or len(volumes) < 2 or not (np.isfinite(volumes).all() and volumes.min() >= 0):
