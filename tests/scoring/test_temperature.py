@@ -91,6 +91,33 @@ def test_recovered(several):
     assert temperature(label, logits=1.7 * logits).temperature == pytest.approx(1.7, rel=0.01)
 
 
+@pytest.mark.parametrize("case", SEVERAL)
+def test_over_passes(case):
+    """What is only seen in passes gives the same temperature as at once, in few of them."""
+    label, logits, asked = golden(case, "labels"), golden(case, "logits").T, []
+
+    def evaluate(beta):
+        asked.append(beta)
+        return scaling.moments(logits, label, beta)
+
+    table = np.array([scaling.moments(logits, label, beta) for beta in scaling.NODES])
+    found = scaling.over_passes(table, len(label), evaluate)
+    assert found.temperature == pytest.approx(float(golden(case, "scipy_T")), rel=1e-6)
+    assert found.likelihood == pytest.approx(float(golden(case, "scipy_nll")), abs=1e-8)
+    assert found.before == pytest.approx(float(golden(case, "nll_T1")), abs=1e-8)
+    assert len(asked) <= 4
+
+
+@pytest.mark.parametrize(("sure", "expected"), [(3.0, 0.01), (-3.0, 100), (0.0, 1)])
+def test_over_passes_without_a_minimum(sure, expected):
+    """At a bound, and where any temperature fits, no further pass is needed."""
+    label = np.array([0, 1, 2, 2])
+    logits = sure * np.eye(3)[:, label]
+    table = np.array([scaling.moments(logits, label, beta) for beta in scaling.NODES])
+    assert scaling.over_passes(table, 4, None) == scaling.of_classes(logits, label)
+    assert float(scaling.over_passes(table, 4, None)) == expected
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -61,6 +61,11 @@ def _cell(own):
     return np.minimum(((own + _LIMIT) * (1 / _WIDTH)).astype(np.intp), CELLS - 1)
 
 
+def cells(probability: NDArray) -> NDArray[np.intp]:
+    """The cell of each probability in [0, 1]; 0 to CELLS - 1, the array's shape."""
+    return _cell(logit(probability))
+
+
 @functools.cache
 def thresholds() -> NDArray[np.float32]:
     """[CELLS] rising probabilities: `p >= thresholds()[k]` holds in cell k and above, 0 being the first; to be read only.
@@ -82,5 +87,5 @@ def missed(probability: NDArray) -> NDArray[np.float64] | None:
     values = np.asarray(probability).reshape(-1)
     if not values.size:
         return None
-    voxels = np.bincount(_cell(logit(values)), minlength=CELLS)
+    voxels = np.bincount(cells(values), minlength=CELLS)
     return np.concatenate([[0], voxels.cumsum()[:-1]]) / values.size

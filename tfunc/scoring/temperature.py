@@ -23,6 +23,8 @@ CLIP = (
     2.0**-24
 )  # probabilities lie in [CLIP, 1 - CLIP] before their logarithm: float32 has no number between 1 - CLIP and 1
 BLOCK = 1 << 16  # voxels at a time
+NODES = np.logspace(np.log10(1 / HIGHEST), np.log10(1 / LOWEST), 17)  # inverse temperatures that a first pass looks at
+MOST_PASSES = 10
 _ABOVE_HALF = np.nextafter(np.float32(0.5), np.float32(1))
 
 Slope = Callable[[float], float]
@@ -64,7 +66,7 @@ def temperature(label: ArrayLike, logits: ArrayLike | None = None, probability: 
         scores = values if logits is not None else logit(values)
         return of_margins(np.where(target.reshape(-1) != 0, 1.0, -1.0) * scores.reshape(-1))
     scores = values if logits is not None else np.log(clipped(values))
-    return of_classes(scores.reshape(-1, values.shape[-1]), target.reshape(-1).astype(np.intp))
+    return of_classes(scores.reshape(-1, values.shape[-1]).T, target.reshape(-1).astype(np.intp))
 
 
 def _check(name, values, target, several):
@@ -115,8 +117,8 @@ def of_margins(margins: NDArray[np.float64], weights: NDArray | None = None) -> 
     return fitted(slope, nll)
 
 
-def of_classes(logits: NDArray[np.float64], label: NDArray) -> Fitted:
-    """The temperature of several classes. logits: [voxels, classes].  label: [voxels], index of the class."""
+def of_classes(logits: NDArray[np.floating], label: NDArray) -> Fitted:
+    """The temperature of several classes. logits: [classes, voxels].  label: [voxels], index of the class."""
 
     def mean(beta, index):
         return float(moments(logits, label, beta)[index] / len(label))
@@ -124,19 +126,20 @@ def of_classes(logits: NDArray[np.float64], label: NDArray) -> Fitted:
     return fitted(lambda beta: mean(beta, 1), lambda beta: mean(beta, 0))
 
 
-def moments(logits: NDArray[np.float64], label: NDArray, beta: float) -> NDArray[np.float64]:
+def moments(logits: NDArray[np.floating], label: NDArray, beta: float) -> NDArray[np.float64]:
     """[3]: the NLL at the inverse temperature `beta`, its slope and its curvature in beta, each summed over voxels.
 
-    logits: [voxels, classes].  label: [voxels]. In blocks, so that memory does not grow.
+    logits: [classes, voxels].  label: [voxels]. In blocks, so that memory does not grow.
     """
     total = np.zeros(3)
     for start in range(0, len(label), BLOCK):
-        own, index = logits[start : start + BLOCK], label[start : start + BLOCK]
-        own = own - own.max(axis=-1, keepdims=True)  # equal logits become 0, whose slope is 0 exactly
+        own, index = logits[:, start : start + BLOCK].astype(np.float64), label[start : start + BLOCK]
+        own -= own.max(axis=0)  # equal logits become 0, whose slope is 0 exactly
         power = np.exp(beta * own)
-        norm = power.sum(axis=-1)
-        first, second = (power * own).sum(axis=-1) / norm, (power * own**2).sum(axis=-1) / norm
-        right = own[np.arange(len(index)), index]
+        norm = power.sum(axis=0)
+        weighted = power * own
+        first, second = weighted.sum(axis=0) / norm, (weighted * own).sum(axis=0) / norm
+        right = own[index, np.arange(len(index))]
         total += (np.log(norm) - beta * right).sum(), (first - right).sum(), (second - first**2).sum()
     return total
 
@@ -153,6 +156,32 @@ def fitted(slope: Slope, nll: Slope) -> Fitted:
         root = optimize.brentq(lambda log: slope(np.exp(-log)), np.log(LOWEST), np.log(HIGHEST), xtol=1e-12)
         found = float(np.exp(root))
     return Fitted(found, nll(1 / found), nll(1.0), at_bound=at_bound)
+
+
+def over_passes(table: NDArray[np.float64], voxels: int, evaluate: Callable[[float], NDArray[np.float64]]) -> Fitted:
+    """The `Fitted` of a set that is too large to hold: by Newton's steps, each of which reads all of it once.
+
+    table: [NODES, 3] `moments` of all voxels at each of `NODES`.  evaluate: the same, [3], at any other inverse temperature.
+    """
+    nodes, slopes = np.log(NODES), table[:, 1]
+    before = float(table[len(nodes) // 2, 0] / voxels)
+    if slopes[0] >= 0 or slopes[-1] <= 0:
+        end = 0 if slopes[0] >= 0 else -1
+        if slopes[0] == slopes[-1] == 0:
+            return Fitted(1.0, before, before, undefined=True)
+        return Fitted((HIGHEST, LOWEST)[end], float(table[end, 0] / voxels), before, at_bound=True)
+    above = int(np.flatnonzero(slopes > 0)[0])
+    low, high = nodes[above - 1 : above + 1]
+    place = low + (high - low) * slopes[above - 1] / (slopes[above - 1] - slopes[above])
+    for _ in range(MOST_PASSES):
+        nll, slope, curvature = evaluate(float(np.exp(place)))
+        low, high = (place, high) if slope < 0 else (low, place)
+        step = slope / (curvature * np.exp(place)) if curvature > 0 else np.inf
+        following = place - step if low < place - step < high else (low + high) / 2
+        place, moved = following, abs(following - place)
+        if moved < 1e-6 or slope == 0:
+            break
+    return Fitted(float(np.exp(-place)), float(nll / voxels), before)
 
 
 # Use
