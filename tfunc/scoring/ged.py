@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfunc.kinds import MapError
-
-_BLOCK = 1 << 18  # voxels at once: counts up to that are exact in float32
+from tfunc.scoring.spread import shared
 
 
 def ged(samples: ArrayLike, labels: ArrayLike, classes: int | None = None) -> float:
@@ -39,7 +38,7 @@ def distances(maps: NDArray, classes: int | None = None) -> NDArray[np.float64]:
     names = _classes(flat, classes)
     total = np.zeros((len(maps), len(maps)))
     for name in names:
-        both = _shared(flat == name)
+        both = shared(flat == name).astype(np.float64)
         size = np.diagonal(both)
         union = size[:, None] + size - both
         total += np.divide(both, union, out=np.ones_like(both), where=union > 0)
@@ -77,13 +76,3 @@ def _classes(flat, classes):
     if classes < 2 or (found.size and not 0 <= found[0] <= found[-1] < classes):
         raise MapError(f"expected {classes} classes, at least 2, in 0 to {classes - 1}, found {found.tolist()[:10]}")
     return np.arange(1, classes)
-
-
-def _shared(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """[n, n] how many voxels each two of the masks [n, voxels] share; its diagonal is their sizes."""
-    masks = masks[:, masks.any(axis=0)]
-    both = np.zeros((len(masks), len(masks)))
-    for start in range(0, masks.shape[1], _BLOCK):
-        block = masks[:, start : start + _BLOCK].astype(np.float32)
-        both += block @ block.T
-    return both

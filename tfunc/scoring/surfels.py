@@ -31,11 +31,12 @@ def surfels(
     held = box(foreground)
     if held is None:
         return np.zeros((0, foreground.ndim), np.int64), np.zeros(0)
-    inside = np.pad(foreground[held], 1).view(np.uint8)
-    codes = np.zeros([size - 1 for size in inside.shape], np.uint8)
-    for bit, corner in enumerate(_corners(foreground.ndim)):
-        shifted = tuple(slice(at, at + size) for at, size in zip(corner, codes.shape, strict=True))
-        codes |= inside[shifted] << np.uint8(bit)
+    codes = np.pad(foreground[held], 1).view(np.uint8)
+    for axis in range(foreground.ndim):  # two codes along each axis become one: 2 voxels, then 4, then 8
+        bits = np.uint8(1 << (foreground.ndim - 1 - axis))
+        codes = np.moveaxis(codes, axis, 0)
+        codes = np.moveaxis(codes[:-1] | codes[1:] << bits, 0, axis)
+    codes = np.ascontiguousarray(codes)
     flat = codes.reshape(-1)
     at = np.flatnonzero((flat != 0) & (flat != (1 << 2**foreground.ndim) - 1))
     corners = np.stack(np.unravel_index(at, codes.shape), axis=1) + [edge.start for edge in held]

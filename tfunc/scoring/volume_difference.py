@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tfunc.scoring.foreground import foregrounds, spacing_of
+from tfunc.scoring.foreground import Spacing, foregrounds, spacing_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +28,7 @@ class VolumeDifference:
         return self.size / 1000
 
 
-def volume_difference(prediction: ArrayLike, label: ArrayLike, spacing: Sequence[float]) -> VolumeDifference:
+def volume_difference(prediction: ArrayLike, label: ArrayLike, spacing: Spacing) -> VolumeDifference:
     """`VolumeDifference` of two masks, non-zero is foreground; arguments and errors as of `surface.hd95`."""
     found, truth = foregrounds(prediction, label)
     voxel = float(np.prod(spacing_of(spacing, found.ndim)))
