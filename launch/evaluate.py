@@ -24,7 +24,6 @@ shows all of it and the voxels of some subjects in a browser.
 """
 
 import dataclasses
-import os
 import pathlib
 import sys
 
@@ -33,7 +32,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 from absl import flags
 
 from data_prep import tasks
-from data_prep.base import pool, processes
 from data_prep.base.errors import UserError, command
 from data_prep.readers import labels
 from launch import program, settings
@@ -102,13 +100,10 @@ flags.DEFINE_string(
 flags.DEFINE_integer("workers", None, "Processes; by default one a CPU, or none beside this for a small set.")
 flags.DEFINE_string("scheduler", None, "A Dask scheduler (tcp://host:8786) in place of local processes.")
 
-SMALL = 32 << 20  # bytes of maps that one process scores before others have even imported TensorFlow
-
 
 def main() -> None:
     """Evaluates what the flags say and prints Table 1 and where everything lies; raises `UserError`."""
-    if FLAGS.workers is not None and FLAGS.workers < 1:
-        raise UserError(f"--workers={FLAGS.workers}", expected="1 or more")
+    settings.check_workers(FLAGS.workers)
     if len(FLAGS.figure_subjects) > 3:
         raise UserError("--figure_subjects", expected="at most three", found=str(len(FLAGS.figure_subjects)))
     if not FLAGS.methods:
@@ -226,11 +221,7 @@ def _request(out_dir, dataset):
 
 def _pool(size):
     """Where the counting runs; asked for only where there is something to count."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing here needs a GPU, whose memory each worker would take whole
-    if not FLAGS.predictions:
-        processes.start_tensorflow()  # reads records; folders of maps need none
-    count = FLAGS.workers or (1 if size <= SMALL else pool.cpus())
-    return pool.executor(count, FLAGS.scheduler)
+    return settings.counting_pool(size, FLAGS.workers, FLAGS.scheduler, reads_records=not FLAGS.predictions)
 
 
 if __name__ == "__main__":
