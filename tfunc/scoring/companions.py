@@ -51,7 +51,7 @@ class Companion:
 
     name: of its column in subjects.csv.  title: for people, with its unit for volumes.  definition: half a sentence.  direction:
     which values are better, or none.  digits: as printed.  is_surface: whether it takes distances, which are the slow part.
-    shown: whether it is a column of companions.csv.
+    has_mean: whether its mean over subjects or regions says something, and is a column of companions.csv.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Companion:
     direction: Literal["higher", "lower", "zero", ""] = ""
     digits: int = 3
     is_surface: bool = False
-    shown: bool = True
+    has_mean: bool = True
 
 
 def hd95(maps: RegionMaps) -> float:
@@ -128,9 +128,11 @@ COMPANIONS = {
             "volume difference over the true volume; undefined where that is 0",
             direction="zero",
         ),
-        Companion("volume", "volume", volume, "segmented volume in ml (photographs: pixels)", shown=False),
-        Companion("true_volume", "true volume", true_volume, "the label's", shown=False),
-        Companion("expected_volume", "expected volume", expected_volume, "the sum of the probabilities", shown=False),
+        Companion("volume", "volume", volume, "segmented volume in ml (photographs: pixels)", has_mean=False),
+        Companion("true_volume", "true volume", true_volume, "the label's", has_mean=False),
+        Companion(
+            "expected_volume", "expected volume", expected_volume, "the sum of the probabilities", has_mean=False
+        ),
     )
 }
 

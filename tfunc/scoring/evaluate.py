@@ -23,6 +23,7 @@ from tfunc.kinds import KINDS, Limits
 from tfunc.scoring import binary, class_files, classes, findings, margin, spread, statistics
 from tfunc.scoring.counts import Counts, empty_counts
 from tfunc.scoring.findings import Distances, Findings
+from tfunc.scoring.findings import mean as mean_findings
 from tfunc.scoring.sources import Maps, naming
 from tfunc.scoring.statistics import Scores
 from tfunc.scoring.truth import AnyTruth
@@ -115,7 +116,11 @@ def _of_classes(task, maps, parts, gaps, findings):
         for method, of in parts.items()
     }
     means = {method: statistics.over_regions([of.scores[method] for of in regions.values()]) for method in parts}
-    return Evaluated(maps, means, whole, gaps, regions, _of_class_map(maps, parts, gaps), task)
+    over = {
+        method: {subject: mean_findings(list(one.values())) for subject, one in of.items()}
+        for method, of in findings.items()
+    }
+    return Evaluated(maps, means, whole, gaps, regions, _of_class_map(maps, parts, gaps), task, over)
 
 
 def _of_class_map(maps, parts, gaps):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from data_prep.readers.nifti import Space
 from tfunc import kinds
 from tfunc.kinds import Limits
-from tfunc.scoring import aggregate, companions
-from tfunc.scoring.companions import TOLERANCE, RegionMaps
+from tfunc.scoring import aggregate, companions, statistics
+from tfunc.scoring.aggregate import AGGREGATORS
+from tfunc.scoring.companions import COMPANIONS, TOLERANCE, RegionMaps
 from tfunc.scoring.spread import Spread
 from tfunc.scoring.truth import Truth
 
@@ -26,13 +27,18 @@ from tfunc.scoring.truth import Truth
 class Findings:
     """One region of one subject by one method.
 
-    scores: {a name of `aggregate.AGGREGATORS`: value}, NaN for those of samples where it has none.  companions: {a name of
-    `companions.COMPANIONS`: value}, NaN where undefined.  has_penalty: whether its distance is the penalty of an empty mask.
+    scores: {a name of `aggregate.AGGREGATORS`: value}, NaN for those of samples where it has none.
+    companions: {a name of `companions.COMPANIONS`: value}, NaN where undefined.
+    has_penalty: whether its distance is the penalty of an empty mask.
+    voxel: its volume in ml, of a photograph's pixel 1.
+    worst_slice: from 0, the one with most uncertainty.
     """
 
     scores: Mapping[str, float]
     companions: Mapping[str, float]
     has_penalty: bool = False
+    voxel: float = 1.0
+    worst_slice: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +98,7 @@ def find(
     if counted is not None:
         uncertainty, probability = (np.where(counted, one, one.dtype.type(0)) for one in (uncertainty, probability))
         inside = inside & counted
+    worst = int(np.argmax(uncertainty.sum(axis=(1, 2), dtype=np.float64)))
     spacing = spacing_of(region.space)
     sides, voxel = spacing or (1.0,) * inside.ndim, 1.0 if spacing is None else math.prod(spacing) / 1000
     label, mask = region.label, None if region.mask is None else region.mask != 0
@@ -101,4 +108,15 @@ def find(
         sides = sides[1:]
     scores = aggregate.of_arrays(uncertainty, probability, inside, sides, samples)
     maps = RegionMaps(uncertainty, probability, inside, label, mask, sides, voxel, region.tolerance)
-    return Findings(scores, companions.of_maps(maps, region.surfaces), maps.has_penalty)
+    return Findings(scores, companions.of_maps(maps, region.surfaces), maps.has_penalty, voxel, worst)
+
+
+def mean(found: Sequence[Findings]) -> Findings:
+    """Of several regions of one subject: the means of their scores and companions, undefined companions skipped; no volumes."""
+    scores = {name: float(np.mean([one.scores[name] for one in found])) for name in AGGREGATORS}
+    values = {
+        name: float(statistics.mean(np.array([one.companions[name] for one in found]))) if row.has_mean else math.nan
+        for name, row in COMPANIONS.items()
+    }
+    first = found[0]
+    return Findings(scores, values, any(one.has_penalty for one in found), first.voxel, first.worst_slice)

@@ -47,7 +47,8 @@ class Chosen:
     score: the name of what ranks, of `AGGREGATORS` or `combination`.  line: predicts the Dice.  aurc: of every score on the
     choosing set, those of the fits leaving each subject out; random, oracle: the bounds there.  dice_width, volume_width: half
     the interval of the predicted Dice, and of the logarithm of the volume, see `conformal`; infinite where subjects are too
-    few.  subjects: of the choosing set.  coverage: what the intervals cover in expectation.
+    few.  subjects: of the choosing set.  coverage: what the intervals cover in expectation.  together: the fit of several scores,
+    whether it ranks or not.
     """
 
     score: str
@@ -59,6 +60,7 @@ class Chosen:
     volume_width: float
     subjects: int
     coverage: float
+    together: Line | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,11 +115,11 @@ def choose(
     aurc = {name: risk_coverage.curve(one, risks).aurc for name, one in usable.items()}
     best = min(aurc, key=lambda name: aurc[name])
     names: tuple[str, ...] = (best,)
-    score = best
+    score, together = best, None
     if combine and len(usable) > 1:
         every = np.stack(list(usable.values()), axis=1)
-        together = _left_out(every, dice, tuple(usable))
-        aurc[COMBINATION] = risk_coverage.curve(-together, risks).aurc
+        together = _fit(every, dice, tuple(usable))
+        aurc[COMBINATION] = risk_coverage.curve(-_left_out(every, dice, tuple(usable)), risks).aurc
         if aurc[COMBINATION] < aurc[best]:
             score, names = COMBINATION, tuple(usable)
     table = np.stack([usable[name] for name in names], axis=1)
@@ -129,10 +131,17 @@ def choose(
         random=float(risks.mean()),
         oracle=risk_coverage.oracle(risks),
         dice_width=conformal.interval(residuals, ALPHA),
-        volume_width=conformal.interval(conformal.volume_residuals(true_voxels, voxels), ALPHA),
+        volume_width=_volume_width(true_voxels, voxels),
         subjects=len(dice),
         coverage=conformal.coverage(len(dice), ALPHA),
+        together=together,
     )
+
+
+def _volume_width(true, found):
+    """Of means over regions there are no volumes, and no interval."""
+    residuals = conformal.volume_residuals(true, found)
+    return conformal.interval(residuals, ALPHA) if np.isfinite(residuals).all() else math.inf
 
 
 def ranking(chosen: Chosen | None, scores: Mapping[str, Floats]) -> tuple[str, Floats]:
