@@ -36,9 +36,9 @@ from data_prep.base.errors import UserError, command
 from data_prep.readers import labels
 from launch import program, settings
 from tfunc import kinds, runs
-from tfunc.methods import METHODS, parse
+from tfunc.methods import METHODS, RECALIBRATED, parse, recalibrated_of
 from tfunc.reporting import publish, tensorboard
-from tfunc.scoring import asked, class_files, layouts, sources
+from tfunc.scoring import asked, class_files, layouts, recalibration, sources
 from tfunc.scoring.truth import FolderTruth, several
 
 FLAGS = flags.FLAGS
@@ -62,6 +62,10 @@ flags.DEFINE_list(
     "subjects", [], "Score only these, by name; of a run, into a folder of their own beside its evaluation."
 )
 flags.DEFINE_list("figure_subjects", [], "Subjects for Figure 1, up to three; by default chosen by their calibration.")
+flags.DEFINE_bool(
+    "recalibrated", False, "Of a run: also a row for each method that was recalibrated, of the same probabilities at its "
+    "temperature; nothing is written twice.",
+)  # fmt: skip
 flags.DEFINE_string("predictions", None, "A folder of maps, or of method folders, to evaluate in place of a run.")
 flags.DEFINE_string(
     "labels",
@@ -149,19 +153,32 @@ def _run():
         if getattr(FLAGS, name) not in (None, "", "auto"):
             raise UserError(f"--{name}", expected="--predictions beside it", do="a run knows this itself")
     run_dir, data_dir, dataset = settings.run_dir(), settings.data_dir(), settings.dataset()
-    names = FLAGS.methods
-    if names == ["all"]:
-        names = sources.available_methods(run_dir, dataset, FLAGS.split)
-    else:
-        names = [method.name for method in parse(names)]
+    names = _names(run_dir, dataset)
     folder = runs.evaluation_dir(run_dir, FLAGS.split, sorted(set(FLAGS.subjects)))
     return publish.evaluate_run(_request(folder, dataset), run_dir, data_dir, names, _pool)
+
+
+def _names(run_dir, dataset):
+    """The methods, and behind them those that are read at the temperature of their recalibration."""
+    scaled = [name for name in FLAGS.methods if recalibrated_of(name)]  # a table that has them is asked for again
+    names = [name for name in FLAGS.methods if name not in scaled]
+    if names == ["all"]:
+        names = sources.available_methods(run_dir, dataset, FLAGS.split)
+    elif names or not scaled:
+        names = [method.name for method in parse(names)]
+    if FLAGS.recalibrated:
+        scaled += [f"{name}{RECALIBRATED}" for name in recalibration.available(run_dir, dataset, names)]
+    return [*names, *dict.fromkeys(scaled)]
 
 
 def _folders():
     for name in ("labels", "out_dir"):
         if not getattr(FLAGS, name):
             raise UserError("--predictions", expected=f"--{name}=DIR beside it", found="none")
+    if FLAGS.recalibrated:
+        raise UserError(
+            "--recalibrated", expected="a run (--dataset)", found="--predictions, which has no recalibration"
+        )
     if FLAGS.threshold_split != "test":
         raise UserError("--threshold_split", expected="a run (--dataset)", found="--predictions, which has one set")
     if FLAGS.split != "test":
