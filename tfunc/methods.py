@@ -151,6 +151,23 @@ def of_network(name: str) -> Method:
     return Method(name, name, (name,), SOFTMAX, "probability", "one network by itself")
 
 
+RECALIBRATED = "_recalibrated"  # behind a method's name: its probabilities at the temperature of its recalibration
+
+
+def recalibrated_of(name: str) -> str | None:
+    """The method whose recalibration `<method>_recalibrated` is, or None for another name."""
+    base = name.removesuffix(RECALIBRATED)
+    return base if base != name and base in METHODS else None
+
+
+def title(name: str) -> str | None:
+    """How tables name a method or its recalibration; None for one that the table lacks."""
+    base = recalibrated_of(name)
+    if base is not None:
+        return f"{METHODS[base].title}, recalibrated"
+    return METHODS[name].title if name in METHODS else None
+
+
 def parse(names: Sequence[str]) -> list[Method]:
     """`all` or a list of names, in the table's order, each once; raises `UserError` for an unknown one or for none.
 

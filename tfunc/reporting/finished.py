@@ -115,12 +115,12 @@ def size(all_maps: Sequence[Maps]) -> int:
 
 def inputs(all_maps: Sequence[Maps], state: Callable[..., str] = volumes.state) -> dict[str, Any]:
     """{folder and kind: digest of its files, segmentations included}: what an evaluation was computed from."""
-    return {
-        f"{pathlib.Path(maps.folder).absolute()} {maps.kind}": state(
-            [path for name in maps.subjects for path in maps.files(name)]
-        )
-        for maps in all_maps
-    }
+    found: dict[str, Any] = {}
+    for maps in all_maps:
+        files = [path for name in maps.subjects for path in maps.files(name)]
+        found[f"{pathlib.Path(maps.folder).absolute()} {maps.kind}"] = state(files)
+    scaled = {maps.method: [maps.temperature, maps.fitted_on] for maps in all_maps if maps.temperature is not None}
+    return {**found, "recalibrated": scaled} if scaled else found
 
 
 def find(

@@ -19,7 +19,7 @@ import numpy as np
 from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, UserError
 from data_prep.tasks import Task
-from tfunc import paper, runs
+from tfunc import methods, paper, runs
 from tfunc.kinds import KINDS
 from tfunc.reporting import figures, files, finished, forms, overlays, patient_files, report
 from tfunc.reporting import parts as tables
@@ -76,7 +76,8 @@ def _rankings(request, where, names, truth):
     """Maps of the subjects on whom the score that ranks is chosen: of the methods that have whole ones by present networks."""
     found = []
     for name in names:
-        if request.split != REVIEW and (runs.predictions_dir(where[0], name, REVIEW) / runs.PREDICTED).exists():
+        folder = runs.predictions_dir(where[0], methods.recalibrated_of(name) or name, REVIEW)
+        if request.split != REVIEW and (folder / runs.PREDICTED).exists():
             with contextlib.suppress(NotReady):
                 found.append(sources.run_maps(*where, name, REVIEW, truth))
     return found

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from data_prep.base import notices
 from data_prep.base.notices import Notices
 from data_prep.tasks import Task
-from tfunc.scoring import class_files, classes, counts, odds, temperature
+from tfunc.scoring import aggregate, class_files, classes, counts, odds, temperature
 from tfunc.scoring.counts import Counts
 from tfunc.scoring.odds import Odds
 from tfunc.scoring.sources import Maps, naming
@@ -71,7 +71,7 @@ class RegionNumbers:
     """What a region of one subject comes down to.
 
     odds: histogram, and `before`, calibration, where it is measured.  missed: `odds.missed` of its label, None without one.
-    volume, predicted_volume: voxels.  dice, predicted_dice: of its segmentation, true and by `predicted_dice`.
+    volume, predicted_volume: voxels.  dice, predicted_dice: of its segmentation, true and by its probabilities.
     """
 
     odds: Odds
@@ -140,7 +140,7 @@ def _numbers(voxels, probability, label, made):
         volume=int(label.sum()),
         predicted_volume=int(made.sum()),
         dice=_dice(label, made),
-        predicted_dice=predicted_dice(probability, made),
+        predicted_dice=1 - aggregate.expected_dice(probability, probability, made, ()),
     )
 
 
@@ -193,13 +193,6 @@ def features(voxels: Voxels) -> NDArray[np.float64]:
     log_odds = temperature.logit(top).mean()
     uncertainty = 1 - top.mean(dtype=np.float64), own.mean(dtype=np.float64) if own.size else 0.0
     return np.array([np.log1p(made.sum()), *uncertainty, log_odds, (top < 0.9).mean()])
-
-
-def predicted_dice(probability: NDArray[np.float32], prediction: NDArray) -> float:
-    """The Dice that a segmentation has where its probabilities are right, 2 Σ p y / (Σ p + Σ y); 1 where both are empty."""
-    total = probability.sum(dtype=np.float64) + np.count_nonzero(prediction)
-    both = probability[prediction != 0].sum(dtype=np.float64)
-    return float(2 * both / total) if total > 0 else 1.0
 
 
 def _dice(label, made):

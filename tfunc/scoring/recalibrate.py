@@ -22,7 +22,7 @@ from tfunc.scoring.truth import RecordsTruth
 ALPHAS = (0.05, 0.1, 0.2)
 ASSUMED = "patients are exchangeable: the next one is drawn as the calibration subjects were"
 NOT_CALIBRATING = ("train", "test", "predict", runs.HELD_OUT)
-MakePool = Callable[[int], contextlib.AbstractContextManager[Executor]]  # how many subjects -> where they are read
+MakePool = Callable[[int], contextlib.AbstractContextManager[Executor]]  # bytes of all maps -> where subjects are read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def recalibrate(
         return Recalibrated(recalibration.path(run_dir, method), known, fresh=False)
     if known is not None:
         say(f"{recalibration.path(run_dir, method)}: out of date, its maps were predicted again since; it is made anew")
-    with make_pool(len(maps.subjects)) as pool:
+    with make_pool(sum(maps.path(name).stat().st_size for name in maps.subjects)) as pool:
         computed = calibration_set.fit(maps, truth, pool, alphas, say)
     predicted = runs.read_predictions(maps.folder) or {}
     whole = Recalibration(

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, UserError, command
-from tfunc import runs
+from tfunc import methods, runs
+from tfunc.kinds import KINDS
 from tfunc.scoring import conformal
 
 FOLDER = "recalibration"
@@ -135,6 +136,11 @@ class Recalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     guarantees: dict[str, Guarantees]
     version: str
 
+    @property
+    def fitted_on(self) -> str:
+        """Whom the temperature was fitted on, in words."""
+        return f"{len(self.subjects)} subject{'s' * (len(self.subjects) != 1)} of {self.split}"
+
     def threshold(self, region: str, alpha: float) -> float:
         """The threshold of a region's outer mask; raises `UserError` for a level that was not asked for or not certified."""
         found = {one.alpha: one for one in self.guarantees[region].thresholds}
@@ -187,6 +193,17 @@ def stored(run_dir: runs.Path, method: str) -> Recalibration | None:
         return msgspec.convert(document, Recalibration)
     except msgspec.ValidationError as error:
         raise UserError(file, expected="a recalibration", found=f"{error}", do=do) from None
+
+
+def available(run_dir: runs.Path, dataset: str, names: Sequence[str]) -> list[str]:
+    """Those of some methods that have a recalibration; `NotReady` naming the command where none of them has."""
+    found = [name for name in names if path(run_dir, name).exists()]
+    if not found:
+        able = [name for name in names if KINDS[methods.get(name).kind].segments]
+        first = able[0] if able else next(iter(methods.METHODS))
+        do = command("recalibrate", method=first, dataset=dataset)
+        raise NotReady(path(run_dir, first), expected=f"the recalibration of {first}", found="none", do=do)
+    return found
 
 
 def require(run_dir: runs.Path, method: str, dataset: str, predicted: Mapping[str, Any]) -> Recalibration:

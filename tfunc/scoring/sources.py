@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from data_prep.base.errors import NotReady, UserError, command
 from data_prep.readers import nifti
-from tfunc import kinds, runs
+from tfunc import kinds, methods, runs
 from tfunc.kinds import KINDS, MapError
 from tfunc.methods import METHODS
-from tfunc.scoring import counts, layouts, npz, segmentations, spread, temperature, volumes
+from tfunc.scoring import counts, layouts, npz, recalibration, segmentations, spread, temperature, volumes
 from tfunc.scoring.truth import AnyTruth, RecordsTruth, Truth
 from tfunc.scoring.volumes import ENDINGS
 
@@ -30,7 +30,7 @@ class Maps:
     kind: a name of `kinds.KINDS`.  subjects: in order.  sigma_range: (lowest, highest) of the whole set, where the kind is
     scaled by it and once it is known.  places: {subject: the folder in `folder` that its files lie in}, where each has one.
     activation: what the channels of several classes are, see `class_files.probabilities`.  temperature: that probabilities
-    are read at, None for as they are written; a segmentation is the same at any.
+    are read at, None for as they are written; a segmentation is the same at any.  fitted_on: whom it was fitted on, in words.
     """
 
     method: str
@@ -41,6 +41,7 @@ class Maps:
     places: dict[str, str] | None = None
     activation: str = "auto"
     temperature: float | None = None
+    fitted_on: str = ""
 
     def folder_of(self, subject: str) -> pathlib.Path:
         """Where a subject's files lie."""
@@ -160,8 +161,14 @@ def run_maps(
     """The `Maps` of a run's method; `NotReady` naming the predict command where they are absent or unfinished.
 
     truth: the maps must be of its records (`UserError`) and of the whole split (`NotReady`), or of the `subjects` that
-    were chosen of it, which are then all that the `Maps` have.
+    were chosen of it, which are then all that the `Maps` have. method: `baseline_recalibrated` are the baseline's own, read
+    at the temperature of its recalibration, which must be there (`NotReady`) and of these maps.
     """
+    if (base := methods.recalibrated_of(method)) is not None:
+        maps = run_maps(run_dir, dataset, base, split, truth, subjects)
+        fitted = recalibration.require(run_dir, base, dataset, runs.read_predictions(maps.folder) or {})
+        chosen = fitted.temperature.temperature
+        return dataclasses.replace(maps, method=method, temperature=chosen, fitted_on=fitted.fitted_on)
     folder = runs.predictions_dir(run_dir, method, split)
     path = folder / runs.PREDICTED
     predict = {"method": method, "dataset": dataset, "split": None if split == "test" else split}
