@@ -140,7 +140,7 @@ def summary(manifest: records.Manifest) -> list[str]:
     size = sum(shard.bytes for shard in manifest.shards)
     count: collections.Counter[str]
     count = collections.Counter(split for subject in manifest.subjects for split in subject.splits)
-    for split in splits.NAMES:
+    for split in (*splits.NAMES, *sorted(set(count) - {*splits.NAMES})):
         if count[split]:
             members = manifest.split(split)
             slices = sum(subject.slices for subject in members)

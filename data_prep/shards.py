@@ -75,7 +75,7 @@ def plan(sources: Sequence[splits.Source], assignment: splits.Assignment, per_sh
     by_name = {source.name: source for source in sources}
     belongs = assignment.splits()
     shards = []
-    for split in splits.NAMES:
+    for split in assignment.names:
         names = [name for name in assignment.parts[split] if belongs[name][0] == split]
         chunks = [names[start : start + per_shard] for start in range(0, len(names), per_shard)]
         for index, chunk in enumerate(chunks):

@@ -6,13 +6,16 @@
 | ensemble | each key a list of k lists, alike in valid and test for all k |
 | cv | each key a list of k lists, with another valid list in each fold |
 
-null or a missing key stands for the official split.
+null or a missing key stands for the official split. A flat file may name further sets, such as `calibration`: subjects that no
+network sees and nothing is judged on.
 """
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import pathlib
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,6 +25,7 @@ from data_prep.base.errors import UserError
 
 PARTS = ("train", "valid", "test")
 FORMS = ("flat", "ensemble", "cv")
+TAKEN = ("predict", "heldout")  # names of sets that mean something else
 
 Names = tuple[str, ...]
 
@@ -52,10 +56,12 @@ def read_split_file(path: pathlib.Path | str) -> tuple[str, dict[str, Any]]:
             path, expected="a split of the whole data", found="nnU-Net's folds of a cross-validation", do=do
         )
     expected = "an object with train and, where wanted, valid and test: each a list of names or a list of such lists"
-    if not (isinstance(content, dict) and content.get("train") and set(content) <= set(PARTS)):
+    if not (isinstance(content, dict) and content.get("train")):
         raise UserError(path, expected=expected, found=_brief(content))
-    content = {part: _composed(content.get(part)) for part in PARTS}
+    further = [name for name in content if name not in PARTS]
+    content = {part: _composed(content.get(part)) for part in (*PARTS, *further)}
     nested = isinstance(content["train"], list) and all(isinstance(item, list) for item in content["train"])
+    _check_further(path, further, nested)
     if nested:
         k = len(content["train"])
         for part in PARTS[1:]:
@@ -64,7 +70,7 @@ def read_split_file(path: pathlib.Path | str) -> tuple[str, dict[str, Any]]:
     else:
         lists = list(content.items())
     for part, names in lists:
-        _check_names(path, part, names, optional=part != "train")
+        _check_names(path, part, names, optional=part in PARTS[1:])
     if not nested:
         return "flat", content
     if all(valid == content["valid"][0] for valid in content["valid"]):
@@ -76,6 +82,18 @@ def read_split_file(path: pathlib.Path | str) -> tuple[str, dict[str, Any]]:
     if None in content["valid"]:
         raise UserError(path, expected="a valid list in each fold", found="null in some")
     return "cv", content
+
+
+def _check_further(path, names, nested):
+    """Names of sets beside train, valid and test, which a flat file alone may have."""
+    for name in names:
+        meant = difflib.get_close_matches(name, PARTS, 1, 0.65)
+        if nested or meant or name in TAKEN or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            expected = "train, valid and test" + (
+                "" if nested else ", and sets of other names in small letters, as calibration"
+            )
+            do = f"did you mean {meant[0]}?" if meant else None
+            raise UserError(path, expected=expected, found=_brief(name), do=do)
 
 
 def _composed(value):
@@ -174,6 +192,11 @@ def main_split(
     return {part: official[part] if names is None else list(names) for part, names in lists.items()}
 
 
+def further(parts: Mapping[str, object]) -> list[str]:
+    """The names of sets beside train, valid and test and those to predict, in their order."""
+    return [name for name in parts if name not in (*PARTS, *TAKEN)]
+
+
 def refuse_unfit(
     where: str,
     parts: Mapping[str, list[str]],
@@ -188,8 +211,12 @@ def refuse_unfit(
     train, known = set(parts["train"]), {*parts["train"], *parts["valid"]}
     _refuse_overlap(where, "train", train, "valid", parts["valid"])
     _refuse_overlap(where, "train", train, "test", parts["test"])
+    for name in further(parts):
+        for part in PARTS:
+            _refuse_overlap(where, part, parts[part], name, parts[name])
     lists: list[tuple[str, Sequence[str], set[str]]]
-    lists = [("train", parts["train"], train), ("valid", parts["valid"], known)]
+    lists = [(name, parts[name], set(parts[name])) for name in further(parts)]
+    lists += [("train", parts["train"], train), ("valid", parts["valid"], known)]
     lists += [(f"member {index}", names, train) for index, names in enumerate(members or ())]
     for index, fold in enumerate(folds or ()):
         _refuse_overlap(where, f"train of fold {index}", fold["train"], f"valid of fold {index}", fold["valid"])

@@ -46,7 +46,8 @@ class Source(Protocol):
 class Assignment:
     """Who is where.
 
-    parts: a tuple of names for each of `train`, `valid`, `test` and `predict`, in the order they are stored.
+    parts: a tuple of names for each of `train`, `valid`, `test` and `predict`, in the order they are stored, and for each
+    further set that a split file names.
     members: training subjects of each ensemble member, or None. folds: of each cross-validation fold a dict with
     `train` and `valid`, or None. notes: lines to show the user.
     """
@@ -56,10 +57,15 @@ class Assignment:
     folds: tuple[dict[str, Names], ...] | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all parts, in the order in which they are stored."""
+        return (*NAMES, *files.further(self.parts))
+
     def splits(self) -> dict[str, Names]:
         """dict from name to the tuple of its splits. A subject may be in valid and test, never in train and another."""
         found: dict[str, list[str]] = {}
-        for part in NAMES:
+        for part in self.names:
             for name in self.parts.get(part, ()):
                 found.setdefault(name, []).append(part)
         return {name: tuple(parts) for name, parts in found.items()}
@@ -232,7 +238,7 @@ def _official_names(sources):
 
 def _divided_notes(found, patients):
     """Warnings of patients that the layout's own split or a split file divides; what is made here divides none."""
-    pairs = [("train", "valid"), ("train", "test")]
+    pairs = [("train", "valid"), ("train", "test"), *(("train", name) for name in files.further(found.parts))]
     lists = [(f"{a} and {b}", found.parts.get(a, ()), found.parts.get(b, ())) for a, b in pairs]
     for index, fold in enumerate(found.folds or ()):
         lists.append((f"train and valid of fold {index}", fold["train"], fold["valid"]))

@@ -24,7 +24,6 @@ shows all of it and the voxels of some subjects in a browser.
 """
 
 import dataclasses
-import os
 import pathlib
 import sys
 
@@ -33,14 +32,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 from absl import flags
 
 from data_prep import tasks
-from data_prep.base import pool, processes
 from data_prep.base.errors import UserError, command
 from data_prep.readers import labels
 from launch import program, settings
 from tfunc import kinds, runs
-from tfunc.methods import METHODS, parse
+from tfunc.methods import METHODS, RECALIBRATED, parse, recalibrated_of
 from tfunc.reporting import publish, tensorboard
-from tfunc.scoring import asked, class_files, layouts, sources
+from tfunc.scoring import asked, class_files, layouts, recalibration, sources
 from tfunc.scoring.truth import FolderTruth, several
 
 FLAGS = flags.FLAGS
@@ -64,6 +62,10 @@ flags.DEFINE_list(
     "subjects", [], "Score only these, by name; of a run, into a folder of their own beside its evaluation."
 )
 flags.DEFINE_list("figure_subjects", [], "Subjects for Figure 1, up to three; by default chosen by their calibration.")
+flags.DEFINE_bool(
+    "recalibrated", False, "Of a run: also a row for each method that was recalibrated, of the same probabilities at its "
+    "temperature; nothing is written twice.",
+)  # fmt: skip
 flags.DEFINE_string("predictions", None, "A folder of maps, or of method folders, to evaluate in place of a run.")
 flags.DEFINE_string(
     "labels",
@@ -102,13 +104,10 @@ flags.DEFINE_string(
 flags.DEFINE_integer("workers", None, "Processes; by default one a CPU, or none beside this for a small set.")
 flags.DEFINE_string("scheduler", None, "A Dask scheduler (tcp://host:8786) in place of local processes.")
 
-SMALL = 32 << 20  # bytes of maps that one process scores before others have even imported TensorFlow
-
 
 def main() -> None:
     """Evaluates what the flags say and prints Table 1 and where everything lies; raises `UserError`."""
-    if FLAGS.workers is not None and FLAGS.workers < 1:
-        raise UserError(f"--workers={FLAGS.workers}", expected="1 or more")
+    settings.check_workers(FLAGS.workers)
     if len(FLAGS.figure_subjects) > 3:
         raise UserError("--figure_subjects", expected="at most three", found=str(len(FLAGS.figure_subjects)))
     if not FLAGS.methods:
@@ -154,19 +153,32 @@ def _run():
         if getattr(FLAGS, name) not in (None, "", "auto"):
             raise UserError(f"--{name}", expected="--predictions beside it", do="a run knows this itself")
     run_dir, data_dir, dataset = settings.run_dir(), settings.data_dir(), settings.dataset()
-    names = FLAGS.methods
-    if names == ["all"]:
-        names = sources.available_methods(run_dir, dataset, FLAGS.split)
-    else:
-        names = [method.name for method in parse(names)]
+    names = _names(run_dir, dataset)
     folder = runs.evaluation_dir(run_dir, FLAGS.split, sorted(set(FLAGS.subjects)))
     return publish.evaluate_run(_request(folder, dataset), run_dir, data_dir, names, _pool)
+
+
+def _names(run_dir, dataset):
+    """The methods, and behind them those that are read at the temperature of their recalibration."""
+    scaled = [name for name in FLAGS.methods if recalibrated_of(name)]  # a table that has them is asked for again
+    names = [name for name in FLAGS.methods if name not in scaled]
+    if names == ["all"]:
+        names = sources.available_methods(run_dir, dataset, FLAGS.split)
+    elif names or not scaled:
+        names = [method.name for method in parse(names)]
+    if FLAGS.recalibrated:
+        scaled += [f"{name}{RECALIBRATED}" for name in recalibration.available(run_dir, dataset, names)]
+    return [*names, *dict.fromkeys(scaled)]
 
 
 def _folders():
     for name in ("labels", "out_dir"):
         if not getattr(FLAGS, name):
             raise UserError("--predictions", expected=f"--{name}=DIR beside it", found="none")
+    if FLAGS.recalibrated:
+        raise UserError(
+            "--recalibrated", expected="a run (--dataset)", found="--predictions, which has no recalibration"
+        )
     if FLAGS.threshold_split != "test":
         raise UserError("--threshold_split", expected="a run (--dataset)", found="--predictions, which has one set")
     if FLAGS.split != "test":
@@ -226,11 +238,7 @@ def _request(out_dir, dataset):
 
 def _pool(size):
     """Where the counting runs; asked for only where there is something to count."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing here needs a GPU, whose memory each worker would take whole
-    if not FLAGS.predictions:
-        processes.start_tensorflow()  # reads records; folders of maps need none
-    count = FLAGS.workers or (1 if size <= SMALL else pool.cpus())
-    return pool.executor(count, FLAGS.scheduler)
+    return settings.counting_pool(size, FLAGS.workers, FLAGS.scheduler, reads_records=not FLAGS.predictions)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent))  # runs from a checkout, installed or not
 from data_prep.base.errors import UserError
 from launch import program
 
-PROGRAMS = ("phantom", "prepare", "train", "predict", "evaluate", "study", "export", "request")
+PROGRAMS = ("phantom", "prepare", "train", "predict", "evaluate", "recalibrate", "study", "export", "request")
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def usage() -> str:
     lines = ["usage: tfunc <program> [--flag=value …]; `tfunc <program> --helpshort` lists its flags", ""]
     for name in PROGRAMS:
         said = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text(encoding="utf-8")))
-        lines.append(f"  {name:9} {(said or '').splitlines()[0]}")
+        lines.append(f"  {name:11} {(said or '').splitlines()[0]}")
     return "\n".join(lines)
 
 

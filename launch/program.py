@@ -22,6 +22,7 @@ FOLDERS = {  # which of the folders that the user gave the other programs must b
     "train": ("data_dir", "run_dir"),
     "predict": ("data_dir", "run_dir"),
     "evaluate": ("data_dir", "run_dir"),
+    "recalibrate": ("data_dir", "run_dir"),
     "study": ("data_dir", "run_dir"),
     "export": ("run_dir",),
 }

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import pathlib
 from collections.abc import Sequence
+from concurrent.futures import Executor
 
 from absl import flags
 
 from data_prep import tasks
+from data_prep.base import pool, processes
 from data_prep.base.errors import UserError, command
 from tfunc import runs
 from tfunc.learning.settings import SETTINGS, Settings
 
 FLAGS = flags.FLAGS
+SMALL = 32 << 20  # bytes of maps that one process scores before others have even imported TensorFlow
 TRAINING = tuple(row.name for row in SETTINGS)  # a row there is a flag here, of the study too
 
 
@@ -81,6 +86,22 @@ def task() -> tasks.Task:
 def run_dir() -> pathlib.Path:
     """The folder of the run."""
     return pathlib.Path(FLAGS.run_dir or f"runs/{dataset()}")
+
+
+def counting_pool(
+    size: int, workers: int | None, scheduler: str | None, reads_records: bool = True
+) -> contextlib.AbstractContextManager[Executor]:
+    """Where maps of so many bytes are counted; asked for only where there is something to count."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing here needs a GPU, whose memory each worker would take whole
+    if reads_records:
+        processes.start_tensorflow()
+    return pool.executor(workers or (1 if size <= SMALL else pool.cpus()), scheduler)
+
+
+def check_workers(workers: int | None) -> None:
+    """Raises `UserError` for a number of processes below one."""
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers={workers}", expected="1 or more")
 
 
 def sigma_range(values: Sequence[str] | None) -> tuple[float, float] | None:

@@ -116,6 +116,17 @@ def isic_data(made_once):
 
 
 @pytest.fixture(scope="session")
+def calibration_data(made_once):
+    """{task: records} of phantom BraTS with a calibration set of twelve subjects, two classes and four."""
+    from made_up_run import make_records
+
+    names = ("brats", "brats_regions")
+    return {
+        name: made_once(f"calibration_{name}", lambda at, name=name: make_records(at, name)) / "data" for name in names
+    }
+
+
+@pytest.fixture(scope="session")
 def train():
     """train(network, dataset, data_dir, run_dir, **settings): a tiny training; returns (folder, finished.json)."""
     from tfunc import networks

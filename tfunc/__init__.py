@@ -1,3 +1,27 @@
-"""Voxel-wise uncertainty for medical image segmentation. Importing this package imports nothing else."""
+"""Voxel-wise uncertainty for medical image segmentation. Importing this package imports nothing else: what it offers,
+such as `tfunc.metrics`, is loaded when it is first asked for."""
 
 __version__ = "0.1.0"
+
+# name: the module that it is, or "module:name" in it
+OFFERS = {
+    "metrics": "tfunc.metrics",
+    "subject_scores": "tfunc.scoring.aggregate:subject_scores",
+    "temperature": "tfunc.scoring.temperature:temperature",
+}
+
+
+def __getattr__(name: str) -> object:
+    """What `OFFERS` says, kept once it is loaded."""
+    if name not in OFFERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    module, _, attribute = OFFERS[name].partition(":")
+    found = importlib.import_module(module)
+    globals()[name] = found = getattr(found, attribute) if attribute else found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *OFFERS})

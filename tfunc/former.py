@@ -110,10 +110,12 @@ def config(document: Document) -> Document:
 
 def predictions(document: Document) -> Document:
     """A predictions.json of any schema as today's, or the part of it that there is: what it can't say is left out."""
-    streams = None if document.get("samples") is None else 1  # what drew before there were versions
+    drawn = document.get("samples") is not None
+    # what drew before there were versions, and when each slice drew by itself
+    before: Document = {"streams": 1 if drawn else None, "draws": "slice" if drawn else None}
     if not is_old(document):
-        return {"streams": streams, **document}
-    found = {"streams": streams, "schema": SCHEMA, **document}
+        return {**before, **document}
+    found = {**before, "schema": SCHEMA, **document}
     if "kind" in found:
         found["kind"] = KINDS.get(found["kind"], found["kind"])
         if found["kind"] in MEASURES:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Literal
 
 from data_prep.base.errors import UserError
 from tfunc import kinds
@@ -24,6 +25,8 @@ class Method:
     in_paper: ranked in Table 1; later methods stand below a line.
     sampled: whether its maps depend on a number of samples and a seed.
     by_name: not among `all`: what it needs is large, or not everyone's.
+    coherent: over what each of its samples or members is one network, a `subject` or a `slice`; of a whole subject the spread
+        of volumes is kept. Empty: it has no samples.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Method:
     in_paper: bool = True
     sampled: bool = False
     by_name: bool = False
+    coherent: Literal["", "slice", "subject"] = ""
 
     @property
     def measure(self) -> str:
@@ -61,6 +65,7 @@ METHODS = {
             "probability",
             "the baseline, dropout sampled",
             sampled=True,
+            coherent="subject",
         ),
         Method(
             "center_mc",
@@ -70,6 +75,7 @@ METHODS = {
             "probability",
             "center, dropout sampled",
             sampled=True,
+            coherent="subject",
         ),
         Method(
             "ensemble",
@@ -78,6 +84,7 @@ METHODS = {
             "tfunc.maps.sampled:Ensemble",
             "probability",
             "several baselines on 90 % subsets",
+            coherent="subject",
         ),
         Method(
             "auxiliary_feat",
@@ -113,6 +120,7 @@ METHODS = {
             "the baseline on flipped, turned and scaled images",
             in_paper=False,
             sampled=True,
+            coherent="subject",
         ),
         # how nnU-Net predicts with a trained cross-validation
         Method(
@@ -124,6 +132,7 @@ METHODS = {
             "the networks of all folds of the cross-validation",
             in_paper=False,
             by_name=True,
+            coherent="subject",
         ),
         # Monteiro et al., Stochastic segmentation networks, NeurIPS 2020
         Method(
@@ -152,6 +161,23 @@ def get(name: str) -> Method:
 def of_network(name: str) -> Method:
     """A method that is one network's softmax: how a cross-validated network predicts the fold it never saw."""
     return Method(name, name, (name,), SOFTMAX, "probability", "one network by itself")
+
+
+RECALIBRATED = "_recalibrated"  # behind a method's name: its probabilities at the temperature of its recalibration
+
+
+def recalibrated_of(name: str) -> str | None:
+    """The method whose recalibration `<method>_recalibrated` is, or None for another name."""
+    base = name.removesuffix(RECALIBRATED)
+    return base if base != name and base in METHODS else None
+
+
+def title(name: str) -> str | None:
+    """How tables name a method or its recalibration; None for one that the table lacks."""
+    base = recalibrated_of(name)
+    if base is not None:
+        return f"{METHODS[base].title}, recalibrated"
+    return METHODS[name].title if name in METHODS else None
 
 
 def parse(names: Sequence[str]) -> list[Method]:

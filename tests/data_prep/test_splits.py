@@ -156,6 +156,16 @@ def test_flat_file(write):
     assert made.members is None and made.folds is None and made.notes == ()
 
 
+def test_a_further_set(write):
+    """A flat file may name a set that chooses and judges nothing; the others are as they would be without."""
+    made = splits.assign(
+        subjects(10), BRATS, split_files=[write({**FLAT, "test": FLAT["test"][:-1], "calibration": ["s009"]})]
+    )
+    assert made.parts["calibration"] == ("s009",)
+    assert made.names == (*splits.NAMES, "calibration") and made.splits()["s009"] == ("calibration",)
+    assert made.parts["train"] == tuple(FLAT["train"])
+
+
 def test_names_are_compared_composed(write):
     """A split file may have a name in the decomposed form that a Mac writes."""
     content = {"train": ["mu\u0308ller"], "valid": ["b"], "test": ["c"]}
@@ -229,7 +239,13 @@ def test_valid_and_test_may_overlap(write):
 REFUSED = [
     ("not JSON", [], "JSON"),
     ([NAMES], [], "an object with train"),
-    ({"train": NAMES, "extra": []}, [], "an object with train"),
+    ({**FLAT, "extra": []}, [], "subject names in extra"),
+    ({**FLAT, "validation": ["s006"]}, [], "found 'validation'; did you mean valid"),
+    ({**FLAT, "predict": ["s006"]}, [], "found 'predict'"),
+    ({**FLAT, "Extra": ["s006"]}, [], "of other names in small letters"),
+    ({**ENSEMBLE, "calibration": [["s009"]] * 3}, [], "train, valid and test, found 'calibration'"),
+    ({**FLAT, "calibration": ["s000"]}, [], "both train and calibration, found s000"),
+    ({**FLAT, "calibration": ["s008"]}, [], "both test and calibration, found s008"),
     ({"train": [], "valid": NAMES}, [], "an object with train"),
     ({"train": [NAMES[0], 3], "valid": NAMES[6:]}, [], "subject names in train"),
     ({"train": [NAMES[0], NAMES[:2]], "valid": NAMES[6:]}, [], "subject names in train"),

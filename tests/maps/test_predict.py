@@ -216,6 +216,7 @@ def test_a_split_is_written_once_and_taken_up_again(run, brats_data, test_names,
     """Three maps a subject and, last, predictions.json; again: nothing. After a loss only the lost subject is made."""
     folder = split(run, brats_data)
     expected = {f"{name}_{kind}.nii.gz" for name in test_names for kind in MAPS}
+    expected |= {f"{name}_samples.json" for name in test_names}
     assert set(written(folder)) == expected | {"predictions.json", "config.json"}
     facts = artefacts.read_json(folder / "predictions.json")
     assert facts["subjects"] == test_names and (facts["samples"], facts["seed"]) == (3, 20)
@@ -249,7 +250,7 @@ def test_some_subjects_now_and_the_rest_later(run, brats_data, test_names):
     assert artefacts.read_json(folder / "predictions.json")["subjects"] == test_names
 
 
-@pytest.mark.parametrize("change", [{"samples": 4}, {"seed": 1}, {"precision": "bfloat16"}])
+@pytest.mark.parametrize("change", [{"samples": 4}, {"seed": 1}, {"precision": "bfloat16"}, {"draws": "slice"}])
 def test_another_configuration_is_refused(run, brats_data, test_names, change):
     """Maps of other samples, seed or precision do not mix; the error names the difference."""
     split(run, brats_data, names=test_names[:1])

@@ -122,7 +122,7 @@ def test_two_classes_have_one_table(tmp_path):
     finished = evaluate_study(tmp_path)
     assert {path.name for path in (tmp_path / "out").glob("table1*")} == {"table1.csv", "table1.md", "table1.tex"}
     rows = read_csv(tmp_path / "out" / "subjects.csv")
-    assert list(rows[0])[-1] == "ece_near" and rows[0]["ece_near"] == "" and "near" not in finished.markdown
+    assert "region" not in rows[0] and rows[0]["ece_near"] == "" and "near" not in finished.markdown
     assert "regions" not in finished.summary and finished.summary["methods"]["maps"]["ece_near"] is None
     assert [part.name for part in parts.parts(_evaluated(tmp_path))] == [""]
 

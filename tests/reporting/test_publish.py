@@ -21,7 +21,7 @@ from data_prep.base.errors import NotReady, UserError
 from data_prep.phantom import write as phantom
 from data_prep.readers import nifti
 from tfunc import kinds, networks, runs
-from tfunc.reporting import publish, remarks, tensorboard
+from tfunc.reporting import finished, publish, remarks, tensorboard
 from tfunc.reporting.table1 import title
 from tfunc.scoring import metrics, overlap, sources, statistics, volumes
 from tfunc.scoring.binary import count
@@ -496,7 +496,7 @@ def test_a_folder_that_can_only_be_read(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(publish.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(finished.os, "access", lambda path, mode: False)
     monkeypatch.setattr(publish.artefacts, "aside", refuse)
     again = evaluate_study(tmp_path)
     assert not again.fresh and not again.doubt and again.markdown == (tmp_path / "out" / "table1.md").read_text()
@@ -508,10 +508,10 @@ def test_a_folder_that_can_only_be_read(tmp_path, monkeypatch):
     times, (values, _) = path.stat(), nifti.read_map(path)
     nifti.write_map(path, values[::-1], nifti.read_header(path).block)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # another one, of the same time
-    monkeypatch.setattr(publish.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(finished.os, "access", lambda path, mode: False)
     seen = evaluate_study(tmp_path)
     assert not seen.fresh and "were others" in seen.doubt
-    monkeypatch.setattr(publish.os, "access", lambda path, mode: True)
+    monkeypatch.setattr(finished.os, "access", lambda path, mode: True)
     assert evaluate_study(tmp_path).fresh
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from data_prep.base.errors import UserError
 from tfunc.methods import Method
@@ -18,8 +19,11 @@ class Options:
     """samples: passes of a sampled method. seed: of its samples. precision: float32 or bfloat16 convolutions.
 
     full_size: photographs, also PNG maps at the photograph's own size. names: `nnunet` for the segmentation under that name
-    too. streams: version of the random streams, which is
-    the network's own (`of`). Raises `UserError` naming the flag for a number that no prediction can have.
+    too. streams: version of the random streams, which is the network's own (`of`). draws: what shares the random numbers of
+    one sample, a whole `subject` or each `slice` by itself; None: as the folder was begun, a new one by subject. regions: the
+    classes of each region whose volume in every sample is kept; none: nothing is. recalibrated: whether probabilities are
+    written at the temperature of the method's recalibration; outer: the share of a lesion that an outer mask beside them may
+    miss, None for no mask. Raises `UserError` naming the flag for a number that no prediction can have.
     """
 
     samples: int = 20
@@ -29,6 +33,10 @@ class Options:
     full_size: bool = False
     streams: int = streams.VERSION
     names: str = ""
+    draws: str | None = None
+    regions: tuple[tuple[int, ...], ...] = ()
+    recalibrated: bool = False
+    outer: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "samples"):
@@ -40,10 +48,31 @@ class Options:
         """The same for a network of that configuration: whatever samples it draws what it always drew."""
         return dataclasses.replace(self, streams=config.streams)
 
-    def drawn(self, method: Method) -> dict[str, int | None]:
-        """The samples, seed and streams that a method's maps depend on: of one that draws nothing, None."""
-        found = {"samples": self.samples, "seed": self.seed, "streams": self.streams}
+    def drawn(self, method: Method) -> dict[str, int | str | None]:
+        """The samples, seed, streams and draws that a method's maps depend on: of one that draws nothing, None."""
+        draws = self.draws_of(method)
+        found: dict[str, int | str] = {
+            "samples": self.samples,
+            "seed": self.seed,
+            "streams": self.streams,
+            "draws": draws,
+        }
         return {name: value if method.sampled else None for name, value in found.items()}
+
+    def draws_of(self, method: Method) -> str:
+        """`subject` or `slice`; the latter, too, for a method whose samples belong together within a slice only."""
+        return "slice" if method.coherent == "slice" else self.draws or "subject"
+
+    def begun(self, stored: Mapping[str, object] | None) -> Options:
+        """The same with the draws that a folder was begun with, where none are asked for. stored: what it says, if anything."""
+        draws = (stored or {}).get("draws")
+        return dataclasses.replace(self, draws=str(draws)) if self.draws is None and draws else self
+
+    def spread(self, method: Method, regions: tuple[tuple[int, ...], ...]) -> Options:
+        """The same with the regions whose volumes are kept: of a method whose samples each see a whole subject alike."""
+        draws = self.draws_of(method)
+        whole = draws == "subject" if method.sampled else bool(method.coherent)
+        return dataclasses.replace(self, draws=draws, regions=regions if whole else ())
 
 
 def check_seed(seed: int, below: int = SUBJECT_SEEDS) -> None:

@@ -17,13 +17,14 @@ from data_prep.map_files import is_written
 from data_prep.records import Manifest, SubjectEntry
 from data_prep.subject import Subject
 from data_prep.tasks import Task
-from tfunc import methods, networks, runs
-from tfunc.maps import artefact, predictor
+from tfunc import former, methods, networks, runs
+from tfunc.maps import artefact, packed, predictor
 from tfunc.maps.options import Options
 from tfunc.maps.predictor import Arrays, Predictor
 from tfunc.methods import Method
 from tfunc.nets import memory, stack
 from tfunc.nets.trained import Trained
+from tfunc.scoring import spread
 
 
 def write_maps(
@@ -33,16 +34,20 @@ def write_maps(
     full_size: bool = False,
     task: Task | None = None,
     names: str = "",
+    change: Callable[[Arrays], Arrays] | None = None,
 ) -> Arrays:
     """Writes a subject's maps [depth, height, width] on its own grid; each file is whole or not there. Returns them.
 
     full_size: of a photograph, also PNG maps at its own size: a segmentation by nearest neighbour, others bilinear. task:
     says which numbers the segmentation is written with; None: the classes'. names: `nnunet` for the segmentation also as
-    nnU-Net calls it, of a photograph at its own size.
+    nnU-Net calls it, of a photograph at its own size. change: made to the maps on their own grid before they are written.
     """
-    wanted = full_size or (names and subject.source_size is not None)
-    own_size = {name: _resized(values, subject.source_size) for name, values in maps.items()} if wanted else None
-    maps = grid.on_own_grid(subject, maps)
+    if task is not None and (overlaps := maps.get(packed.NAME)) is not None and overlaps.shape[-1] > 1:
+        spread.write(folder, subject.name, packed.spreads(overlaps, task, _scale(subject)))
+    maps = grid.on_own_grid(subject, {name: values for name, values in maps.items() if name in map_files.MAPS})
+    maps = maps if change is None else change(maps)
+    wanted = full_size or (names and subject.source_size is not None)  # a photograph, whose own grid is the networks'
+    own_size = {name: _resized(maps[name], subject.source_size) for name in map_files.MAPS} if wanted else None
     if task is not None and task.values != tuple(range(len(task.classes))):
         values = map_files.labels_of(task)
         maps = {**maps, "prediction": values[maps["prediction"]]}
@@ -52,6 +57,12 @@ def write_maps(
     if names == "nnunet":
         map_files.write_named(folder, subject.name, (own_size or maps)["prediction"], subject.header)
     return maps
+
+
+def _scale(subject):
+    """Voxels of a subject's own grid to one of the networks'."""
+    height, width = subject.image.shape[1:3]
+    return 1.0 if subject.own_size is None else subject.own_size[0] * subject.own_size[1] / (height * width)
 
 
 def _resized(values, size):
@@ -80,9 +91,10 @@ def predict_split(
     """
     manifest = runs.read_records(data_dir, dataset)
     chosen = _chosen(manifest, split, names)
+    folder = runs.predictions_dir(run_dir, method.name, split)
+    options = options.begun(_begun(folder))
     made, loaded = predictor.of_method(method, run_dir, dataset, options, strategy)
     require_same_records(manifest, loaded, split)
-    folder = runs.predictions_dir(run_dir, method.name, split)
     asked = document(method, options, loaded, split=split, records=manifest.identity)
     _claim(folder, asked, loaded, runs.all_weights(run_dir), manifest, say)
     waiting = [entry.name for entry in chosen if not is_written(folder, entry.name, options.full_size, options.names)]
@@ -99,6 +111,14 @@ def predict_split(
     return folder
 
 
+def _begun(folder):
+    """What a folder of predictions was begun with, or None where nothing is in it yet."""
+    path = folder / runs.CONFIG
+    return (
+        former.predictions(artefacts.read_document(path)) if path.exists() and map_files.all_written(folder) else None
+    )
+
+
 def _claim(folder, asked, loaded, kept, manifest, say):
     """Claims the folder; maps of weights that the run has no more make room, and it is said. kept: those that it has."""
     path = folder / runs.CONFIG
@@ -106,7 +126,7 @@ def _claim(folder, asked, loaded, kept, manifest, say):
     if path.exists() and artefact.is_outdated(artefacts.read_document(path), asked, before, kept, manifest.is_same):
         say(f"{folder}: out of date, a network was trained on or again since; all is predicted again")
         (folder / runs.PREDICTED).unlink(missing_ok=True)
-        for file in map_files.all_written(folder):
+        for file in (*map_files.all_written(folder), *folder.glob(f"*{spread.ENDING}")):
             file.unlink()
     begun = bool(map_files.all_written(folder)) or (folder / runs.PREDICTED).exists()
 

@@ -17,7 +17,7 @@ from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc import runs
 from tfunc.maps import options as asked
-from tfunc.maps import predictives
+from tfunc.maps import packed, predictives
 from tfunc.maps.options import Options
 from tfunc.maps.predictives import Predictive
 from tfunc.methods import Method
@@ -75,7 +75,8 @@ class Predictor:
     def subjects(self, subjects: Iterable[Subject]) -> Iterator[tuple[Subject, Arrays]]:
         """`Subject`s -> (subject, {map: array [depth, height, width]}), in order; batches run across subjects.
 
-        A probability of more than two classes has them as a fourth axis.
+        A probability of more than two classes has them as a fourth axis. Where options ask for it, `samples` are the voxels
+        that two samples share, [regions, T, T].
         """
         pending: list[
             list[Any]
@@ -105,8 +106,13 @@ class Predictor:
         yield from (tuple(entry[:2]) for entry in pending)
 
     def _seed(self, name, index):
-        """A slice's own seed: its samples do not depend on the batch it is in, nor on the other subjects."""
-        return (self.options.seed << 32) + zlib.crc32(name.encode()), index
+        """A slice's seed: its samples do not depend on the batch it is in, nor on the other subjects.
+
+        The slices of a subject share it where each sample is to be one network for the whole of it: samples that differ from
+        slice to slice average out, and understate the spread of its volume.
+        """
+        subject = (self.options.seed << 32) + zlib.crc32(name.encode())
+        return subject, index if self.options.draws == "slice" else 0
 
     def _run(self, batch):
         images, seeds, entries, indices = zip(*batch, strict=True)
@@ -118,7 +124,13 @@ class Predictor:
                 if name not in maps:
                     maps[name] = np.empty((*subject.image.shape[:3], *values.shape[3:]), MAPS[name])
                 maps[name][index] = values[row][place]
+            if packed.NAME in results:
+                self._add_overlaps(maps, results[packed.NAME][row][place])
             entry[2] -= 1
+
+    def _add_overlaps(self, maps, bits):
+        count, regions = self.predictive.samples, len(self.options.regions)
+        maps[packed.NAME] = maps.get(packed.NAME, 0) + packed.overlaps(bits, count, regions)
 
 
 def framed(images: np.ndarray, subject: Subject, task: Task) -> tuple[np.ndarray, tuple[slice, slice]]:
@@ -149,6 +161,7 @@ def of_method(
     loaded = trained.load_all(run_dir, method.networks, dataset)
     config, make = loaded[0].config, predictives.of(method)
     models, options = [network.model for network in loaded], options.of(config)
+    options = options.spread(method, packed.regions_of(config.task))
     predictor = Predictor(
         lambda: make(models, options), config.channels, config.smallest, options, strategy, config.task
     )

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from data_prep.base.errors import UserError
+from tfunc.maps import packed
 from tfunc.maps.options import Options
 from tfunc.maps.predictives import Maps, entropy_maps
 from tfunc.nets import classes, folded, low_rank, sampling, stack, views
@@ -26,7 +27,7 @@ class MonteCarlo:
         (model,) = models
         if not model.dropout_rates:
             raise UserError("MC dropout", expected="a network with dropout", found="a network without any")
-        self.samples, self.streams = options.samples, options.streams
+        self.samples, self.streams, self.regions = options.samples, options.streams, options.regions
         self.network = folded.FoldedUNet(model, options.precision, sampled=True)
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
@@ -37,7 +38,7 @@ class MonteCarlo:
         def sample(index):
             return classes.probability(self.network(images, folded.dropout_masks(uniform[index], rates))), 1.0
 
-        return mean_maps(sample, self.samples, images, self.network.classes)
+        return mean_maps(sample, self.samples, images, self.network.classes, self.regions)
 
 
 class TestTimeAugmentation:
@@ -53,7 +54,7 @@ class TestTimeAugmentation:
 
     def __init__(self, models: Sequence[keras.Model], options: Options):
         (model,) = models
-        self.samples, self.streams = options.samples, options.streams
+        self.samples, self.streams, self.regions = options.samples, options.streams, options.regions
         self.network = folded.FoldedUNet(model, options.precision)
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
@@ -78,7 +79,7 @@ class TestTimeAugmentation:
             total = tf.reduce_sum(returned, axis=-1, keepdims=True)
             return tf.math.divide_no_nan(returned, total), tf.squeeze(seen, -1)
 
-        return mean_maps(sample, self.samples, images, self.network.classes)
+        return mean_maps(sample, self.samples, images, self.network.classes, self.regions)
 
     def _drawn(self, uniform, index):
         """What `views.draw` draws, but nothing for the first sample."""
@@ -126,15 +127,18 @@ class Ensemble:
 
     def __init__(self, models: Sequence[keras.Model], options: Options):
         self.members = [folded.FoldedUNet(model, options.precision) for model in models]
+        self.samples, self.regions = len(self.members), options.regions
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """See `predictives.Predictive`."""
         probability, entropy = zeros(images, self.members[0].classes), zeros(images)
-        for member in self.members:
+        packs = packed.none_yet(images, self.samples, self.regions)
+        for index, member in enumerate(self.members):
             with tf.control_dependencies([entropy]):  # nothing else would keep the members from running side by side
                 p = classes.probability(member(tf.identity(images)))
             probability, entropy = probability + p, entropy + classes.entropy(p)
-        return averaged_maps(probability, entropy, len(self.members))
+            packs += packed.bits(p, index, self.samples, self.regions) if self.regions else 0
+        return averaged_maps(probability, entropy, self.samples, packs if self.regions else None)
 
 
 def zeros(images: tf.Tensor, count: int = classes.BINARY) -> tf.Tensor:
@@ -148,26 +152,32 @@ def mean_maps(
     samples: int,
     images: tf.Tensor,
     count: int = classes.BINARY,
+    regions: packed.Regions = (),
 ) -> Maps:
     """Runs `sample(index)` -> (probability, weight) `samples` times, one after the other, and keeps running sums.
 
-    count: of the classes.
+    count: of the classes. regions: where there are some, whether each sample has a voxel in each is kept, as bits.
     """
 
-    def body(index, probability, entropy, weight):
+    def body(index, probability, entropy, weight, *packs):
         p, w = sample(index)
-        return index + 1, probability + _each(w, p) * p, entropy + w * classes.entropy(p), weight + w
+        sums = probability + _each(w, p) * p, entropy + w * classes.entropy(p), weight + w
+        return index + 1, *sums, *(pack + packed.bits(p, index, samples, regions) for pack in packs)
 
     begin = 0, zeros(images, count), zeros(images), zeros(images)
-    _, *sums = tf.while_loop(lambda index, *_: index < samples, body, begin, parallel_iterations=1)
+    packs = [packed.none_yet(images, samples, regions)] if regions else []
+    _, *sums = tf.while_loop(lambda index, *_: index < samples, body, [*begin, *packs], parallel_iterations=1)
     return averaged_maps(*sums)
 
 
-def averaged_maps(probability: tf.Tensor, entropy: tf.Tensor, count: tf.Tensor | int) -> Maps:
-    """Maps from the sums of `count` probabilities and of their entropies."""
+def averaged_maps(
+    probability: tf.Tensor, entropy: tf.Tensor, count: tf.Tensor | int, packs: tf.Tensor | None = None
+) -> Maps:
+    """Maps from the sums of `count` probabilities and of their entropies. packs: all samples' bits, of `packed`."""
     maps = entropy_maps(probability / _each(count, probability))
     # rounding can bring the difference below 0
-    return {**maps, "mutual_information": tf.maximum(maps["uncertainty"] - entropy / count, 0.0)}
+    maps["mutual_information"] = tf.maximum(maps["uncertainty"] - entropy / count, 0.0)
+    return maps if packs is None else {**maps, packed.NAME: packs}
 
 
 def _each(weight, probability):

@@ -13,6 +13,8 @@ from tfunc.reporting import forms
 from tfunc.reporting.forms import number
 from tfunc.reporting.parts import MEAN, Part
 from tfunc.scoring import measures, metrics
+from tfunc.scoring.aggregate import AGGREGATORS
+from tfunc.scoring.companions import COMPANIONS
 from tfunc.scoring.counts import BINS, THRESHOLDS
 from tfunc.scoring.evaluate import POOLED, Evaluated
 from tfunc.scoring.measures import MEASURES, Measure
@@ -20,12 +22,15 @@ from tfunc.scoring.measures import MEASURES, Measure
 OUTCOMES = ("tp", "fp", "tn", "fn")
 UNCERTAIN = ("tpu", "fpu", "tnu", "fnu")
 # The columns that subjects.csv had before there was a table of measures, in their order, which others' scripts may count on:
-# those of a subject, whose outcomes stand before the last, and those of a subject and threshold. Later ones follow at the end.
+# those of a subject, whose outcomes stand before the last, those of a subject and threshold, and those that came next. Companions
+# of Dice and scores follow, and at the end measures that came after them.
 FIRST = ("dice", "ece", "accuracy", "confidence_gap")
 FIRST_BY_THRESHOLD = (
     "ue", "error_precision", "error_recall", "corrected_dice", "corrected_accuracy", "bnf", "bnf_inequality",
     "accuracy_benefit",
 )  # fmt: skip
+
+NEXT = ("ece_near",)
 
 CLASS_WISE = "ece_class"  # the one measure of a class map whose column no region has
 _NONE = dict.fromkeys(OUTCOMES, np.nan) | dict.fromkeys(UNCERTAIN, np.full(len(THRESHOLDS), np.nan))
@@ -79,10 +84,12 @@ def subjects_lines(evaluated: Evaluated) -> Lines:
 
     Means over regions and class maps have no outcomes, and a class map none of what is measured of a region only.
     """
-    first, by_threshold = ([MEASURES[name] for name in names] for names in (FIRST, FIRST_BY_THRESHOLD))
-    later = [measure for measure in MEASURES.values() if measure not in (*first, *by_threshold)]
+    every = (FIRST, FIRST_BY_THRESHOLD, NEXT)
+    first, by_threshold, following = ([MEASURES[name] for name in names] for names in every)
+    later = [measure for measure in MEASURES.values() if measure not in (*first, *by_threshold, *following)]
     header = ["method", "subject", *_names(first[:-1]), *OUTCOMES, *_names(first[-1:])]
     header += [f"{name}_{t:.2f}" for t in THRESHOLDS for name in (*_names(by_threshold), *UNCERTAIN)]
+    header += [*_names(following), *COMPANIONS, *(row.column for row in AGGREGATORS.values())]
     header += _names(measure for measure in later if not measure.by_threshold)
     header += [f"{name}_{t:.2f}" for t in THRESHOLDS for name in _names(m for m in later if m.by_threshold)]
     lines: Lines = [header]
@@ -96,10 +103,19 @@ def subjects_lines(evaluated: Evaluated) -> Lines:
             values += [found[measure.name] for measure in first[-1:]]
             columns = [found[measure.name] for measure in by_threshold]
             values += _by_threshold([*columns, *(outcome[name] for name in UNCERTAIN)])
+            values += [found[measure.name] for measure in following]
+            values += _findings(evaluated.findings.get(method, {}).get(subject))
             values += [found[measure.name] for measure in later if not measure.by_threshold]
             values += _by_threshold([found[measure.name] for measure in later if measure.by_threshold])
             lines.append([method, subject, *map(number, values)])
     return lines
+
+
+def _findings(found):
+    """A subject's companions of Dice and its scores; NaN where there are none, as of means over regions and class maps."""
+    if found is None:
+        return [np.nan] * (len(COMPANIONS) + len(AGGREGATORS))
+    return [*(found.companions[name] for name in COMPANIONS), *(found.scores[name] for name in AGGREGATORS)]
 
 
 def _value(scores, measure, index):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfunc import methods
+
 
 def chosen_on(asked: Mapping[str, Any]) -> str:
     """On whom the thresholds are best, as a phrase. asked: what summary.json says of an evaluation, here and below."""
@@ -37,6 +39,9 @@ def remarks(asked: Mapping[str, Any]) -> list[str]:
         found.append(f"Networks were trained on {_of(number, count)}.")
     if shared.get("scans"):
         found.append("Other scans of a subject's patient count as the subject.")
+    for method, (number, fitted_on) in asked.get("inputs", {}).get("recalibrated", {}).items():
+        these = ", the very set that is evaluated" if fitted_on.endswith(f" of {split}") else ""
+        found.append(f"{methods.title(method)}: at the temperature {number:.4g}, fitted on {fitted_on}{these}.")
     for method, number in (asked.get("gaps") or {}).items():
         voxels = f"{number:,} voxel{'s' * (number != 1)} of {method}"
         found.append(f"{voxels} outside the masks are NaN and count as background that the map is sure of.")

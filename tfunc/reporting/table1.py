@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from data_prep.base.streams import text_of
-from tfunc import paper
-from tfunc.methods import METHODS
+from tfunc import methods, paper
 from tfunc.scoring import measures, statistics
 from tfunc.scoring.counts import THRESHOLDS
 from tfunc.scoring.measures import MEASURES, Measure
@@ -76,7 +75,7 @@ def table1(
 
 def title(method: str) -> str:
     """How tables and figures name a method: as the table of methods does, else by its own name."""
-    return METHODS[method].title if method in METHODS else text_of(method)
+    return methods.title(method) or text_of(method)
 
 
 def is_first_below(rows: Sequence[Row], index: int) -> bool:

@@ -18,7 +18,7 @@ from data_prep.readers import nifti
 from data_prep.readers.nifti import Space
 from data_prep.tasks import Task
 from tfunc.kinds import KINDS, TOLERANCE, MapError
-from tfunc.scoring import channels, npz, segmentations
+from tfunc.scoring import channels, npz, segmentations, temperature
 from tfunc.scoring.classes import Voxels, top_label
 from tfunc.scoring.sources import Maps
 from tfunc.scoring.truth import Truth
@@ -46,6 +46,8 @@ def read(maps: Maps, subject: str, truth: Truth, task: Task) -> tuple[Voxels, in
         prediction = np.empty(truth.space.shape, np.uint8)
         for index in range(len(prediction)):
             prediction[index] = top_label([np.asarray(one[index], np.float32) for one in found])[1]
+    if maps.temperature is not None and not of_regions:
+        found = temperature.apply_classes(found, maps.temperature)
     return Voxels(maps.kind, prediction, tuple(np.asarray(one, np.float32) for one in found), of_regions), gaps
 
 

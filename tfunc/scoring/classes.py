@@ -104,7 +104,7 @@ def count(voxels: Voxels, task: Task, target: Target, set_range: Limits | None =
     """The `Parts` of one subject; set_range and errors as `binary.count` has them."""
     regions = {}
     for index, region in enumerate(task.regions):
-        score = _score(voxels, index, region)
+        score = score_of(voxels, index, region)
         found = among(voxels.prediction, region)
         truth, near = target.regions[index], target.near[index]
         regions[region.name] = binary.count(score, voxels.kind, found, truth, target.mask, set_range, near)
@@ -154,7 +154,8 @@ def top_label(values: Sequence[NDArray]) -> tuple[NDArray, NDArray[np.uint8]]:
     return highest, index
 
 
-def _score(voxels: Voxels, index: int, region: Region) -> Any:
+def score_of(voxels: Voxels, index: int, region: Region) -> Any:
+    """What is scored of a region, the `index`th of the task: its probability, or the method's one map."""
     if not KINDS[voxels.kind].segments:
         return voxels.score
     return voxels.channels[index] if voxels.of_regions else region_probability(voxels.channels, region.classes)

@@ -13,7 +13,7 @@ Rules (the reference code's evaluation, sections 5 and 6 of its description; the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,46 +63,58 @@ def empty_counts() -> Counts:
 
 
 def uncertainty_counts(
-    uncertainty: ArrayLike, prediction: ArrayLike, target: ArrayLike, mask: ArrayLike | None = None
+    uncertainty: ArrayLike,
+    prediction: ArrayLike,
+    target: ArrayLike,
+    mask: ArrayLike | None = None,
+    thresholds: Sequence[float] = THRESHOLDS,
 ) -> NDArray[np.int64]:
     """Voxels by how many thresholds their uncertainty exceeds and by outcome: `Counts.uncertainty`, int64 [12, 2, 2, 2].
 
     uncertainty: in [0, 1], float32 or float64 (other types become float32), any shape.  prediction, target: the same
     shape, non-zero is foreground; where several classes are compared, one is enough to mark what is wrong.  mask: the same
-    shape, non-zero is inside; None is all. Raises `MapError` for shapes that differ, NaN, and values outside [0, 1].
+    shape, non-zero is inside; None is all.  thresholds: others than the eleven, rising; the result has one level more.
+    Raises `MapError` for shapes that differ, NaN, and values outside [0, 1].
     """
-    total = np.zeros((LEVELS, 2, 2, 2), np.int64)
+    count = len(thresholds) + 1
+    total = np.zeros((count, 2, 2, 2), np.int64)
     for values, codes in _blocks(uncertainty, prediction, target, mask):
-        total += by_level(levels(values), codes)
+        total += by_level(levels(values, thresholds), codes, count)
     return total
 
 
 def calibration_counts(
-    probability: ArrayLike, target: ArrayLike, mask: ArrayLike | None = None
+    probability: ArrayLike, target: ArrayLike, mask: ArrayLike | None = None, bins: int = BINS
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Voxels and sums of probability by bin: `Counts.calibration`, int64 [10, 2, 2], and `.probability`, float64 [10, 2].
 
     probability: of the foreground, in [0, 1]; as `uncertainty` in `uncertainty_counts`, whose shapes and errors hold here too.
+    bins: other than ten.
     """
-    voxels, sums = np.zeros((BINS, 2, 2), np.int64), np.zeros((BINS, 2))
+    voxels, sums = np.zeros((bins, 2, 2), np.int64), np.zeros((bins, 2))
     for values, codes in _blocks(probability, target, target, mask):
-        found = by_bin(values, codes)
+        found = by_bin(values, codes, bins)
         voxels += found[0]
         sums += found[1]
     return voxels, sums
 
 
-def levels(uncertainty: NDArray[np.floating]) -> NDArray[np.intp]:
-    """For each voxel how many of the eleven thresholds its uncertainty exceeds, strictly; 0 to 11, the array's shape.
+def levels(uncertainty: NDArray[np.floating], thresholds: Sequence[float] = THRESHOLDS) -> NDArray[np.intp]:
+    """For each voxel how many of the thresholds, eleven, its uncertainty exceeds, strictly; 0 to 11, the array's shape.
 
     The comparison is made in the array's dtype, as `uncertainty > 0.1` would.
     """
-    return np.searchsorted(np.asarray(THRESHOLDS, uncertainty.dtype), uncertainty, side="left")
+    return np.searchsorted(np.asarray(thresholds, uncertainty.dtype), uncertainty, side="left")
 
 
-def calibration_bins(probability: NDArray[np.floating]) -> NDArray[np.intp]:
-    """The calibration bin of each foreground probability in [0, 1]; 0 to 9; p = 0 is in bin 0 and p = 1 in bin 9."""
-    return np.searchsorted(EDGES, probability, side="right") - 1
+def edges(bins: int = BINS) -> NDArray[np.float64]:
+    """[bins + 1] of calibration bins of equal width; `EDGES` are those of ten."""
+    return np.linspace(0, 1 + 1e-8, bins + 1)
+
+
+def calibration_bins(probability: NDArray[np.floating], bins: int = BINS) -> NDArray[np.intp]:
+    """The calibration bin of each foreground probability in [0, 1]; 0 to 9; p = 0 is in bin 0 and p = 1 in the last."""
+    return np.searchsorted(EDGES if bins == BINS else edges(bins), probability, side="right") - 1
 
 
 # What both ways of counting share
@@ -142,9 +154,9 @@ def outcome_codes(prediction: NDArray, target: NDArray, mask: NDArray | None) ->
     return codes
 
 
-def by_level(level: NDArray[np.intp], codes: NDArray) -> NDArray[np.int64]:
+def by_level(level: NDArray[np.intp], codes: NDArray, count: int = LEVELS) -> NDArray[np.int64]:
     """`Counts.uncertainty` of voxels with these levels and `outcome_codes`."""
-    return np.bincount(level * 8 + codes, minlength=LEVELS * 8).reshape(LEVELS, 2, 2, 2)
+    return np.bincount(level * 8 + codes, minlength=count * 8).reshape(count, 2, 2, 2)
 
 
 def tenths(probability: NDArray[np.floating]) -> NDArray[np.intp]:
@@ -157,12 +169,14 @@ def tenths(probability: NDArray[np.floating]) -> NDArray[np.intp]:
     return np.searchsorted(TENTHS[1:-1], probability, side="right")
 
 
-def by_bin(probability: NDArray[np.floating], codes: NDArray) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def by_bin(
+    probability: NDArray[np.floating], codes: NDArray, bins: int = BINS
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """`Counts.calibration` and `Counts.probability` of voxels with these foreground probabilities and `outcome_codes`."""
-    cells = calibration_bins(probability) * 4 + (codes >> 2) * 2 + (codes & 1)
-    voxels = np.bincount(cells, minlength=BINS * 4)
-    sums: NDArray[Any] = np.bincount(cells >> 1, weights=probability, minlength=BINS * 2)
-    return voxels.reshape(BINS, 2, 2), sums.reshape(BINS, 2)
+    cells = calibration_bins(probability, bins) * 4 + (codes >> 2) * 2 + (codes & 1)
+    voxels = np.bincount(cells, minlength=bins * 4)
+    sums: NDArray[Any] = np.bincount(cells >> 1, weights=probability, minlength=bins * 2)
+    return voxels.reshape(bins, 2, 2), sums.reshape(bins, 2)
 
 
 def _blocks(

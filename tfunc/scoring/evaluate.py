@@ -7,9 +7,8 @@ number of subjects.
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from data_prep.base import notices
@@ -20,13 +19,16 @@ from data_prep.base.progress import Progress
 from data_prep.readers import labels
 from data_prep.tasks import Task
 from tfunc import kinds
-from tfunc.kinds import KINDS, Limits, MapError
-from tfunc.scoring import binary, class_files, classes, margin, statistics
+from tfunc.kinds import KINDS, Limits
+from tfunc.scoring import binary, class_files, classes, findings, margin, spread, statistics
 from tfunc.scoring.counts import Counts, empty_counts
-from tfunc.scoring.sources import Maps
+from tfunc.scoring.findings import Distances, Findings
+from tfunc.scoring.findings import mean as mean_findings
+from tfunc.scoring.sources import Maps, naming
 from tfunc.scoring.statistics import Scores
 from tfunc.scoring.truth import AnyTruth
 
+WITH_DISTANCES = Distances()
 POOLED = "all"  # calibration.csv's name of the data set, so no subject's
 
 
@@ -35,7 +37,8 @@ class Evaluated:
     """What was counted of a set of subjects.
 
     maps: one a method, with their sigma ranges.  scores: {method: Scores}.  counts: {method: {subject: Counts}}.
-    gaps: {method: voxels} that are NaN outside the masks, of the methods that have any.
+    gaps: {method: voxels} that are NaN outside the masks, of the methods that have any.  findings: {method: {subject:
+    Findings}} of the one region there is.
 
     Of several classes, scores are means over the regions and counts are the regions' together; `regions` has them one by one,
     `classes` those of the class map, of the methods that have one, and `task` says what they are. Of two, there is none.
@@ -48,6 +51,7 @@ class Evaluated:
     regions: dict[str, Evaluated] = dataclasses.field(default_factory=dict)
     classes: Evaluated | None = None
     task: Task | None = None
+    findings: dict[str, dict[str, Findings]] = dataclasses.field(default_factory=dict)
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -61,8 +65,9 @@ def evaluate(
     pool: concurrent.futures.Executor,
     sigma_range: Limits | None = None,
     say: Callable[[str], object] = print,
+    distances: Distances = WITH_DISTANCES,
 ) -> Evaluated:
-    """Counts every subject of every method on the Executor `pool`.
+    """Counts every subject of every method on the Executor `pool`. distances: what is asked for of those of surfaces.
 
     What is scaled over the whole set is first rescaled to `sigma_range` where it is given, else to the range found in
     one pass more over its maps. say: called with each line for the user, such as the numbers that the labels hold.
@@ -72,26 +77,32 @@ def evaluate(
     truth.check(subjects)
     ready = tuple(_with_range(maps, truth, pool, sigma_range) for maps in all_maps)
     counts: dict[str, dict[str, Any]] = {maps.method: {} for maps in ready}
+    other: dict[str, dict[str, Any]] = {maps.method: {} for maps in ready}
     missing = dict.fromkeys(counts, 0)
-    items = ((truth, ready, subject) for subject in subjects)
+    items = ((truth, ready, subject, distances) for subject in subjects)
     noticed = Notices()
     with Progress("evaluate", len(subjects), " subjects") as progress:
         for subject, (found, remarks) in zip(subjects, workers.results(pool, count_subject, items), strict=True):
             noticed.add(remarks)
             labels.require_same(noticed)
-            for method, (counted, gaps) in found.items():
-                counts[method][subject] = counted
-                missing[method] += gaps
+            for method, one in found.items():
+                counts[method][subject], other[method][subject] = one.counts, one.findings
+                missing[method] += one.gaps
             progress.advance()
     _say(noticed, truth, say)
     some = {method: number for method, number in missing.items() if number}
     if truth.classes is not None:
-        return _of_classes(truth.classes, ready, counts, some)
+        return _of_classes(truth.classes, ready, counts, some, other)
     scores = {method: statistics.scores(found) for method, found in counts.items()}
-    return Evaluated(ready, scores, counts, some)
+    return Evaluated(ready, scores, counts, some, findings=_of_region(other, ""))
 
 
-def _of_classes(task, maps, parts, gaps):
+def _of_region(findings, name):
+    """{method: {subject: Findings}} of one region."""
+    return {method: {subject: one[name] for subject, one in of.items()} for method, of in findings.items()}
+
+
+def _of_classes(task, maps, parts, gaps, findings):
     """`Evaluated` of {method: {subject: `Parts`}}."""
     regions = {}
     for region in task.regions:
@@ -99,13 +110,17 @@ def _of_classes(task, maps, parts, gaps):
             method: {name: part.regions[region.name] for name, part in of.items()} for method, of in parts.items()
         }
         scores = {method: statistics.scores(of) for method, of in counts.items()}
-        regions[region.name] = Evaluated(maps, scores, counts, gaps)
+        regions[region.name] = Evaluated(maps, scores, counts, gaps, findings=_of_region(findings, region.name))
     whole = {
         method: {name: sum(part.regions.values(), empty_counts()) for name, part in of.items()}
         for method, of in parts.items()
     }
     means = {method: statistics.over_regions([of.scores[method] for of in regions.values()]) for method in parts}
-    return Evaluated(maps, means, whole, gaps, regions, _of_class_map(maps, parts, gaps), task)
+    over = {
+        method: {subject: mean_findings(list(one.values())) for subject, one in of.items()}
+        for method, of in findings.items()
+    }
+    return Evaluated(maps, means, whole, gaps, regions, _of_class_map(maps, parts, gaps), task, over)
 
 
 def _of_class_map(maps, parts, gaps):
@@ -122,42 +137,67 @@ def _of_class_map(maps, parts, gaps):
     return Evaluated(tuple(one for one in maps if one.method in found), scores, counts, gaps)
 
 
-def count_subject(
-    item: tuple[AnyTruth, Sequence[Maps], str],
-) -> tuple[dict[str, tuple[Counts | classes.Parts, int]], Notices]:
-    """({method: (Counts, voxels that are NaN outside the mask)} of one subject, what was noticed); of several classes `Parts`.
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What is counted of one subject and method; of several classes `Parts`.
 
-    item: (where its label is, the methods' maps, its name).
+    gaps: voxels that are NaN outside the mask.  findings: {region: Findings}, of two classes one region without a name.
     """
-    where, all_maps, subject = item
-    found: dict[str, tuple[Counts | classes.Parts, int]] = {}
+
+    counts: Counts | classes.Parts
+    gaps: int
+    findings: dict[str, Findings]
+
+
+def count_subject(
+    item: tuple[AnyTruth, Sequence[Maps], str, Distances],
+) -> tuple[dict[str, Found], Notices]:
+    """({method: Found} of one subject, what was noticed).
+
+    item: (where its label is, the methods' maps, its name, what is asked for of surfaces).
+    """
+    where, all_maps, subject, distances = item
+    found: dict[str, Found] = {}
     with notices.gathered() as noticed:
         truth = where.read(subject)
         if truth.classes is not None:
-            return _count_classes(truth, truth.classes, all_maps, subject), noticed
+            return _count_classes(truth, truth.classes, all_maps, subject, distances), noticed
         mask = None if truth.mask is None else truth.only(truth.mask)
         near = truth.only(margin.near(truth.label)) if mask is None else None
         label = truth.only(truth.label)
+        region = distances.of(truth, truth.label != 0)
         for maps in all_maps:
             score, prediction, gaps = maps.read_with_gaps(subject, truth)
-            score, prediction = truth.only(score), truth.only(prediction)
-            with _naming(maps, subject):
-                counted = binary.count(score, maps.kind, prediction, label, mask, maps.sigma_range, near)
-            found[maps.method] = counted, gaps
+            drawn = spread.read(maps.folder_of(subject), subject)
+            with naming(maps, subject):
+                counted = binary.count(
+                    truth.only(score), maps.kind, truth.only(prediction), label, mask, maps.sigma_range, near
+                )
+                samples = next(iter(drawn.values())) if drawn else None
+                of = findings.find(score, maps.kind, prediction, region, maps.sigma_range, samples)
+            found[maps.method] = Found(counted, gaps, {"": of})
     return found, noticed
 
 
-def _count_classes(truth, task, all_maps, subject):
-    """{method: (`Parts`, voxels that are NaN outside the mask)} of one subject: every file is read once for all regions."""
+def _count_classes(truth, task, all_maps, subject, distances):
+    """{method: `Found`} of one subject: every file is read once for all regions."""
     inside = [classes.among(truth.label, region) for region in task.regions]
     near = [truth.only(margin.near(one)) if truth.mask is None else None for one in inside]
     mask = None if truth.mask is None else truth.only(truth.mask)
     target = classes.Target(truth.only(truth.label), mask, tuple(map(truth.only, inside)), tuple(near))
     found = {}
     for maps in all_maps:
-        with _naming(maps, subject):
+        with naming(maps, subject):
             voxels, gaps = class_files.read(maps, subject, truth, task)
-            found[maps.method] = classes.count(voxels.each(truth.only), task, target, maps.sigma_range), gaps
+            counted = classes.count(voxels.each(truth.only), task, target, maps.sigma_range)
+            drawn = spread.read(maps.folder_of(subject), subject, [region.name for region in task.regions]) or {}
+            of = {}
+            for index, region in enumerate(task.regions):
+                score = classes.score_of(voxels, index, region)
+                own = classes.among(voxels.prediction, region)
+                where = distances.of(truth, inside[index])
+                of[region.name] = findings.find(score, maps.kind, own, where, maps.sigma_range, drawn.get(region.name))
+            found[maps.method] = Found(counted, gaps, of)
     return found
 
 
@@ -190,23 +230,11 @@ def _numbers_said(noticed, what, task):
 def map_range(item: tuple[Maps, AnyTruth, str]) -> tuple:
     """(lowest, highest) of one map where voxels count, scalars of its dtype. item: (a method's maps, the truth, a name)."""
     maps, truth, subject = item
-    with _naming(maps, subject), notices.gathered():
+    with naming(maps, subject), notices.gathered():
         score = maps.score(subject, truth)
         if truth.ignores:
             score = truth.read(subject).only(score)
         return kinds.value_range(score)
-
-
-@contextlib.contextmanager
-def _naming(maps: Maps, subject: str) -> Iterator[None]:
-    """A `MapError` inside becomes a `UserError` that names the file."""
-    try:
-        yield
-    except MapError as error:
-        expected = KINDS[maps.kind].expected.replace("{limits}", f" in {maps.sigma_range}" if maps.sigma_range else "")
-        do = f"predict again, or leave {maps.method} out"
-        do += "; NaN may only lie outside of masks" if "NaN" in str(error) else ""
-        raise UserError(maps.path(subject), expected=expected, found=f"{error}", do=do) from None
 
 
 def _common_subjects(all_maps):

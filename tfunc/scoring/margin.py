@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tfunc.scoring.foreground import box
+
 VOXELS = 5  # of the margin, along every axis that has more than one
 
 
@@ -19,19 +21,14 @@ def near(target: NDArray, voxels: int = VOXELS) -> NDArray[np.bool_]:
     """
     foreground = np.asarray(target) != 0
     out = np.zeros_like(foreground)
-    used = [np.flatnonzero(foreground.any(axis=_but(axis, foreground.ndim))) for axis in range(foreground.ndim)]
-    if not used[0].size:
+    held = box(foreground, voxels)
+    if held is None:
         return out
-    box = tuple(slice(max(int(at[0]) - voxels, 0), int(at[-1]) + 1 + voxels) for at in used)
-    grown = foreground[box]
+    grown = foreground[held]
     for axis in range(foreground.ndim):
         grown = _grown(grown, axis, voxels)
-    out[box] = grown
+    out[held] = grown
     return out
-
-
-def _but(axis, count):
-    return tuple(other for other in range(count) if other != axis)
 
 
 def _grown(array, axis, voxels):

@@ -5,19 +5,20 @@ All of it is small and picklable, so that workers open the files themselves.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.base.errors import NotReady, UserError, command
 from data_prep.readers import nifti
-from tfunc import kinds, runs
-from tfunc.kinds import KINDS
+from tfunc import kinds, methods, runs
+from tfunc.kinds import KINDS, MapError
 from tfunc.methods import METHODS
-from tfunc.scoring import layouts, npz, segmentations, volumes
+from tfunc.scoring import counts, layouts, npz, recalibration, segmentations, spread, temperature, volumes
 from tfunc.scoring.truth import AnyTruth, RecordsTruth, Truth
 from tfunc.scoring.volumes import ENDINGS
 
@@ -28,7 +29,8 @@ class Maps:
 
     kind: a name of `kinds.KINDS`.  subjects: in order.  sigma_range: (lowest, highest) of the whole set, where the kind is
     scaled by it and once it is known.  places: {subject: the folder in `folder` that its files lie in}, where each has one.
-    activation: what the channels of several classes are, see `class_files.probabilities`.
+    activation: what the channels of several classes are, see `class_files.probabilities`.  temperature: that probabilities
+    are read at, None for as they are written; a segmentation is the same at any.  fitted_on: whom it was fitted on, in words.
     """
 
     method: str
@@ -38,6 +40,8 @@ class Maps:
     sigma_range: tuple[float, float] | None = None
     places: dict[str, str] | None = None
     activation: str = "auto"
+    temperature: float | None = None
+    fitted_on: str = ""
 
     def folder_of(self, subject: str) -> pathlib.Path:
         """Where a subject's files lie."""
@@ -52,15 +56,16 @@ class Maps:
         return volumes.find_one(folder, [name], f"the map of {subject}")
 
     def files(self, subject: str) -> list[pathlib.Path]:
-        """Paths of all that is read of a subject: its map, and its segmentation where one is used."""
-        paths = self.path(subject), self.prediction_path(subject)
-        return [path for path in paths if path is not None]
+        """Paths of all that is read of a subject: its map, its segmentation where one is used, and its samples' volumes."""
+        paths = [self.path(subject), self.prediction_path(subject)]
+        samples = spread.path(self.folder_of(subject), subject)
+        return [path for path in (*paths, samples if samples.exists() else None) if path is not None]
 
     def score(self, subject: str, truth: AnyTruth | None = None) -> NDArray:
         """The raw map [depth, height, width] in the file's dtype; where it has NaN, as `read` makes it of that truth."""
         score = volumes.read(self.path(subject), softmax=KINDS[self.kind].segments)[0]
         if truth is None or score.dtype.kind != "f" or not np.isnan(score).any():
-            return score
+            return self._at_temperature(subject, score)
         return self.read(subject, truth.read(subject))[0]
 
     def read(self, subject: str, truth: Truth) -> tuple[NDArray, NDArray]:
@@ -78,12 +83,20 @@ class Maps:
         score, gaps = self._without_gaps(subject, score, truth)
         prediction_path = self.prediction_path(subject)
         if prediction_path is None:
-            return score, score > 0.5, gaps
+            return self._at_temperature(subject, score), score > 0.5, gaps
+        score = self._at_temperature(subject, score)
         if truth.classes is not None:
             return score, segmentations.read(prediction_path, self.method, truth, truth.classes), gaps
         prediction, space = volumes.read_segmentation(prediction_path, truth.rule, self.method, truth.mask)
         nifti.require_same_space(truth.space, space)
         return score, prediction, gaps
+
+    def _at_temperature(self, subject, score):
+        """A map of probabilities at the maps' temperature, where they have one."""
+        if self.temperature is None:
+            return score
+        with naming(self, subject):
+            return temperature.apply(counts.within_unit(score), self.temperature)
 
     def _without_gaps(self, subject, score, truth):
         if score.dtype.kind != "f" or (truth.mask is None and truth.counted is None):
@@ -108,6 +121,18 @@ class Maps:
             path = self.path(subject)
             return npz.segmentation(path) if path.suffix == npz.ENDING else None
         return volumes.find_one(folder, [name], f"the segmentation of {subject}, which an uncertainty map needs")
+
+
+@contextlib.contextmanager
+def naming(maps: Maps, subject: str) -> Iterator[None]:
+    """A `MapError` inside becomes a `UserError` that names the file."""
+    try:
+        yield
+    except MapError as error:
+        expected = KINDS[maps.kind].expected.replace("{limits}", f" in {maps.sigma_range}" if maps.sigma_range else "")
+        do = f"predict again, or leave {maps.method} out"
+        do += "; NaN may only lie outside of masks" if "NaN" in str(error) else ""
+        raise UserError(maps.path(subject), expected=expected, found=f"{error}", do=do) from None
 
 
 def _written(folder, name):
@@ -136,8 +161,14 @@ def run_maps(
     """The `Maps` of a run's method; `NotReady` naming the predict command where they are absent or unfinished.
 
     truth: the maps must be of its records (`UserError`) and of the whole split (`NotReady`), or of the `subjects` that
-    were chosen of it, which are then all that the `Maps` have.
+    were chosen of it, which are then all that the `Maps` have. method: `baseline_recalibrated` are the baseline's own, read
+    at the temperature of its recalibration, which must be there (`NotReady`) and of these maps.
     """
+    if (base := methods.recalibrated_of(method)) is not None:
+        maps = run_maps(run_dir, dataset, base, split, truth, subjects)
+        fitted = recalibration.require(run_dir, base, dataset, runs.read_predictions(maps.folder) or {})
+        chosen = fitted.temperature.temperature
+        return dataclasses.replace(maps, method=method, temperature=chosen, fitted_on=fitted.fitted_on)
     folder = runs.predictions_dir(run_dir, method, split)
     path = folder / runs.PREDICTED
     predict = {"method": method, "dataset": dataset, "split": None if split == "test" else split}

@@ -28,6 +28,7 @@ class Description:
     sampled: whether its maps depend on a seed.  seed: of the samples where a request gives none.
     sigma_range: (lowest, highest) that become 0 and 1, for a kind that is scaled over the set.
     smallest: the least height and width that survive the networks' poolings.  method: the name of what is served.
+    draws: what shares the random numbers of one sample, a `subject` or each `slice`.
     """
 
     task: Task
@@ -37,6 +38,7 @@ class Description:
     sigma_range: tuple[float, float] | None
     smallest: int
     method: str = ""
+    draws: str = "subject"
 
     @property
     def takes_statistics(self) -> bool:

@@ -73,15 +73,15 @@ def export(
     the version is there with another configuration, and for a model that can't answer its warm-up requests.
     """
     trained = models.load_all(run_dir, method.networks, dataset)
-    options = options.of(trained[0].config)
-    if data_dir:
-        prediction.require_same_records(records.read_manifest(data_dir), trained)
-    description = describe(method, dataset, run_dir, trained, options, sigma_range)
-    config = _config(method, trained, options, description)
     export_dir = pathlib.Path(export_dir)
     leftovers.sweep_once(export_dir)
     version = version or max(_versions(export_dir), default=1)
     folder = export_dir / str(version)
+    options = options.of(trained[0].config).begun(_begun(folder))
+    if data_dir:
+        prediction.require_same_records(records.read_manifest(data_dir), trained)
+    description = describe(method, dataset, run_dir, trained, options, sigma_range)
+    config = _config(method, trained, options, description)
     if folder.exists():
         _require_same(folder, config)
         _say_it_is_there(folder, say)
@@ -97,6 +97,11 @@ def export(
     return folder
 
 
+def _begun(folder):
+    """What a version that is there says of itself, or None."""
+    return upgrade(artefacts.read_json(folder / DESCRIPTION)) if (folder / DESCRIPTION).exists() else None
+
+
 def _config(method, trained, options, description):
     """What an export depends on: export.json."""
     return {
@@ -105,6 +110,7 @@ def _config(method, trained, options, description):
         "samples": options.samples if method.sampled else None,
         **description.document(),
         "streams": options.streams if method.sampled else None,
+        "draws": options.draws_of(method) if method.sampled else None,
         "configurations": {network.name: network.configuration for network in trained},
     }
 
@@ -136,6 +142,7 @@ def describe(
         sigma_range=(sigma_range[0], sigma_range[1]) if sigma_range else None,
         smallest=trained[0].config.smallest,
         method=method.name,
+        draws=options.draws_of(method),
     )
 
 
@@ -203,8 +210,9 @@ def _say_it_is_there(folder, say):
 
 def upgrade(document: dict[str, Any]) -> dict[str, Any]:
     """An export.json of any earlier form as today's."""
-    streams = 1 if document.get("sampled") else None
-    return {"streams": streams, **document, "kind": kinds.FORMER.get(document.get("kind", ""), document.get("kind"))}
+    drawn = document.get("sampled")
+    before = {"streams": 1 if drawn else None, "draws": "slice" if drawn else None}
+    return {**before, **document, "kind": kinds.FORMER.get(document.get("kind", ""), document.get("kind"))}
 
 
 def write(

@@ -26,8 +26,9 @@ signatures of volumes also take `mean` and `deviation`, float32 [patients, chann
 by the range of the evaluation, clipped. `serving_default` and `seeded` see no whole subject and leave the error
 probability as it is.
 
-Samples of a slice are a function of (seed, position of the slice in its subject), 0 for images and photographs;
-whatever else is in the batch. `launch/predict.py --seed=20` draws those of the seed (20 << 32) + crc32(subject's name).
+Samples of a slice are a function of the seed, whatever else is in the batch: each sample is one network for all slices of a
+subject. In models of before they were a function of (seed, position of the slice in its subject) as well.
+`launch/predict.py --seed=20` draws those of the seed (20 << 32) + crc32(subject's name).
 """
 
 from __future__ import annotations
@@ -207,7 +208,7 @@ class Served(tf.Module):
             images = checked.normalised(voxels[start:stop], mean, deviation, task.channels)
             images = frame.around(images) if frame else images
             rows = tf.range(start, stop)
-            slices = tf.cast(rows, tf.int64)
+            slices = tf.cast(rows, tf.int64) * int(self.description.draws == "slice")
             maps = self.maps(
                 images, tf.stack([tf.fill(tf.shape(slices), tf.constant(self.description.seed, tf.int64)), slices], 1)
             )

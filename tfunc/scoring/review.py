@@ -1,0 +1,193 @@
+"""Whom to review first: from the scores of subjects that chose nothing to be tested on, to an order and a predicted Dice. NumPy.
+
+On a *choosing* set, such as the validation subjects, the score of a method with the lowest AURC is chosen, and a straight line
+from it to the Dice is fitted; of several scores together a small ridge regression is tried. Whatever has the lowest AURC, each
+subject predicted by a fit without it, ranks and predicts. What remains between predicted and true Dice gives the interval.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfunc.scoring import conformal, risk_coverage
+from tfunc.scoring.failure import COMBINATION
+
+LEAST = 8  # subjects, below which nothing is chosen and nothing fitted
+PENALTY = 1.0  # of the ridge regression, on standardised scores, for each subject
+ALPHA = 0.1  # intervals hold 90 %
+DEFAULT = "mean_inside"  # the score where there is no choosing set
+
+Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """Predicted Dice from standardised scores: intercept + sum(weights * (scores - centres) / widths), clipped to [0, 1]."""
+
+    names: tuple[str, ...]
+    centres: Floats
+    widths: Floats
+    weights: Floats
+    intercept: float
+
+    def __call__(self, scores: Floats) -> Floats:
+        """scores [subjects, names] -> [subjects]; not clipped, so that it ranks."""
+        return self.intercept + ((scores - self.centres) / self.widths) @ self.weights
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """What a choosing set says of one region of one method.
+
+    score: the name of what ranks, of `AGGREGATORS` or `combination`.  line: predicts the Dice.  aurc: of every score on the
+    choosing set, those of the fits leaving each subject out; random, oracle: the bounds there.  dice_width, volume_width: half
+    the interval of the predicted Dice, and of the logarithm of the volume, see `conformal`; infinite where subjects are too
+    few.  subjects: of the choosing set.  coverage: what the intervals cover in expectation.  together: the fit of several scores,
+    whether it ranks or not.
+    """
+
+    score: str
+    line: Line
+    aurc: Mapping[str, float]
+    random: float
+    oracle: float
+    dice_width: float
+    volume_width: float
+    subjects: int
+    coverage: float
+    together: Line | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Reviewed:
+    """One subject of the list, a row of review.csv. rank: from 1, whom to look at first.
+
+    value: of the score.  predicted, low, high: Dice with its interval; NaN without a choosing set.  volume, volume_low,
+    volume_high: in ml, of a photograph in pixels; infinite and 0 where no interval is known.
+    """
+
+    subject: str
+    rank: int
+    score: str
+    value: float
+    predicted: float
+    low: float
+    high: float
+    volume: float
+    volume_low: float
+    volume_high: float
+    dice: float
+
+
+def _fit(scores: Floats, dice: Floats, names: Sequence[str]) -> Line:
+    """Ridge regression, the intercept free; scores [subjects, names]. Of one score the penalty is next to nothing."""
+    centres, widths = scores.mean(axis=0), scores.std(axis=0)
+    widths = np.where(widths > 0, widths, 1.0)
+    z = (scores - centres) / widths
+    penalty = PENALTY * len(z) * 0.1 if len(names) > 1 else 1e-9
+    weights = np.linalg.solve(z.T @ z + penalty * np.eye(len(names)), z.T @ (dice - dice.mean()))
+    return Line(tuple(names), centres, widths, weights, float(dice.mean()))
+
+
+def _left_out(scores: Floats, dice: Floats, names: Sequence[str]) -> Floats:
+    """[subjects] the Dice that a fit without each subject predicts of it."""
+    rows = np.arange(len(dice))
+    return np.array([_fit(scores[rows != row], dice[rows != row], names)(scores[row : row + 1])[0] for row in rows])
+
+
+def choose(
+    scores: Mapping[str, Floats], dice: Floats, true_voxels: Floats, voxels: Floats, combine: bool = True
+) -> Chosen | None:
+    """What a choosing set says; None where it has fewer than `LEAST` subjects or no score that varies.
+
+    scores: {score: [subjects]}; one with NaN is left out.  dice: [subjects].  true_voxels, voxels: true and segmented volumes.
+    combine: whether several scores together are tried.
+    """
+    usable = {name: one for name, one in scores.items() if np.isfinite(one).all() and np.ptp(one) > 0}
+    if len(dice) < LEAST or not usable:
+        return None
+    risks = 1 - dice
+    aurc = {name: risk_coverage.curve(one, risks).aurc for name, one in usable.items()}
+    best = min(aurc, key=lambda name: aurc[name])
+    names: tuple[str, ...] = (best,)
+    score, together = best, None
+    if combine and len(usable) > 1:
+        every = np.stack(list(usable.values()), axis=1)
+        together = _fit(every, dice, tuple(usable))
+        aurc[COMBINATION] = risk_coverage.curve(-_left_out(every, dice, tuple(usable)), risks).aurc
+        if aurc[COMBINATION] < aurc[best]:
+            score, names = COMBINATION, tuple(usable)
+    table = np.stack([usable[name] for name in names], axis=1)
+    residuals = np.abs(np.clip(_left_out(table, dice, names), 0, 1) - dice)
+    return Chosen(
+        score=score,
+        line=_fit(table, dice, names),
+        aurc=aurc,
+        random=float(risks.mean()),
+        oracle=risk_coverage.oracle(risks),
+        dice_width=conformal.interval(residuals, ALPHA),
+        volume_width=_volume_width(true_voxels, voxels),
+        subjects=len(dice),
+        coverage=conformal.coverage(len(dice), ALPHA),
+        together=together,
+    )
+
+
+def _volume_width(true, found):
+    """Of means over regions there are no volumes, and no interval."""
+    residuals = conformal.volume_residuals(true, found)
+    return conformal.interval(residuals, ALPHA) if np.isfinite(residuals).all() else math.inf
+
+
+def ranking(chosen: Chosen | None, scores: Mapping[str, Floats]) -> tuple[str, Floats]:
+    """(name of the score that ranks, its values [subjects], higher is less sure)."""
+    if chosen is None:
+        return DEFAULT, scores[DEFAULT]
+    if chosen.score == COMBINATION:
+        return COMBINATION, 1 - chosen.line(np.stack([scores[name] for name in chosen.line.names], axis=1))
+    return chosen.score, scores[chosen.score]
+
+
+def review(
+    subjects: Sequence[str],
+    chosen: Chosen | None,
+    scores: Mapping[str, Floats],
+    dice: Floats,
+    voxels: Floats,
+    sizes: Floats,
+) -> list[Reviewed]:
+    """The list, whom to look at first at its head; equals in the order of `subjects`.
+
+    chosen: on other subjects; None: there are none, and `DEFAULT` ranks.  voxels, sizes: [subjects] segmented volume in voxels,
+    and that of a voxel in ml.
+    """
+    name, values = ranking(chosen, scores)
+    predicted = np.full(len(subjects), np.nan)
+    width = volume_width = math.inf
+    if chosen is not None:
+        predicted = np.clip(chosen.line(np.stack([scores[one] for one in chosen.line.names], axis=1)), 0, 1)
+        width, volume_width = chosen.dice_width, chosen.volume_width
+    found = []
+    for rank, index in enumerate(np.argsort(-values, kind="stable"), 1):
+        low, high = conformal.volume_interval(float(voxels[index]), volume_width)
+        found.append(
+            Reviewed(
+                subjects[index],
+                rank,
+                name,
+                float(values[index]),
+                float(predicted[index]),
+                float(max(predicted[index] - width, 0)) if chosen else math.nan,
+                float(min(predicted[index] + width, 1)) if chosen else math.nan,
+                float(voxels[index] * sizes[index]),
+                low * float(sizes[index]),
+                high * float(sizes[index]),
+                float(dice[index]),
+            )
+        )
+    return found
