@@ -101,7 +101,7 @@ def find(
     worst = int(np.argmax(uncertainty.sum(axis=(1, 2), dtype=np.float64)))
     spacing = spacing_of(region.space)
     sides, voxel = spacing or (1.0,) * inside.ndim, 1.0 if spacing is None else math.prod(spacing) / 1000
-    label, mask = region.label, None if region.mask is None else region.mask != 0
+    label, mask = region.label, _both(region.mask, counted)
     if len(inside) == 1:  # a slice by itself has no third axis that windows or surfaces could lie along
         uncertainty, probability, inside, label = uncertainty[0], probability[0], inside[0], label[0]
         mask = None if mask is None else mask[0]
@@ -109,6 +109,13 @@ def find(
     scores = aggregate.of_arrays(uncertainty, probability, inside, sides, samples)
     maps = RegionMaps(uncertainty, probability, inside, label, mask, sides, voxel, region.tolerance)
     return Findings(scores, companions.of_maps(maps, region.surfaces), maps.has_penalty, voxel, worst)
+
+
+def _both(mask, counted):
+    """Where a voxel is inside the mask and counts; None is everywhere."""
+    if mask is None or counted is None:
+        return counted if mask is None else mask != 0
+    return (mask != 0) & counted
 
 
 def mean(found: Sequence[Findings]) -> Findings:
