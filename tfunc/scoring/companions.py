@@ -16,7 +16,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tfunc.scoring import qu_brats, surface
+from tfunc.scoring import lesion_wise, lesions, qu_brats, surface
+from tfunc.scoring.lesion_curves import Tally
+from tfunc.scoring.lesions import Lesion
 from tfunc.scoring.volume_difference import volume_difference
 
 TOLERANCE = 1.0  # mm, or pixels: surfaces that are no further from each other agree
@@ -49,6 +51,23 @@ class RegionMaps:
     def filtered(self) -> dict[str, Any]:
         """See `qu_brats.qu_brats`, once for the companions that are parts of it."""
         return qu_brats.qu_brats(self.uncertainty, self.prediction, self.label, self.mask)
+
+    @functools.cached_property
+    def lesions(self) -> tuple[Lesion, ...]:
+        """See `lesions.lesions`."""
+        return lesions.lesions(self.prediction, self.label, self.uncertainty, self.sides)
+
+    @functools.cached_property
+    def tally(self) -> Tally:
+        """Of its lesions."""
+        return Tally.of(self.lesions)
+
+    @functools.cached_property
+    def challenge(self) -> dict[str, Any]:
+        """See `lesion_wise.lesion_scores`; undefined in a plane, where volumes in mm^3 leave nothing out."""
+        if self.prediction.ndim < 3:
+            return {"dice": math.nan, "hd95": math.nan}
+        return lesion_wise.lesion_scores(self.prediction, self.label, self.sides)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +181,37 @@ COMPANIONS = {
             lambda maps: maps.filtered["ftn_auc"],
             "area under the share of true negatives that are filtered, inside what calibration is measured of",
             direction="lower",
+        ),
+        Companion(
+            "lesion_f1",
+            "lesion F1",
+            lambda maps: float(maps.tally.f1.values[-1]),
+            f"F1 of lesions, found where two of an IoU of {lesions.MATCH:g} or more match; 1 where there are none",
+            direction="higher",
+        ),
+        Companion(
+            "lesion_f1_auc",
+            "lesion F1 retention",
+            lambda maps: maps.tally.f1.under,
+            "area under the lesion F1 as the most uncertain lesions are corrected, over the share that is not",
+            direction="higher",
+        ),
+        Companion(
+            "lesion_dice",
+            "lesion-wise Dice",
+            lambda maps: maps.challenge["dice"],
+            "mean Dice of lesions as BraTS 2023 counts them (GLI), missed and false ones 0; volumes only",
+            direction="higher",
+            is_surface=True,
+        ),
+        Companion(
+            "lesion_hd95",
+            "lesion-wise HD95",
+            lambda maps: maps.challenge["hd95"],
+            f"mean HD95 of the same lesions in mm, missed and false ones {lesion_wise.PENALTY:g}; volumes only",
+            direction="lower",
+            digits=2,
+            is_surface=True,
         ),
         Companion("volume", "volume", volume, "segmented volume in ml (photographs: pixels)", has_mean=False),
         Companion("true_volume", "true volume", true_volume, "the label's", has_mean=False),

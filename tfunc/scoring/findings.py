@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from data_prep.readers.nifti import Space
 from tfunc import kinds
 from tfunc.kinds import Limits
-from tfunc.scoring import aggregate, companions, statistics
+from tfunc.scoring import aggregate, companions, lesions, statistics
 from tfunc.scoring.aggregate import AGGREGATORS
 from tfunc.scoring.companions import COMPANIONS, TOLERANCE, RegionMaps
+from tfunc.scoring.lesion_curves import Tally
+from tfunc.scoring.lesions import NO_MORE, Lesion, Rest
 from tfunc.scoring.spread import Spread
 from tfunc.scoring.truth import Truth
 
@@ -32,6 +34,8 @@ class Findings:
     has_penalty: whether its distance is the penalty of an empty mask.
     voxel: its volume in ml, of a photograph's pixel 1.
     worst_slice: from 0, the one with most uncertainty.
+    lesions: of its label and its prediction, undilated, without the `rest`, the smaller ones of a prediction that has many;
+    none of a mean over regions.  tally: of all, for curves.
     """
 
     scores: Mapping[str, float]
@@ -39,6 +43,9 @@ class Findings:
     has_penalty: bool = False
     voxel: float = 1.0
     worst_slice: int = 0
+    lesions: tuple[Lesion, ...] = ()
+    rest: Rest = NO_MORE
+    tally: Tally | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +115,8 @@ def find(
         sides = sides[1:]
     scores = aggregate.of_arrays(uncertainty, probability, inside, sides, samples)
     maps = RegionMaps(uncertainty, probability, inside, label, mask, sides, voxel, region.tolerance)
-    return Findings(scores, companions.of_maps(maps, region.surfaces), maps.has_penalty, voxel, worst)
+    of = companions.of_maps(maps, region.surfaces)
+    return Findings(scores, of, maps.has_penalty, voxel, worst, *lesions.listed(maps.lesions), maps.tally)
 
 
 def _both(mask, counted):
