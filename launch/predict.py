@@ -46,12 +46,23 @@ flags.DEFINE_integer("batch_size", 16, "slices a batch; the maps do not depend o
 flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "of the convolutions")
 flags.DEFINE_bool("allow_negative", False, "with --input: take volumes that look normalised as they are")
 flags.DEFINE_enum("names", None, ["nnunet"], "write the segmentation also as nnU-Net names it, CASE.nii.gz")
+flags.DEFINE_bool(
+    "recalibrated", False, "at the temperature that launch/recalibrate.py fitted; of a split from the maps that are written, "
+    "into predictions/<method>_recalibrated",
+)  # fmt: skip
+flags.DEFINE_float(
+    "outer", None, "with --recalibrated: also <subject>_outer.nii.gz, a mask that misses at most this share of a lesion, in "
+    "expectation over patients",
+)  # fmt: skip
 flags.DEFINE_bool("full_size", False, "photographs: also write PNG maps at the photograph's own size")
 
 
 def main() -> None:
     asked = _checked()
     processes.start_tensorflow()
+    if FLAGS.recalibrated and not FLAGS.input:
+        _rewrite()
+        return
     from tfunc.maps import predict, unprepared
     from tfunc.nets import devices
 
@@ -78,6 +89,15 @@ def main() -> None:
     print(f"{method.name}: maps in {folder}")
     if FLAGS.split != splits.PREDICT:  # without labels there is nothing to evaluate
         print(f"next: {program.typed(command('evaluate', dataset=settings.dataset()))}")
+
+
+def _rewrite() -> None:
+    """The maps of a split at their temperature, from those that are written."""
+    from tfunc.maps import recalibrated
+
+    where = settings.dataset(), settings.data_dir(), settings.run_dir()
+    folder = recalibrated.rewrite_split(FLAGS.method, *where, FLAGS.split, FLAGS.outer)
+    print(f"{FLAGS.method}, recalibrated: maps in {folder}")
 
 
 def _input() -> str:
@@ -115,6 +135,7 @@ def _checked() -> options.Options:
         raise UserError("--full_size", expected=" or ".join(photographs), found=FLAGS.dataset)
     if FLAGS.allow_negative and not (FLAGS.input and "allow_negative" in tasks.options(settings.task())):
         raise UserError("--allow_negative", expected="--input with a patient's volumes beside it", do="leave it out")
+    _check_recalibrated()
     options.check_seed(FLAGS.seed)
     return options.Options(
         FLAGS.samples,
@@ -124,7 +145,21 @@ def _checked() -> options.Options:
         FLAGS.full_size,
         names=FLAGS.names or "",
         draws=FLAGS.draws,
+        recalibrated=FLAGS.recalibrated,
+        outer=FLAGS.outer,
     )
+
+
+def _check_recalibrated() -> None:
+    """Raises `UserError` for flags that do not go with --recalibrated, or need it."""
+    if FLAGS.outer is not None and not FLAGS.recalibrated:
+        raise UserError("--outer", expected="--recalibrated beside it")
+    if FLAGS.recalibrated and FLAGS.network:
+        raise UserError("--recalibrated", expected="a method", found=f"--network={FLAGS.network}")
+    others = [name for name in ("full_size", "names", "subjects") if getattr(FLAGS, name)]
+    if FLAGS.recalibrated and others and not FLAGS.input:
+        found, do = f"--{others[0]}, of a split", "leave it out: written maps are read, all of them"
+        raise UserError("--recalibrated", expected="--input, or a split alone", found=found, do=do)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ def undrawn(monkeypatch):
     """Leaves drawing out, which takes a second each time."""
     monkeypatch.setattr(publish.figures, "write_all", lambda *_: ())
     monkeypatch.setattr(publish.overlays, "write", lambda *_: ())
+    monkeypatch.setattr(publish.patient_figures, "write", lambda *_: ())
 
 
 def serial(_):

@@ -56,3 +56,27 @@ def test_the_validation_set_is_approximate(launch, records, tmp_path):
     )
     assert ended.code == 0, ended.err
     assert "approximate: valid chose" in ended.out and "volume: any: too few subjects" in ended.out
+
+
+def test_predict_and_evaluate_recalibrated(launch, records, tmp_path):
+    """`predict --recalibrated` rewrites a split and `evaluate --recalibrated` adds its row; flags that do not fit are refused."""
+    flags = ["--dataset=brats", f"--data_dir={records}", f"--run_dir={tmp_path}"]
+    predict = ["--method=" + METHOD, *flags, "--recalibrated"]
+    write_run(tmp_path, records)
+    write_run(tmp_path, records, "test", seed=2)
+    refused(launch("predict", *predict), 3, f"launch/recalibrate.py --method={METHOD} --dataset=brats")
+    refused(launch("evaluate", *flags, "--recalibrated"), 3, f"launch/recalibrate.py --method={METHOD} --dataset=brats")
+    assert launch("recalibrate", f"--method={METHOD}", *flags, "--calibration_split=calibration").code == 0
+    ended = launch("predict", *predict, "--outer=0.2")
+    assert ended.code == 0 and f"recalibrated: maps in {tmp_path / 'predictions' / METHOD}_recalibrated" in ended.out, (
+        ended.err
+    )
+    refused(launch("predict", *predict, "--outer=0.05"), 2, "alpha 0.05", "19 subjects with a lesion")
+    refused(launch("predict", f"--method={METHOD}", *flags, "--outer=0.2"), 2, "--outer", "--recalibrated beside it")
+    refused(launch("predict", *predict, "--names=nnunet"), 2, "--names, of a split")
+    ended = launch("evaluate", *flags, "--recalibrated", "--workers=1")
+    assert ended.code == 0 and "| baseline+MC, recalibrated |" in ended.out, ended.err
+    again = launch("evaluate", *flags, f"--methods={METHOD},{METHOD}_recalibrated")
+    assert again.code == 0 and "already holds this evaluation" in again.out, again.err
+    here = [f"--{name}={tmp_path}" for name in ("predictions", "labels", "out_dir")]
+    refused(launch("evaluate", *here, "--recalibrated"), 2, "--recalibrated", "a run")

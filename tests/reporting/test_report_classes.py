@@ -80,7 +80,7 @@ def test_every_part_is_in_the_page(run):
     """A table, notes, curves and subjects of each part; the numbers are those of the files, and the first part's stand first."""
     folder, finished, *_ = run
     text, found = (folder / report.NAME).read_text(encoding="utf-8"), page_data(folder)
-    assert text.count("<select data-choose>") == 4 and text.count('data-part="4" hidden') == 2
+    assert text.count("<select data-choose>") == 6 and text.count('data-part="4" hidden') == 4
     assert [part["title"] for part in found["parts"]] == [
         "mean over regions", "whole tumour", "tumour core", "enhancing tumour", "class map",
     ]  # fmt: skip
@@ -161,7 +161,9 @@ def test_pictures_by_region(data_dir, tmp_path):
     finished = publish.evaluate_run(request, tmp_path, data_dir, ["baseline"], serial)
     stems = {path.stem for path in finished.pictures if path.suffix == ".png"}
     figures = {f"figure1{name}" for name in ("", "_whole", "_core", "_enhancing", "_classes")}
-    assert stems == figures | {"thresholds", "calibration", "overlay"} and all(p.exists() for p in finished.pictures)
+    assert stems == figures | {"thresholds", "calibration", "overlay", "failures", "review"} and all(
+        p.exists() for p in finished.pictures
+    )
     assert "Figure 1 of tumour core" in finished.report.read_text(encoding="utf-8")
     assert not publish.evaluate_run(request, tmp_path, data_dir, ["baseline"], serial).fresh
 
@@ -242,7 +244,7 @@ def test_numbers_in_the_browser(run, tab):
         assert set(tab.evaluate(shown)) == {str(part)}
         assert (
             tab.evaluate("[...document.querySelectorAll('select[data-choose]')].map((one) => one.value)")
-            == [str(part)] * 4
+            == [str(part)] * 6
         )
     assert len(seen) >= 8 and tab.complaints == []
     assert tab.evaluate("document.querySelectorAll('#region-colours i').length") == 3

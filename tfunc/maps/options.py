@@ -19,10 +19,11 @@ class Options:
     """samples: passes of a sampled method. seed: of its samples. precision: float32 or bfloat16 convolutions.
 
     full_size: photographs, also PNG maps at the photograph's own size. names: `nnunet` for the segmentation under that name
-    too. streams: version of the random streams, which is
-    the network's own (`of`). draws: what shares the random numbers of one sample, a whole `subject` or each `slice` by itself;
-    None: as the folder was begun, a new one by subject. regions: the classes of each region whose volume in every sample is
-    kept; none: nothing is. Raises `UserError` naming the flag for a number that no prediction can have.
+    too. streams: version of the random streams, which is the network's own (`of`). draws: what shares the random numbers of
+    one sample, a whole `subject` or each `slice` by itself; None: as the folder was begun, a new one by subject. regions: the
+    classes of each region whose volume in every sample is kept; none: nothing is. recalibrated: whether probabilities are
+    written at the temperature of the method's recalibration; outer: the share of a lesion that an outer mask beside them may
+    miss, None for no mask. Raises `UserError` naming the flag for a number that no prediction can have.
     """
 
     samples: int = 20
@@ -34,6 +35,8 @@ class Options:
     names: str = ""
     draws: str | None = None
     regions: tuple[tuple[int, ...], ...] = ()
+    recalibrated: bool = False
+    outer: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "samples"):

@@ -34,18 +34,20 @@ def write_maps(
     full_size: bool = False,
     task: Task | None = None,
     names: str = "",
+    change: Callable[[Arrays], Arrays] | None = None,
 ) -> Arrays:
     """Writes a subject's maps [depth, height, width] on its own grid; each file is whole or not there. Returns them.
 
     full_size: of a photograph, also PNG maps at its own size: a segmentation by nearest neighbour, others bilinear. task:
     says which numbers the segmentation is written with; None: the classes'. names: `nnunet` for the segmentation also as
-    nnU-Net calls it, of a photograph at its own size.
+    nnU-Net calls it, of a photograph at its own size. change: made to the maps on their own grid before they are written.
     """
-    wanted = full_size or (names and subject.source_size is not None)
-    own_size = {name: _resized(maps[name], subject.source_size) for name in map_files.MAPS} if wanted else None
     if task is not None and (overlaps := maps.get(packed.NAME)) is not None and overlaps.shape[-1] > 1:
         spread.write(folder, subject.name, packed.spreads(overlaps, task, _scale(subject)))
     maps = grid.on_own_grid(subject, {name: values for name, values in maps.items() if name in map_files.MAPS})
+    maps = maps if change is None else change(maps)
+    wanted = full_size or (names and subject.source_size is not None)  # a photograph, whose own grid is the networks'
+    own_size = {name: _resized(maps[name], subject.source_size) for name in map_files.MAPS} if wanted else None
     if task is not None and task.values != tuple(range(len(task.classes))):
         values = map_files.labels_of(task)
         maps = {**maps, "prediction": values[maps["prediction"]]}

@@ -1,6 +1,7 @@
 """Maps of subjects that were never prepared: new patients' folders and photographs. A trained run is all they need.
 
     <subject>_{prediction,probability,uncertainty}.nii.gz    the maps, in the space of the subject's own files
+    <subject>_outer.nii.gz                                   of a recalibrated method, where it is asked for: the outer mask
     <subject>.json                                           what they were made from and with; written last
 
 The run's task says which module reads a subject, how its images are prepared and in which voxel order.
@@ -14,16 +15,17 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from data_prep import records
+from data_prep import map_files, records
 from data_prep.base import artefacts, notices, stamps
 from data_prep.base.errors import Faults, UserError
 from data_prep.map_files import is_written
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc import former, runs
-from tfunc.maps import artefact, predict, predictor
+from tfunc.maps import artefact, predict, predictor, recalibrated
 from tfunc.maps.options import Options
 from tfunc.maps.predictor import Arrays
+from tfunc.maps.recalibrated import Applied
 from tfunc.methods import Method
 from tfunc.nets import memory, stack
 from tfunc.nets.trained import Trained
@@ -62,7 +64,8 @@ def predict_inputs(
         sources, faults = _found(reader, path, modalities, loaded[0].config.task, say)
     load_options = _with_order(loaded[0].config, data_dir, say)
     load_options |= {"allow_negative": True} if allow_negative else {}  # not every reader has it
-    work = _Work(method, loaded, made, options, pathlib.Path(out_dir), remarks, reader.load, load_options)
+    applied = _applied(method, dataset, run_dir, options, loaded)
+    work = _Work(method, loaded, made, options, pathlib.Path(out_dir), remarks, reader.load, load_options, applied)
     for source in sources:
         try:
             found = work.predict(source)
@@ -75,6 +78,14 @@ def predict_inputs(
         yield found
     if faults:
         raise Faults(faults)
+
+
+def _applied(method, dataset, run_dir, options, loaded):
+    """The recalibration that is asked for, or None."""
+    if not options.recalibrated:
+        return None
+    made = predict.document(method, options, loaded)
+    return recalibrated.of_method(run_dir, dataset, method.name, loaded[0].config.task, made, options.outer)
 
 
 def _begun(out_dir):
@@ -126,6 +137,7 @@ class _Work:
     remarks: _Remarks
     load: Callable[[Any, dict[str, Any], Task], Subject]
     load_options: dict[str, Any]
+    applied: Applied | None = None
 
     def predict(self, source):
         """(subject, maps), written; None in place of the maps where they were there."""
@@ -135,16 +147,28 @@ class _Work:
             if subject.permuted_note:
                 notices.once("voxel order", subject.permuted_note)
         place = str(pathlib.Path(subject.source).resolve())
-        asked = predict.document(self.method, self.options, self.loaded, source=place)
+        applied = self.applied.document() if self.applied else None
+        asked = predict.document(self.method, self.options, self.loaded, source=place, recalibrated=applied)
         index = self.out_dir / f"{subject.name}.json"  # written last: without it the maps are unfinished
         if self._is_done(index, subject, source, asked):
             return subject, None
         with memory.enough(self.method.name, {"batch_size": self.options.batch_size}):
             ((subject, maps),) = self.made.subjects([subject])
         task = self.loaded[0].config.task
-        maps = predict.write_maps(self.out_dir, subject, maps, self.options.full_size, task, self.options.names)
-        artefacts.write_json(index, {**asked, "files": files, "read_as": self.load_options, **stack.versions()})
+        wanted = self.options.full_size, task, self.options.names, self.applied and self.applied.change
+        maps = predict.write_maps(self.out_dir, subject, maps, *wanted)
+        more = {"files": files, "read_as": self.load_options, **self._volumes(subject, maps)}
+        artefacts.write_json(index, {**asked, **more, **stack.versions()})
         return subject, maps
+
+    def _volumes(self, subject, maps):
+        """What the recalibration says of the volumes, said too; nothing without one."""
+        if self.applied is None:
+            return {}
+        volumes = self.applied.volumes(subject, maps["prediction"])
+        for line in self.applied.lines(subject.name, volumes):
+            self.remarks.say(line)
+        return {"volumes": volumes}
 
     def _is_done(self, index, subject, source, asked):
         """Whether the same maps of the same files are there; raises `UserError` for those of other networks or places."""
@@ -155,6 +179,11 @@ class _Work:
             do = "choose another --out_dir"
             raise UserError(index, expected="maps of the same method and networks", found=different, do=do)
         if not is_written(self.out_dir, subject.name, self.options.full_size, self.options.names):
+            return False
+        if (
+            self.options.outer is not None
+            and not map_files.path(self.out_dir, subject.name, recalibrated.OUTER).exists()
+        ):
             return False
         if "files" not in stored:
             why = "predicted by an earlier version, which did not keep what it read"

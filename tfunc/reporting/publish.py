@@ -21,7 +21,17 @@ from data_prep.base.errors import NotReady, UserError
 from data_prep.tasks import Task
 from tfunc import methods, paper, runs
 from tfunc.kinds import KINDS
-from tfunc.reporting import figures, files, finished, forms, lesion_files, overlays, patient_files, report
+from tfunc.reporting import (
+    figures,
+    files,
+    finished,
+    forms,
+    lesion_files,
+    overlays,
+    patient_figures,
+    patient_files,
+    report,
+)
 from tfunc.reporting import parts as tables
 from tfunc.reporting.finished import NOTHING, Finished, Request, is_done
 from tfunc.reporting.summary import summary
@@ -158,8 +168,10 @@ def _write(
     pictures = figures.write_all(folder, evaluated, examples, by_rule, task, others)
     if isinstance(truth, RecordsTruth):  # only they hold images
         pictures = (*pictures, *overlays.write(folder, evaluated, truth, examples))
+    if found[0] is not None:
+        pictures = (*pictures, *patient_figures.write(folder, found[0]))
     content = summary(parts, asked, examples, task)
-    report.write(folder, parts, notes, content, pictures, truth, task)
+    report.write(folder, parts, notes, content, pictures, truth, task, found)
     content["pictures"] = [picture.name for picture in pictures]
     artefacts.write_json(folder / runs.EVALUATED, content)
     return Finished(folder, markdown, tuple(pictures), content, fresh=True)

@@ -21,10 +21,11 @@ import numpy as np
 from data_prep.base import artefacts
 from data_prep.tasks import Task
 from tfunc import __version__
-from tfunc.reporting import html_table, part_data, viewer, words
+from tfunc.reporting import by_part, html_table, part_data, review_section, thumbnails, viewer, words
 from tfunc.reporting.parts import Part
 from tfunc.reporting.viewer import Packed
 from tfunc.scoring.counts import THRESHOLDS
+from tfunc.scoring.patients import Patients
 from tfunc.scoring.truth import AnyTruth
 
 NAME = "report.html"
@@ -38,20 +39,32 @@ def write(
     pictures: Iterable[pathlib.Path],
     truth: AnyTruth,
     task: Task | None = None,
+    patients: Sequence[Patients | None] = (),
 ) -> pathlib.Path:
     """Writes `folder/report.html` atomically -> its path.
 
     parts: the tables, the first of them shown first.  notes: {name of a part: sentences below its table}.
     summary: what summary.json says.  pictures: paths of the figures; the PNG ones are shown.  truth: where labels come from,
-    and images where it is records.  task: for its title.
+    and images where it is records.  task: for its title.  patients: of each part; None or none of it: no list.
     """
     images, evaluated = _images(pictures), parts[0].evaluated
     chosen = viewer.choose(evaluated.scores, summary["figure1_subjects"], words.reasons(summary))
     room = max(viewer.MOST_BYTES - sum(map(len, images.values())), 0)
     packed = viewer.pack_all(evaluated, truth, chosen, room)
     path = pathlib.Path(folder) / NAME
-    artefacts.write_text(path, page(parts, notes, summary, images, packed, task))
+    small = _thumbnails(evaluated, truth, patients[0]) if patients and patients[0] else {}
+    artefacts.write_text(path, page(parts, notes, summary, images, packed, task, patients, small))
     return path
+
+
+def _thumbnails(evaluated, truth, patients):
+    """{subject: data URL of its worst slice} of the head of the first list."""
+    (maps,) = [one for one in evaluated.maps if one.method == patients.first]
+    findings = evaluated.findings[patients.first]
+    return {
+        one.subject: thumbnails.data_url(maps, truth, one.subject, findings[one.subject].worst_slice)
+        for one in patients.reviews[patients.first][: review_section.PICTURES]
+    }
 
 
 def page(
@@ -61,8 +74,13 @@ def page(
     images: Mapping[str, str],
     packed: Sequence[Packed],
     task: Task | None = None,
+    patients: Sequence[Patients | None] = (),
+    small: Mapping[str, str] | None = None,
 ) -> str:
-    """The whole file as text. images: {stem: data URL} of the figures.  packed: the subjects to look at."""
+    """The whole file as text. images: {stem: data URL} of the figures.  packed: the subjects to look at.
+
+    patients: of each part.  small: {subject: data URL} of worst slices, of the first list.
+    """
     style, script = _package("report.css"), _package("report.js") + _package("viewer.js")
     name = task.title if task else summary["dataset"]
     title = "Voxel-wise uncertainty" + (f" on {name}" if name else "")
@@ -72,20 +90,23 @@ def page(
         for key, text in subject.arrays.items()
     ]
     evaluated, rows = parts[0].evaluated, parts[0].rows
-    number = len(evaluated.subjects)
-    note = f"{len(packed)} of {number} subjects are in this file; more would make it too large."
+    note = f"{len(packed)} of {len(evaluated.subjects)} subjects are in this file; more would make it too large."
     return string.Template(_package("report.html")).substitute(
         title=escape(title),
         facts=words.heading(rows, summary),
-        table1=_of_each((part, [html_table.table(part.rows, evaluated.maps, part.name)]) for part in parts),
+        table1=by_part.of_each((part, [html_table.table(part.rows, evaluated.maps, part.name)]) for part in parts),
         legend=html_table.legend(rows),
-        table_notes=_of_each(
+        table_notes=by_part.of_each(
             (part, [f'<p class="key">{escape(note)}</p>' for note in notes[part.name]]) for part in parts
         ),
-        parts_row=f'<div class="controls scripted">{_choice(parts)}</div>' if len(parts) > 1 else "",
-        parts=_choice(parts),
-        viewer_note=note if number > len(packed) else "",
-        figures=words.pictures(images, summary) or "<p>None were drawn.</p>",
+        parts_row=f'<div class="controls scripted">{by_part.choice(parts)}</div>' if len(parts) > 1 else "",
+        parts=by_part.choice(parts),
+        **review_section.sections(parts, patients, images, small or {}, [one.entry["name"] for one in packed], task),
+        viewer_note=note if len(evaluated.subjects) > len(packed) else "",
+        figures=words.pictures(
+            {stem: url for stem, url in images.items() if stem not in review_section.PICTURED}, summary
+        )
+        or "<p>None were drawn.</p>",
         notes=words.notes(summary, evaluated.maps, parts),
         footer=f"tfunc {escape(__version__)}. Beside this file: subjects.csv, calibration.csv, thresholds.csv, "
         "summary.json and Table 1 as CSV, Markdown and LaTeX.",
@@ -114,24 +135,6 @@ def data(parts: Sequence[Part], packed: Sequence[Packed]) -> dict[str, Any]:
         "parts": every,
         "regions": part_data.regions(parts),
     }
-
-
-def _of_each(contents):
-    """What belongs to each of several parts in an element of its own: the first is shown, the script shows the others."""
-    every = [(part, "".join(elements)) for part, elements in contents]
-    if len(every) == 1:
-        return every[0][1]
-    return "".join(
-        f'<div data-part="{index}"{" hidden" * (index > 0)}>{text}</div>' for index, (_, text) in enumerate(every)
-    )
-
-
-def _choice(parts):
-    """The control that chooses a part; nothing for two classes."""
-    if len(parts) == 1:
-        return ""
-    options = "".join(f'<option value="{index}">{escape(part.title)}</option>' for index, part in enumerate(parts))
-    return f"<label>Region <select data-choose>{options}</select></label>"
 
 
 def script_json(value: Any) -> str:

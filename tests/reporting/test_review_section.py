@@ -1,0 +1,131 @@
+"""Whom to review first: review.csv, failures.csv and companions.csv, and the report's first section, without a script too."""
+
+import json
+
+import browser
+import numpy as np
+import pytest
+from made_up_maps import read_csv, serial
+
+from data_prep.base import artefacts
+from data_prep.readers import nifti
+from tfunc import runs
+from tfunc.reporting import publish, report, thumbnails
+from tfunc.scoring import risk_coverage
+from tfunc.scoring.spread import Spread, write
+from tfunc.scoring.truth import RecordsTruth
+
+
+@pytest.fixture(scope="module")
+def folder(isic_data, tmp_path_factory):
+    """The evaluation of a run of photographs whose maps are the better the surer they are, with validation maps."""
+    run_dir, truth = tmp_path_factory.mktemp("review"), RecordsTruth(str(isic_data))
+    rng = np.random.default_rng(0)
+    for method in ("baseline", "ensemble"):
+        for split in ("test", "valid"):
+            names = [entry.name for entry in truth.manifest.split(split)]
+            maps_dir = runs.predictions_dir(run_dir, method, split)
+            for name in names:
+                label, noise = truth.read(name).label, rng.random()
+                probability = np.clip(label * (1 - 0.45 * noise) + rng.random(label.shape) * 0.5 * noise, 0, 1)
+                probability = probability.astype(np.float32)
+                nifti.write_map(maps_dir / f"{name}_probability.nii.gz", probability, None)
+                nifti.write_map(maps_dir / f"{name}_prediction.nii.gz", (probability > 0.5).astype(np.uint8), None)
+                if method == "ensemble":
+                    write(maps_dir, name, {"whole": Spread(np.array([90.0, 100 + 50 * noise]), 1 - noise / 2)})
+            facts = {"method": method, "kind": "probability", "subjects": names, "networks": {}}
+            artefacts.write_json(maps_dir / runs.PREDICTED, {**facts, "records": truth.manifest.identity})
+    request = publish.Request(run_dir / "evaluation", "isic")
+    finished = publish.evaluate_run(request, run_dir, isic_data, ["baseline", "ensemble"], serial)
+    return finished.folder
+
+
+def test_failures(folder):
+    """A row for each method and score; areas are those of subjects.csv's columns; scores of samples only where there are some."""
+    subjects, rows = read_csv(folder / "subjects.csv"), read_csv(folder / "failures.csv")
+    assert {row["score"] for row in rows if row["method"] == "baseline"} == {
+        row["score"] for row in rows if row["method"] == "ensemble"
+    } - {"volume_variation", "pairwise_dice"}
+    for row in rows:
+        if row["score"] != "combination":
+            own = [one for one in subjects if one["method"] == row["method"]]
+            scores = [float(one[f"score_{row['score']}"]) for one in own]
+            expected = risk_coverage.risk_coverage(scores, [1 - float(one["dice"]) for one in own])
+            for name in ("aurc", "augrc", "eaurc", "random", "oracle"):
+                assert float(row[name]) == pytest.approx(expected[name], abs=1e-12)
+            assert float(row["aurc_low"]) <= float(row["aurc"]) <= float(row["aurc_high"])
+
+
+def test_the_list(folder):
+    """Each method's subjects once, the least sure first, ranks from 1."""
+    rows = read_csv(folder / "review.csv")
+    for method in ("baseline", "ensemble"):
+        own = [row for row in rows if row["method"] == method]
+        assert [int(row["rank"]) for row in own] == list(range(1, len(own) + 1))
+        values = [float(row["score_value"]) for row in own]
+        assert values == sorted(values, reverse=True) and len({row["subject"] for row in own}) == len(own)
+        assert all(row["slice"] == "1" for row in own)
+
+
+def test_companions(folder):
+    """Means of subjects.csv's columns by method, with an interval; how many distances are penalties."""
+    subjects = read_csv(folder / "subjects.csv")
+    for row in read_csv(folder / "companions.csv"):
+        own = [float(one["hd95"]) for one in subjects if one["method"] == row["method"]]
+        assert float(row["hd95"]) == pytest.approx(np.mean(own)) and row["penalties"] == "0"
+        assert float(row["hd95_low"]) <= float(row["hd95"]) <= float(row["hd95_high"])
+
+
+def test_it_is_the_first_section(folder):
+    """The page begins with the list: a row for each subject, a picture of the worst slice, both figures inline; no script."""
+    page = (folder / report.NAME).read_text(encoding="utf-8")
+    main = page[page.index("<main>") :]
+    assert main.index('id="review"') < main.index('id="table1"') < main.index('id="failures"')
+    section = main[main.index('id="review"') : main.index('id="table1"')]
+    listed = read_csv(folder / "review.csv")
+    assert section.count('<table class="review">') == 2 and section.count("<details open>") == 1
+    assert section.count('alt="worst slice of') == min(len(listed) // 2, 12)
+    assert "<script" not in section and 'alt="mean Dice of what is left' in section
+    first = [row["subject"] for row in listed if row["rank"] == "1"]
+    assert all(name in section for name in first)
+    assert "% of the way" in page or "0 % is no order" in page
+
+
+@pytest.fixture
+def tab(tmp_path):
+    program = browser.find()
+    if program is None:
+        pytest.skip(f"none of {', '.join(browser.PROGRAMS)} is installed")
+    page = browser.Page(program, tmp_path / "profile")
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_in_a_browser(folder, tab, scripts):
+    """On a phone nothing is wider than the screen, a list opens by keyboard, and without a script everything is there."""
+    tab("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
+    tab("Emulation.setScriptExecutionDisabled", value=not scripts)
+    tab.open((folder / report.NAME).as_uri())
+    tab("Emulation.setScriptExecutionDisabled", value=False)  # so that the test may look
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert tab.evaluate("document.querySelectorAll('#review details').length") == 2
+    assert tab.evaluate("[...document.querySelectorAll('#review img')].every((one) => one.naturalWidth > 0)")
+    assert tab.evaluate("document.querySelectorAll('#review img').length") >= 2
+    tab.evaluate("document.querySelectorAll('#review summary')[1].focus()")
+    tab.press("Enter")
+    tab.wait("document.querySelectorAll('#review details')[1].open")
+    assert tab.complaints == []
+
+
+def test_thumbnails_show_outline_and_doubt():
+    """The outline is blue, what is unsure turns orange, the rest is the image; large slices become small."""
+    image, inside = np.full((200, 300), 0.5, np.float32), np.zeros((200, 300), bool)
+    inside[50:100, 50:100] = True
+    uncertainty = np.zeros((200, 300))
+    uncertainty[0, 0] = 1
+    picture = thumbnails.drawn(image, uncertainty, inside)
+    assert tuple(picture[50, 50]) == (0x56, 0xB4, 0xE9) and tuple(picture[150, 150]) == (128, 128, 128)
+    assert picture[0, 0, 0] > 200 and picture[0, 0, 2] < 50
+    assert thumbnails.encoded(picture).startswith("data:image/png;base64,")
+    assert json.dumps(thumbnails.encoded(picture)).count("<") == 0
