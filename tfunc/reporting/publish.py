@@ -26,6 +26,7 @@ from tfunc.reporting import (
     files,
     finished,
     forms,
+    lesion_figures,
     lesion_files,
     overlays,
     patient_figures,
@@ -170,6 +171,7 @@ def _write(
         pictures = (*pictures, *overlays.write(folder, evaluated, truth, examples))
     if found[0] is not None:
         pictures = (*pictures, *patient_figures.write(folder, found[0]))
+        pictures = (*pictures, *lesion_figures.write(folder, parts, MOST_FIGURES))
     content = summary(parts, asked, examples, task)
     report.write(folder, parts, notes, content, pictures, truth, task, found)
     content["pictures"] = [picture.name for picture in pictures]
