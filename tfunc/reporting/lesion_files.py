@@ -8,6 +8,7 @@ from typing import Any
 
 from data_prep.base import artefacts
 from tfunc.reporting import forms
+from tfunc.reporting import parts as tables
 from tfunc.reporting.forms import number
 from tfunc.reporting.parts import Part
 from tfunc.scoring import lesion_curves
@@ -28,15 +29,7 @@ def write_all(folder: pathlib.Path, parts: Sequence[Part]) -> None:
         ("lesions.csv", LESIONS, lesions_lines),
         ("lesion_curves.csv", CURVES, curves_lines),
     ):
-        artefacts.write_text(folder / name, forms.rows_text(_of_all(parts, header, function)))
-
-
-def _of_all(parts, header, function):
-    several = len(parts) > 1
-    yield [*header, *(["region"] if several else [])]
-    for part in parts:
-        for line in function(part):
-            yield [*line, part.name] if several else line
+        artefacts.write_text(folder / name, forms.rows_text(tables.lines(parts, header, function)))
 
 
 def lesions_lines(part: Part) -> Iterator[list[Any]]:

@@ -22,6 +22,7 @@ from data_prep.tasks import Task
 from tfunc import methods, paper, runs
 from tfunc.kinds import KINDS
 from tfunc.reporting import (
+    comparison_files,
     figures,
     files,
     finished,
@@ -164,6 +165,7 @@ def _write(
     found = [_patients(part, choosing, request.failure) for part in parts]
     patient_files.write_all(folder, parts, found)
     lesion_files.write_all(folder, parts)
+    comparison_files.write_all(folder, parts)
     others = [(part.suffix, part.title if part.region else "top label", part.evaluated) for part in parts[1:]]
     others = others if len(others) <= MOST_FIGURES else others[-1:]
     pictures = figures.write_all(folder, evaluated, examples, by_rule, task, others)
