@@ -8,8 +8,10 @@ from scipy import ndimage
 
 from data_prep.readers.nifti import Space
 from tfunc import kinds
-from tfunc.reporting import lesion_files
-from tfunc.scoring import findings, lesions
+from tfunc.reporting import lesion_figures, lesion_files
+from tfunc.reporting.parts import Part
+from tfunc.scoring import findings, lesion_curves, lesions
+from tfunc.scoring.evaluate import Evaluated
 
 
 @pytest.fixture(autouse=True)
@@ -95,3 +97,70 @@ def test_a_photograph_is_one_slice():
     one = findings.find(region.label.astype(np.float32), "probability", region.label, region)
     assert next(lesion_files.rows(one))[4] == "0.024" and one.companions["lesion_dice"] == 1
     assert findings.mean([one, one]).lesions == () and findings.mean([one, one]).tally is None
+
+
+def study_of(masks, folder):
+    """Evaluates predictions and labels {subject: (prediction, label, probability)} of volumes."""
+    for name, (prediction, label, probability) in masks.items():
+        write(folder / "labels" / f"{name}_seg.nii.gz", label)
+        write(folder / "masks" / f"{name}.nii.gz", np.ones_like(label))
+        write(folder / "maps" / f"{name}_prediction.nii.gz", prediction)
+        write(folder / "maps" / f"{name}_probability.nii.gz", probability)
+    return evaluate_study(folder).folder
+
+
+def two_subjects():
+    """One found surely, one false and less sure, one missed."""
+    label, prediction, probability = np.zeros((3, 2, 9, 9), np.float32)
+    label[:, 1:3, 1:3] = label[:, 6:8, 6:8] = 1
+    prediction[:, 1:3, 1:3] = prediction[:, 6:8, 1:3] = 1
+    probability[:, 1:3, 1:3], probability[:, 6:8, 1:3] = 0.99, 0.7
+    one = prediction.astype(np.uint8), label.astype(np.uint8), probability
+    return {"case_0": one, "case_1": (one[1], one[1], label * 0.9)}
+
+
+def test_curves(tmp_path):
+    """Detection by both rules and the F1 over the set, in the file and in the picture, whose last points are marked."""
+    rows = read_csv(study_of(two_subjects(), tmp_path) / "lesion_curves.csv")
+    for curve in ("match", "touch"):
+        found = [[row[name] for name in lesion_files.CURVES[3:7]] for row in rows if row["curve"] == curve]
+        assert found == [["1", "0.25", "0.0", "0.0"], ["3", "0.75", "0.0", "0.0"], ["4", "0.75", "0.5", "0.25"]]
+    f1 = [(float(row["at"]), float(row["f1"])) for row in rows if row["curve"] == "f1"]
+    assert len(f1) == 400 and f1[0] == (0, 1) and f1[-1] == (1, (0.5 + 1) / 2)
+
+
+def test_the_picture(tmp_path):
+    """Each method has its line in each panel and its mark at all of its lesions; both forms are written."""
+    tallies = [lesion_curves.Tally.of(lesions.lesions(*one, (1, 1, 1))) for one in two_subjects().values()]
+    found = {"baseline": lesion_curves.curves(tallies), "ours": lesion_curves.curves(tallies[:1])}
+    figure = lesion_figures.lesions_figure(found, "core")
+    touch, match, kept = figure.axes
+    assert [len(axes.lines) for axes in figure.axes] == [4, 4, 2]
+    np.testing.assert_allclose(touch.lines[0].get_xydata()[-1], [0.5, 0.75])
+    np.testing.assert_allclose(match.lines[3].get_xydata(), [[1, 0.5]])
+    assert "core" in touch.get_title(loc="left") and len(kept.lines[0].get_xdata()) == 400
+
+
+def test_a_label_without_a_lesion(tmp_path, capsys, monkeypatch):
+    """Nothing to find: no curve, no picture, and a line that says so."""
+    nothing = {name: (one, 0 * two, three) for name, (one, two, three) in two_subjects().items()}
+    folder = study_of(nothing, tmp_path)
+    assert read_csv(folder / "lesion_curves.csv") == [] and len(read_csv(folder / "lesions.csv")) > 0
+    part = Part("", "", "", Evaluated((), {}, {}, findings={"m": {"s": findings.Findings({}, {})}}), [])
+    monkeypatch.undo()
+    assert lesion_figures.write(tmp_path, [part], most=3) == ()
+    assert "no label has a lesion" in capsys.readouterr().out
+
+
+def test_many_points_become_few():
+    """Of more points than are wanted some are kept, the first and the last among them; each is one there was."""
+    rng = np.random.default_rng(0)
+    tally = lesion_curves.Tally(
+        rng.random(5000), rng.random(5000) > 0.5, rng.random(5000) > 0.5, rng.random(9), rng.random(9), rng.random(3)
+    )
+    every = lesion_curves.detection([tally])
+    few = lesion_curves.thinned(every)
+    assert len(few.threshold) <= 200 and set(few.threshold) <= set(every.threshold)
+    assert (few.kept[0], few.kept[-1]) == (1, 5000)
+    at = np.searchsorted(every.threshold, few.threshold)
+    np.testing.assert_array_equal(few.sensitivity, every.sensitivity[at])

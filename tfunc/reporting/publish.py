@@ -22,10 +22,12 @@ from data_prep.tasks import Task
 from tfunc import methods, paper, runs
 from tfunc.kinds import KINDS
 from tfunc.reporting import (
+    comparison_files,
     figures,
     files,
     finished,
     forms,
+    lesion_figures,
     lesion_files,
     overlays,
     patient_figures,
@@ -163,6 +165,7 @@ def _write(
     found = [_patients(part, choosing, request.failure) for part in parts]
     patient_files.write_all(folder, parts, found)
     lesion_files.write_all(folder, parts)
+    comparison_files.write_all(folder, parts)
     others = [(part.suffix, part.title if part.region else "top label", part.evaluated) for part in parts[1:]]
     others = others if len(others) <= MOST_FIGURES else others[-1:]
     pictures = figures.write_all(folder, evaluated, examples, by_rule, task, others)
@@ -170,6 +173,7 @@ def _write(
         pictures = (*pictures, *overlays.write(folder, evaluated, truth, examples))
     if found[0] is not None:
         pictures = (*pictures, *patient_figures.write(folder, found[0]))
+        pictures = (*pictures, *lesion_figures.write(folder, parts, MOST_FIGURES))
     content = summary(parts, asked, examples, task)
     report.write(folder, parts, notes, content, pictures, truth, task, found)
     content["pictures"] = [picture.name for picture in pictures]

@@ -13,6 +13,8 @@ from tfunc.kinds import MapError
 from tfunc.scoring.lesions import Lesion
 from tfunc.scoring.retention import FRACTIONS, Retention, lesion_f1_retention
 
+POINTS = 200  # of a curve that is written or drawn
+
 
 @dataclasses.dataclass(frozen=True)
 class Tally:
@@ -86,6 +88,29 @@ def f1_retention(subjects: Sequence[Tally]) -> Retention:
     """The mean over subjects of their `Tally.f1`. NaN where there are no subjects."""
     curves = [one.f1.values for one in subjects]
     return Retention(FRACTIONS, np.mean(curves, axis=0) if curves else np.full(len(FRACTIONS), np.nan))
+
+
+@dataclasses.dataclass(frozen=True)
+class Curves:
+    """Of one method over a set of subjects: detection by either rule, and the retention of the F1."""
+
+    by_match: Detection
+    by_touch: Detection
+    f1: Retention
+
+
+def curves(subjects: Sequence[Tally]) -> Curves:
+    """The `Curves` of a set; raises `MapError` for no subjects."""
+    return Curves(detection(subjects, "match"), detection(subjects, "touch"), f1_retention(subjects))
+
+
+def thinned(found: Detection, most: int = POINTS) -> Detection:
+    """At most `most` of its points, in equal steps of the lesions that are kept; the first and the last among them."""
+    if len(found.threshold) <= most:
+        return found
+    wanted = np.linspace(found.kept[0], found.kept[-1], most)
+    at = np.unique(np.searchsorted(found.kept, wanted))
+    return Detection(**{field.name: getattr(found, field.name)[at] for field in dataclasses.fields(found)})
 
 
 def _up_to(values, thresholds):
