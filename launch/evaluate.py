@@ -24,6 +24,7 @@ shows all of it and the voxels of some subjects in a browser.
 """
 
 import dataclasses
+import math
 import pathlib
 import sys
 
@@ -39,6 +40,9 @@ from tfunc import kinds, runs
 from tfunc.methods import METHODS, RECALIBRATED, parse, recalibrated_of
 from tfunc.reporting import publish, tensorboard
 from tfunc.scoring import asked, class_files, layouts, recalibration, sources
+from tfunc.scoring.companions import TOLERANCE
+from tfunc.scoring.failure import FAILURE
+from tfunc.scoring.findings import Distances
 from tfunc.scoring.truth import FolderTruth, several
 
 FLAGS = flags.FLAGS
@@ -97,6 +101,11 @@ flags.DEFINE_enum(
     "With --predictions of several classes: whether the channels are a softmax of the classes or sigmoids of the regions; "
     "auto takes as many channels as regions that do not add up to 1 for sigmoids.",
 )  # fmt: skip
+flags.DEFINE_float(
+    "failure_dice", FAILURE, "A segmentation with a lower Dice has failed, in failures.csv and the report."
+)
+flags.DEFINE_bool("surfaces", True, "Whether distances of surfaces are measured: HD95, surface Dice, lesion-wise.")
+flags.DEFINE_float("surface_tolerance", TOLERANCE, "Of the surface Dice, in mm; of photographs in pixels.")
 flags.DEFINE_list("sigma_range", None, "With --kind=sigma: MIN,MAX that become 0 and 1; by default the set's own.")
 flags.DEFINE_string(
     "out_dir", None, "Where the files go; by default <run_dir>/evaluation; required with --predictions."
@@ -110,6 +119,10 @@ def main() -> None:
     settings.check_workers(FLAGS.workers)
     if len(FLAGS.figure_subjects) > 3:
         raise UserError("--figure_subjects", expected="at most three", found=str(len(FLAGS.figure_subjects)))
+    if not 0 < FLAGS.failure_dice <= 1:
+        raise UserError(f"--failure_dice={FLAGS.failure_dice:g}", expected="a Dice above 0, at most 1")
+    if not 0 <= FLAGS.surface_tolerance < math.inf:
+        raise UserError(f"--surface_tolerance={FLAGS.surface_tolerance:g}", expected="0 or more, in mm")
     if not FLAGS.methods:
         raise UserError("--methods", expected="`all`, or names of methods", found="none")
     finished = _folders() if FLAGS.predictions else _run()
@@ -233,6 +246,8 @@ def _request(out_dir, dataset):
         sigma_range=settings.sigma_range(FLAGS.sigma_range),
         split=FLAGS.split,
         subjects=tuple(sorted(set(FLAGS.subjects))),
+        failure=FLAGS.failure_dice,
+        distances=Distances(FLAGS.surfaces, FLAGS.surface_tolerance),
     )
 
 

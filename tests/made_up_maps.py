@@ -18,6 +18,7 @@ def undrawn(monkeypatch):
     monkeypatch.setattr(publish.figures, "write_all", lambda *_: ())
     monkeypatch.setattr(publish.overlays, "write", lambda *_: ())
     monkeypatch.setattr(publish.patient_figures, "write", lambda *_: ())
+    monkeypatch.setattr(publish.lesion_figures, "write", lambda *_: ())
 
 
 def serial(_):

@@ -21,6 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from data_prep.base.errors import UserError
 
 EPSILON = 1e-5  # rescaled maps lie in [EPSILON, 1 - EPSILON], as in the reference
+# probabilities lie in [CLIP, 1 - CLIP] before a temperature acts on their logarithm: float32 has no number between 1 - CLIP and 1
+CLIP = 2.0**-24
 TOLERANCE = 1e-6  # how far outside [0, 1] a value may be by rounding; it is then clipped
 
 Limits = tuple[float, float]

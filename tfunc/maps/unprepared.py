@@ -22,7 +22,7 @@ from data_prep.map_files import is_written
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc import former, runs
-from tfunc.maps import artefact, predict, predictor, recalibrated
+from tfunc.maps import artefact, patient_scores, predict, predictor, recalibrated
 from tfunc.maps.options import Options
 from tfunc.maps.predictor import Arrays
 from tfunc.maps.recalibrated import Applied
@@ -157,7 +157,10 @@ class _Work:
         task = self.loaded[0].config.task
         wanted = self.options.full_size, task, self.options.names, self.applied and self.applied.change
         maps = predict.write_maps(self.out_dir, subject, maps, *wanted)
-        more = {"files": files, "read_as": self.load_options, **self._volumes(subject, maps)}
+        drawn = spread.read(self.out_dir, subject.name)
+        scores = patient_scores.of_maps(self.method, subject, maps, task, drawn)
+        self.remarks.say(f"{subject.name}: {patient_scores.line(scores)}")
+        more = {"files": files, "read_as": self.load_options, "scores": scores, **self._volumes(subject, maps)}
         artefacts.write_json(index, {**asked, **more, **stack.versions()})
         return subject, maps
 

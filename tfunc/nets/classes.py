@@ -9,10 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
+
+from tfunc.kinds import CLIP
 
 BINARY = 2
 RANK = 4  # of a map that has an axis of classes
+_ABOVE_HALF = np.nextafter(np.float32(0.5), np.float32(1))
 
 
 def foreground(logits: tf.Tensor) -> tf.Tensor:
@@ -69,6 +73,19 @@ def entropy(probability: tf.Tensor) -> tf.Tensor:
     p = tf.cast(probability, tf.float32)
     found = -tf.reduce_sum(tf.math.xlogy(p, p), axis=-1) / math.log(probability.shape[-1])
     return tf.clip_by_value(found, 0.0, 1.0)  # rounding can bring it out of its range
+
+
+def at_temperature(probability: tf.Tensor, temperature: float) -> tf.Tensor:
+    """A map of probabilities at a temperature, float32: what `tfunc.scoring.temperature` makes of it in NumPy.
+
+    sigmoid(logit(p) / T) of the foreground's, softmax(log(p) / T) of several classes, of the clipped p; in float64, since a
+    small T enlarges what rounding did to the logarithm.
+    """
+    p = tf.clip_by_value(tf.cast(probability, tf.float64), CLIP, 1.0 - CLIP)
+    if has_classes(probability):
+        return tf.cast(tf.nn.softmax(tf.math.log(p) / temperature, axis=-1), tf.float32)
+    found = tf.cast(tf.nn.sigmoid((tf.math.log(p) - tf.math.log1p(-p)) / temperature), tf.float32)
+    return tf.where(tf.greater(probability, 0.5), tf.maximum(found, _ABOVE_HALF), found)
 
 
 def with_segmentation(images: tf.Tensor, segmentation: tf.Tensor, classes: int = BINARY) -> tf.Tensor:

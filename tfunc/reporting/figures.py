@@ -26,6 +26,7 @@ from tfunc.scoring.evaluate import Evaluated
 from tfunc.scoring.statistics import Scores
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 STYLES = {  # colour, line, marker
@@ -166,7 +167,7 @@ def figure1(
         axes[1, column].set_xlabel("predicted probability")
     axes[0, 0].set_ylabel("fraction of positives")
     axes[1, 0].set_ylabel(task.unit if task else "voxels")
-    _legend(figure, axes[0, 0])
+    legend(figure, axes[0, 0])
     return figure
 
 
@@ -198,7 +199,8 @@ def _reliability(top, below, by_method):
     below.set_ylim(bottom=0.8)
 
 
-def _legend(figure, axes, columns=8):
+def legend(figure: Figure, axes: Axes, columns: int = 8) -> None:
+    """One below all panels, of what one of them has."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), frameon=False, fontsize=7,
@@ -226,7 +228,7 @@ def thresholds_figure(scores: Mapping[str, Scores]) -> Figure:
     trade.set(xlabel="error precision", ylabel="error recall", ylim=(-0.02, 1.02), xlim=(-0.02, 1.02))
     for axes in (overlap, benefit):
         axes.set(xlim=(0, 1), xticks=np.linspace(0, 1, 6))
-    _legend(figure, overlap)
+    legend(figure, overlap)
     return figure
 
 

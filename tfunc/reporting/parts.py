@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -107,3 +108,14 @@ def region_names(evaluated: Evaluated) -> list[str]:
         taken.add(safe.lower())
         found.append(safe)
     return found
+
+
+def lines(
+    parts: Sequence[Part], header: Sequence[str], function: Callable[[Part], Iterable[Sequence[Any]]]
+) -> Iterator[list[Any]]:
+    """The rows of a CSV file, the header first; of several parts those of each, with its name in a last column `region`."""
+    several = len(parts) > 1
+    yield [*header, *(["region"] if several else [])]
+    for part in parts:
+        for line in function(part):
+            yield [*line, part.name] if several else [*line]

@@ -11,8 +11,16 @@ from tfunc.reporting import figures, forms, remarks
 from tfunc.reporting.parts import Part
 from tfunc.reporting.table1 import Row, title
 from tfunc.scoring import measures
+from tfunc.scoring.lesions import MATCH
 from tfunc.scoring.measures import MEASURES
 from tfunc.scoring.sources import Maps
+
+LESIONS = (
+    "Lesions over all subjects. Left and middle: as the prediction's lesions are kept from the surest on, the share of the "
+    "label's lesions that are found, against false lesions a subject; the mark is all of them. A lesion is found where one "
+    f"shares a voxel with it (left), or has an IoU of {MATCH:g} or more with it (middle). Right: F1 of lesions as the most "
+    "uncertain ones are corrected, over the share that is not, mean over subjects."
+)
 
 
 def heading(rows: Sequence[Row], summary: Mapping[str, Any]) -> str:
@@ -98,6 +106,8 @@ def _captions(summary):
     regions = {f"figure1_{name}": of["title"] for name, of in summary.get("regions", {}).items()}
     regions |= {"figure1_classes": "top label of the class map"} if regions else {}
     return {
+        **{f"lesions_{name}": f"{of['title']}. {LESIONS}" for name, of in summary.get("regions", {}).items()},
+        "lesions": LESIONS,
         **{
             stem: f"Figure 1 of {name}: its voxels pooled (D), and the same subjects." for stem, name in regions.items()
         },

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from tfunc.scoring.temperature import BLOCK, CLIP, Fitted, logit, of_margins
+from tfunc.kinds import CLIP
+from tfunc.scoring.temperature import BLOCK, Fitted, logit, of_margins
 
 CELLS = 1 << 14
 _LIMIT = float(special.logit(1 - CLIP))

@@ -17,11 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 from data_prep.base.errors import UserError
+from tfunc.kinds import CLIP
 
 LOWEST, HIGHEST = 0.01, 100.0
-CLIP = (
-    2.0**-24
-)  # probabilities lie in [CLIP, 1 - CLIP] before their logarithm: float32 has no number between 1 - CLIP and 1
 BLOCK = 1 << 16  # voxels at a time
 NODES = np.logspace(np.log10(1 / HIGHEST), np.log10(1 / LOWEST), 17)  # inverse temperatures that a first pass looks at
 MOST_PASSES = 10

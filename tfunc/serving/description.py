@@ -28,7 +28,8 @@ class Description:
     sampled: whether its maps depend on a seed.  seed: of the samples where a request gives none.
     sigma_range: (lowest, highest) that become 0 and 1, for a kind that is scaled over the set.
     smallest: the least height and width that survive the networks' poolings.  method: the name of what is served.
-    draws: what shares the random numbers of one sample, a `subject` or each `slice`.
+    draws: what shares the random numbers of one sample, a `subject` or each `slice`.  recalibrated: the temperature of the
+    served probabilities and whom it was fitted on, None for those of the networks.
     """
 
     task: Task
@@ -39,6 +40,7 @@ class Description:
     smallest: int
     method: str = ""
     draws: str = "subject"
+    recalibrated: dict[str, Any] | None = None
 
     @property
     def takes_statistics(self) -> bool:
@@ -62,6 +64,7 @@ class Description:
             "smallest": self.smallest,
             "input": tasks.load_options(self.task),
             "task": self.task.document(),
+            "recalibrated": self.recalibrated,
         }
 
     def texts(self) -> dict[str, str]:
@@ -74,4 +77,5 @@ class Description:
             "seed": self.seed if self.sampled else None,
             "version": __version__,
         }
+        described |= {"recalibrated": self.recalibrated} if self.recalibrated else {}
         return {"task": json.dumps(self.task.document()), "description": json.dumps(described)}

@@ -22,7 +22,7 @@ from tfunc.maps import predictives
 from tfunc.methods import Method
 from tfunc.nets import stack
 from tfunc.nets import trained as models
-from tfunc.serving import warmup
+from tfunc.serving import recalibrated, warmup
 from tfunc.serving.description import Description
 from tfunc.serving.plain_path import plain_path
 from tfunc.serving.signatures import Served
@@ -65,9 +65,9 @@ def export(
 ) -> pathlib.Path:
     """Writes `<export_dir>/<version>`, or finds it there; returns that folder.
 
-    options: samples and seed. version: None is 1, or the newest there is. sigma_range: (lowest, highest) for a method
-    whose uncertainty is a sigma; by default the evaluation's. data_dir: records that the networks must have been trained
-    on. say: called with a line for the user.
+    options: samples, seed, and whether probabilities are recalibrated. version: None is 1, or the newest there is.
+    sigma_range: (lowest, highest) for a method whose uncertainty is a sigma; by default the evaluation's. data_dir: records
+    that the networks must have been trained on. say: called with a line for the user.
 
     Raises `NotReady` (exit code 3) for networks that aren't trained and for a sigma without a range; `UserError` where
     the version is there with another configuration, and for a model that can't answer its warm-up requests.
@@ -87,7 +87,9 @@ def export(
         _say_it_is_there(folder, say)
         return folder
     model = model_name(dataset, method.name)
-    predictive = predictives.of(method)([each.model for each in trained], options)
+    predictive = recalibrated.at_temperature(
+        predictives.of(method)([each.model for each in trained], options), description
+    )
     with artefacts.folder_aside(folder) as aside:
         write(aside, model, predictive, description, config)
     _write_examples(export_dir, model)
@@ -129,6 +131,7 @@ def describe(
     sigma_range: tuple[float, float] | None = None,
 ) -> Description:
     """What the graph must know of a method of a run; arguments as `export`, which raises the same."""
+    own = recalibrated.of_run(method, dataset, run_dir, trained, options) if options.recalibrated else None
     kind = kinds.get(method.kind)
     if sigma_range and kind.scale != "set":
         raise UserError("--sigma_range", expected="a method whose uncertainty is a sigma", found=method.name)
@@ -143,6 +146,7 @@ def describe(
         smallest=trained[0].config.smallest,
         method=method.name,
         draws=options.draws_of(method),
+        recalibrated=own,
     )
 
 
