@@ -30,15 +30,16 @@ from tfunc.reporting import publish
 
 @dataclasses.dataclass(frozen=True)
 class Job(abc.ABC):
-    """name: unique. needs: names of jobs before it. cost: in passes over a slice, to guess times.
-
-    program: the launcher that it is a command of.
-    """
+    """name: unique. needs: names of jobs before it. cost: in passes over a slice, to guess times."""
 
     name: str
     needs: tuple[str, ...]
     cost: float
-    program: ClassVar[str] = ""
+
+    @property
+    @abc.abstractmethod
+    def program(self) -> str:
+        """The launcher that it is a command of."""
 
     @abc.abstractmethod
     def flags(self, run_dir: pathlib.Path) -> list[str]:
