@@ -22,11 +22,11 @@ ADDONS := .venv-addons/bin/python
 DEMO_DATA := --dataset=brats --data_dir=demo/data
 # small enough for a laptop, large enough that the uncertainty means something
 DEMO_STUDY := --ensemble_size=2 --folds=2 --epochs=8 --start_filters=16 --depth=3 --batch_size=16 --learning_rate=2e-3 \
-    --samples=10 --jobs_per_machine=2
+    --samples=10 --jobs_per_machine=2 --recalibrate
 
 demo: .venv/installed
 	@$(CURRENT) launch/phantom.py --dataset=brats --raw_dir=demo/raw --subjects=40 --shape=16,64,64
-	@$(CURRENT) launch/prepare.py $(DEMO_DATA) --raw_dir=demo/raw
+	@$(CURRENT) launch/prepare.py $(DEMO_DATA) --raw_dir=demo/raw --ratio=14,10,16
 	@$(CURRENT) launch/study.py $(DEMO_DATA) --run_dir=demo/run $(DEMO_STUDY)
 
 ORGANS := Dataset900_Organs
