@@ -151,10 +151,8 @@ class Recalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         found = {one.alpha: one for one in self.guarantees[region].thresholds}
         if alpha not in found:
             known = ", ".join(f"{one:g}" for one in found)
-            do = (
-                "recalibrate with it: ",
-                command("recalibrate", method=self.method, dataset=self.dataset, alphas=alpha),
-            )
+            wanted = ",".join(f"{one:g}" for one in sorted([*found, alpha]))
+            do = ("remove its recalibration, then run ", self.command(alphas=wanted))
             raise UserError(f"alpha {alpha:g}", expected=f"one of {known}", do=do)
         threshold = found[alpha].threshold
         if threshold is None:
