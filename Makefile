@@ -59,7 +59,7 @@ LATER := whole test_floors.py scoring/test_counts.py scoring/test_new_metric.py 
     $(addprefix data_prep/test_,resample.py grid.py datasets.py nnunet.py decathlon.py pairs.py own_words.py own_records.py) \
     $(addprefix data_prep/test_,phantom_organs.py tumour_parts.py) launch/test_own_data_refused.py maps/test_own_grid.py maps/test_draws.py \
     learning/test_several_training.py learning/test_crops.py scoring/test_class_map.py scoring/test_class_files.py \
-    reporting/test_parts.py reporting/test_report_classes.py serving/test_several_export.py serving/test_several_request.py
+    reporting/test_parts.py reporting/test_report_classes.py reporting/test_lesion_files.py serving/test_several_export.py serving/test_several_request.py
 test-addons: .venv-addons/installed
 	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) $(LATER:%=--ignore=tests/%) $(PYTEST)
 

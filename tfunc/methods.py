@@ -134,6 +134,18 @@ METHODS = {
             by_name=True,
             coherent="subject",
         ),
+        # Monteiro et al., Stochastic segmentation networks, NeurIPS 2020
+        Method(
+            "ssn",
+            "stochastic segm.",
+            ("ssn",),
+            "tfunc.maps.sampled:StochasticSegmentation",
+            "probability",
+            "samples of a slice's logits, of a learnt covariance",
+            in_paper=False,
+            sampled=True,
+            by_name=True,
+        ),
     )
 }
 

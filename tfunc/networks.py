@@ -14,7 +14,7 @@ from data_prep.records import Manifest
 from tfunc import paper
 
 Names = list[str]
-OWN_LOSS = ("aleatoric", "auxiliary_feat", "auxiliary_segm")  # objectives
+OWN_LOSS = ("aleatoric", "auxiliary_feat", "auxiliary_segm", "ssn")  # objectives
 
 
 class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,10 +23,12 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: as on the command line.  objective: what it learns, a module of `tfunc.learning.objectives`, or
     `package.module:Class` for one of your own.
     model: `unet`, or `auxiliary_head`, a head on the last features of the network `base`.  dropout: rate, in [0, 1).
-    center: dropout at the center positions only.  sigma: whether there is a second head.  classes: of the softmax; a
-    row's 2 become the task's where the network segments (`resolved`), and stay where it tells errors.
+    center: dropout at the center positions only.  sigma: whether there is a second head.  rank: that head's, where it says
+    the covariance of a slice's logits instead.  classes: of the softmax; a row's 2 become the task's where the network
+    segments (`resolved`), and stay where it tells errors.
     seed: added to --seed.  subset: `train` (the split), `member` or `fold`; `index` of `count` says which.
-    needs: networks that must be trained first.  base: the one of them that runs, frozen, beneath this one.
+    needs: networks that must be trained first.  base: the one of them that runs, frozen, beneath this one.  begins: the one
+    whose weights it begins with, unless the user names others (--init_from).
     inherits: settings that are the base's rather than the user's.
     second_input: `heldout` for a segmentation as one more channel: one that was written by a network of the
     cross-validation which never saw the subject.
@@ -38,6 +40,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dropout: float = 0.05
     center: bool = False
     sigma: bool = False
+    rank: int = 0
     classes: int = 2
     seed: int = 0
     subset: Literal["train", "member", "fold"] = "train"
@@ -45,6 +48,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count: int = 0
     needs: tuple[str, ...] = ()
     base: str = ""
+    begins: str = ""
     inherits: tuple[str, ...] = ()
     second_input: Literal["", "heldout"] = ""
 
@@ -76,11 +80,12 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether the last epoch's weights are kept rather than the best.
 
         A cross-validated network must not be selected on the fold that it then predicts. The reference does that, and
-        tests the auxiliary networks of photographs, but not those of BraTS, at their last epoch.
+        tests the auxiliary networks of photographs, but not those of BraTS, at their last epoch. One that begins with
+        trained weights has its Dice from the first epoch on, when it has not yet learnt what it was made for.
         """
         if quirks:
             return self.objective in paper.recipe(dataset).quirk_keeps_last
-        return self.subset == "fold"
+        return self.subset == "fold" or bool(self.begins)
 
 
 AUXILIARIES = (
@@ -102,6 +107,7 @@ SINGLE = {
         Network("center", dropout=0.5, center=True),
         Network("aleatoric", "aleatoric", sigma=True),
         *AUXILIARIES,
+        Network("ssn", "ssn", rank=10, needs=("baseline",), begins="baseline"),
     )
 }
 ENSEMBLE, FOLDS = "ensemble", "cv"  # in a method's networks: all members, all folds

@@ -107,7 +107,7 @@ def test_the_size_is_kept_and_checked_with_the_depth():
 def test_the_loss_is_that_of_networks_which_segment():
     """Those that learn by a loss of their own say nothing of --loss, so that it may change without training them anew."""
     asked = {name: make_config(network, manifest(), loss="dice_ce").loss for name, network in networks.SINGLE.items()}
-    own = dict.fromkeys(("aleatoric", "auxiliary_feat", "auxiliary_segm"), "cross_entropy")
+    own = dict.fromkeys(("aleatoric", "auxiliary_feat", "auxiliary_segm", "ssn"), "cross_entropy")
     assert asked == {"baseline": "dice_ce", "center": "dice_ce", **own}
     assert {
         make_config(one, manifest(), loss="dice_ce").loss for one in (networks.fold(0, 2), networks.member(0, 2))

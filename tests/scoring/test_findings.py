@@ -6,17 +6,19 @@ from made_up_maps import evaluate_study, make_study, read_csv, undrawn
 
 from data_prep.readers.nifti import Space
 from tfunc import kinds
-from tfunc.scoring import aggregate, companions, findings, surface
+from tfunc.scoring import aggregate, companions, findings, qu_brats, surface
 from tfunc.scoring.spread import Spread
 
 AFFINE = np.diag([0.5, 2.0, 3.0, 1.0])  # x, y, z
 
 
-def found(kind="probability", affine=AFFINE, counted=None, depth=4, **more):
+def found(kind="probability", affine=AFFINE, counted=None, depth=4, mask=None, **more):
     rng = np.random.default_rng(0)
     score = rng.random((depth, 12, 10)).astype(np.float32) ** 3
     prediction, label = score > 0.5, rng.random(score.shape) > 0.7
-    region = findings.Region(label, None, Space("p1", score.shape, affine), counted)
+    if counted is not None:
+        label &= counted
+    region = findings.Region(label, mask, Space("p1", score.shape, affine), counted)
     return score, prediction, label, findings.find(score, kind, prediction, region, **more)
 
 
@@ -66,6 +68,26 @@ def test_samples_and_what_does_not_count():
     u = np.clip(kinds.normalised_entropy(score), 0, 1)
     assert one.scores["mean_all"] == pytest.approx(u[:2].sum(dtype=np.float64) / u.size)
     assert one.companions["volume"] == pytest.approx(np.count_nonzero(prediction[:2]) * 3 / 1000)
+
+
+@pytest.mark.parametrize("counts", [(False, False), (True, False), (False, True), (True, True)])
+def test_qu_brats(counts, monkeypatch):
+    """The challenge's score and areas of the map's entropy, shares of what is inside the mask and counts; reckoned once."""
+    rng = np.random.default_rng(1)
+    mask, counted = (
+        given if asked else None for given, asked in zip(rng.random((2, 4, 12, 10)) > 0.3, counts, strict=True)
+    )
+    calls, function = [], qu_brats.qu_brats
+    monkeypatch.setattr(qu_brats, "qu_brats", lambda *given: calls.append(given) or function(*given))
+    score, prediction, label, one = found(mask=None if mask is None else mask.astype(np.uint8), counted=counted)
+    everywhere = np.ones(score.shape, bool)
+    inside, counting = (everywhere if given is None else given for given in (mask, counted))
+    u = np.where(counting, np.clip(kinds.normalised_entropy(score), 0, 1), 0)
+    expected = function(u, prediction & counting, label, inside & counting)
+    assert len(calls) == 1
+    for name, key in (("brats", "score"), ("dice_auc", "dice_auc"), ("ftp_auc", "ftp_auc"), ("ftn_auc", "ftn_auc")):
+        assert one.companions[f"qu_{name}"] == pytest.approx(expected[key], abs=1e-12)
+    assert 0 < one.companions["qu_ftn_auc"] < 1
 
 
 def test_an_empty_mask_has_the_penalty():

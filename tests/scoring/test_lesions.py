@@ -13,7 +13,7 @@ import pytest
 from scipy import ndimage
 
 from tfunc.kinds import MapError
-from tfunc.scoring.lesion_curves import detection, f1_retention
+from tfunc.scoring.lesion_curves import Tally, detection, f1_retention
 from tfunc.scoring.lesions import lesions
 
 GOLDEN = np.load(pathlib.Path(__file__).parents[1] / "goldens" / "subject_level" / "retention" / "given.npz")
@@ -100,8 +100,8 @@ def made(prediction, label, uncertainty):
     return lesions(*rows, [uncertainty], (1, 1))
 
 
-FIRST = made("1101100110", "1100000111", [0.1, 0.1, 0, 0.5, 0.5, 0, 0, 0.3, 0.3, 0.8])
-SECOND = made("1000100", "0001110", [0.7, 0, 0, 0.9, 0.2, 0.9, 0])
+FIRST = Tally.of(made("1101100110", "1100000111", [0.1, 0.1, 0, 0.5, 0.5, 0, 0, 0.3, 0.3, 0.8]))
+SECOND = Tally.of(made("1000100", "0001110", [0.7, 0, 0, 0.9, 0.2, 0.9, 0]))
 
 
 def test_detection_by_match():
@@ -118,7 +118,7 @@ def test_detection_by_touch_and_of_equals():
     """A touch is less than a match, and lesions of one uncertainty are kept together."""
     subject = made("1000001", "1111100", [0.2] * 7)
     assert [lesion.outcome for lesion in subject] == ["fp", "fp", "fn"]
-    by_match, by_touch = detection([subject]), detection([subject], by="touch")
+    by_match, by_touch = (detection([Tally.of(subject)], by) for by in ("match", "touch"))
     assert (by_match.sensitivity.tolist(), by_match.false_positives.tolist()) == ([0], [2])
     assert (by_touch.sensitivity.tolist(), by_touch.false_positives.tolist()) == ([1], [1])
     assert by_touch.kept.tolist() == [2] and by_touch.false_discovery.tolist() == [0.5]
@@ -126,9 +126,9 @@ def test_detection_by_touch_and_of_equals():
 
 def test_curves_of_nothing():
     """No lesion in the prediction: no point. None in the labels: the sensitivity is undefined. No subject: an error."""
-    empty = made("000", "000", [0, 0, 0])
+    empty, wrong = (Tally.of(made(row, "000", [0, 0, 0])) for row in ("000", "100"))
     assert detection([empty]).threshold.size == 0
-    assert np.isnan(detection([made("100", "000", [0, 0, 0])]).sensitivity).all()
+    assert np.isnan(detection([wrong]).sensitivity).all()
     with pytest.raises(MapError, match="no subject"):
         detection([])
     assert f1_retention([empty]).under == 1 and np.isnan(f1_retention([]).values).all()
@@ -139,7 +139,7 @@ def test_f1_retention_is_the_mean_of_subjects():
     curves = [f1_retention([subject]).values for subject in (FIRST, SECOND)]
     np.testing.assert_allclose(f1_retention([FIRST, SECOND]).values, np.mean(curves, axis=0))
     assert curves[0][-1] == pytest.approx(2 / 2.5) and curves[1][-1] == pytest.approx(1 / 1.5)
-    missed = f1_retention([made("1000", "1001", [0, 0, 0, 1])]).values
+    missed = f1_retention([Tally.of(made("1000", "1001", [0, 0, 0, 1]))]).values
     assert missed[-1] == pytest.approx(1 / 1.5) and missed[0] == 1
 
 

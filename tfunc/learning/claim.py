@@ -36,7 +36,7 @@ def as_begun(folder: pathlib.Path, asked: Config, settings: Settings, init_from:
         return asked
     stored = runs.read_config(folder)
     kept: dict[str, Any] = {"streams": stored.streams}
-    if init_from is None and not (folder / DIVERGED).exists():
+    if init_from is None and is_continued(folder):
         kept["init_from"] = stored.init_from
     if settings["epochs"] is None and stored.prolonged:
         kept["epochs"] = stored.epochs
@@ -46,6 +46,11 @@ def as_begun(folder: pathlib.Path, asked: Config, settings: Settings, init_from:
 def is_begun(folder: pathlib.Path) -> bool:
     """Whether something was trained in the folder that another configuration must leave alone."""
     return (folder / runs.FINISHED).exists() or (folder / runs.RESUME).exists()
+
+
+def is_continued(folder: pathlib.Path) -> bool:
+    """Whether a training there goes on, or is finished: one that diverged begins anew where it is asked for otherwise."""
+    return is_begun(folder) and not (folder / DIVERGED).exists()
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from tfunc.learning.settings import Inputs, Settings
 from tfunc.learning.slices import Slices
 from tfunc.learning.trainer import Trainer
 from tfunc.nets import memory, trained
+from tfunc.nets.trained import Trained
 from tfunc.networks import Network
 from tfunc.runs import Config
 
@@ -42,16 +43,15 @@ def fit(
 
     settings: of `tfunc.learning.settings`; `epochs` None is the network's own number, more than the folder's prolong its
     training. say: called with each line for the user. init_from: folder of a trained network whose weights it begins
-    from. Raises `UserError` where the folder holds another configuration, `NotReady` without records or without the
-    networks and predictions that it learns from, and where another process trains there.
+    from, in place of the one that its row names. Raises `UserError` where the folder holds another configuration,
+    `NotReady` without records or without the networks and predictions that it learns from, and where another process
+    trains there.
     """
     manifest = runs.read_records(data_dir, dataset)
     inputs = chosen.inputs(network, manifest, run_dir, settings)
     folder = runs.network_dir(run_dir, network.name)
-    begins = initial.read(init_from) if init_from is not None else None
-    asked = chosen.resolve(network, manifest, settings, inputs)
-    if init_from is not None and begins is not None:
-        asked = msgspec.structs.replace(asked, init_from=initial.beginning(init_from, begins))
+    begins, where = _beginning(network, dataset, run_dir, init_from)
+    asked = msgspec.structs.replace(chosen.resolve(network, manifest, settings, inputs), init_from=where)
     config = claim.as_begun(folder, asked, settings, init_from)
     how = manifest.is_same, say, settings["epochs"] is not None
     if (done := runs.finished(folder)) is not None and config.epochs <= runs.read_config(folder).epochs:
@@ -76,6 +76,19 @@ def fit(
             except claim.Diverged as error:
                 claim.release(folder, error)
                 raise
+
+
+def _beginning(
+    network: Network, dataset: str, run_dir: runs.Path, init_from: runs.Path | None
+) -> tuple[Trained | None, runs.Beginning | None]:
+    """(whose weights a training begins with, what config.json says of it): the user's choice, else the network's row's."""
+    if init_from is None and network.begins and not claim.is_continued(runs.network_dir(run_dir, network.name)):
+        begins = trained.load(run_dir, network.begins, dataset)
+        return begins, initial.beginning(runs.network_dir(run_dir, network.begins), begins)
+    if init_from is None:
+        return None, None
+    begins = initial.read(init_from)
+    return begins, initial.beginning(init_from, begins)
 
 
 def _trained_already(

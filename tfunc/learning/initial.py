@@ -13,8 +13,8 @@ import keras
 from data_prep.base.errors import UserError
 from tfunc import runs
 from tfunc.nets import trained
+from tfunc.nets.structure import Unit
 from tfunc.nets.trained import Trained
-from tfunc.nets.unet import Unit
 
 
 def read(folder: runs.Path) -> Trained:
@@ -82,7 +82,8 @@ def places(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
     for level, (rise, block) in zip(reversed(range(len(structure.up))), structure.up, strict=True):
         yield f"up {level}, rise", rise
         yield from _of_block(f"up {level}", block)
-    for name, head in (("logits", structure.logit_head), ("sigma", structure.sigma_head)):
+    second = "covariance" if structure.rank else "sigma"
+    for name, head in (("logits", structure.logit_head), (second, structure.second_head)):
         for number, part in enumerate(head or ()):
             yield from _of(f"{name} {number}", part)
 

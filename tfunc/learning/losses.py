@@ -1,21 +1,23 @@
-"""Cross-entropy, with or without soft Dice, and the aleatoric loss, of two classes or more.
+"""Cross-entropy, with or without soft Dice, the aleatoric loss and that of a whole slice, of two classes or more.
 
-Everything here is float32, whatever precision the network runs in, and log-probabilities are taken in log space. A loss is a
-mean over the voxels of a slice that count; a slice without any has loss 0 and teaches nothing.
+Everything here is float32, whatever precision the network runs in, but the slice's, which also counts in float64, and
+log-probabilities are taken in log space. A loss is a mean over the voxels of a slice that count; a slice without any has loss
+0 and teaches nothing.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-from tfunc.nets import classes
+from tfunc.nets import classes, low_rank, streams
 
 SMOOTH = 1.0  # of soft Dice, above and below: nothing said where nothing is has no loss
 
 
 def _log_probability(logits, target):
     """log softmax of the target's class: logits [..., height, width, C] and target of a shape that broadcasts to [...]."""
-    logits = tf.cast(logits, tf.float32)
+    if logits.dtype != tf.float64:
+        logits = tf.cast(logits, tf.float32)
     if logits.shape[-1] == classes.BINARY:
         difference = logits[..., 1] - logits[..., 0]
         return -tf.nn.softplus(tf.where(tf.cast(target, tf.bool), -difference, difference))
@@ -104,3 +106,38 @@ def aleatoric_loss(
     Returns the mean over all pixels, a float32 scalar.
     """
     return tf.reduce_mean(aleatoric_rows(logits, sigma, target, noise, samples))
+
+
+def low_rank_rows(
+    mean: tf.Tensor,
+    factor: tf.Tensor,
+    diagonal: tf.Tensor,
+    target: tf.Tensor,
+    noise: tuple[tf.Tensor, tf.Tensor] | None = None,
+    samples: int = 20,
+    seed: tf.Tensor | None = None,
+    counted: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """-log of the mean over samples of the probability of a *whole* slice's target (Monteiro et al., 2020), [batch].
+
+    It is a sum over the slice's voxels that count, not their mean: -logsumexp_m(sum_v log p(y_v | sample m)) + log M.
+
+    mean: logits [batch, *voxels, C], float32 or float64, which the result has too; factor, diagonal: of `low_rank.parts`.
+    target: [batch, *voxels], indices of classes. noise: standard normals [M / 2, batch, rank] and
+    [M / 2, batch, *voxels, C] in place of drawn ones; every draw is used with both signs, as by the authors, so that samples
+    balance around the mean. samples: M, an even number. seed: int32 [2]. counted: see `cross_entropy_rows`.
+    """
+    if noise is None:
+        half, batch, rank = samples // 2, tf.shape(mean)[0], factor.shape[-1]
+        shapes = [half, batch, rank], tf.concat([[half], tf.shape(mean)], axis=0)
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2, alg=streams.ALGORITHM))
+        noise = tuple(
+            tf.random.stateless_normal(shape, own, dtype=mean.dtype, alg=streams.ALGORITHM)
+            for shape, own in zip(shapes, seeds, strict=True)
+        )
+    added = low_rank.deviation(factor, diagonal, *noise)
+    log_probability = _log_probability(tf.concat([mean + added, mean - added], axis=0), _known(target, counted))
+    if counted is not None:
+        log_probability = tf.where(counted, log_probability, tf.zeros_like(log_probability))
+    whole = tf.reduce_sum(log_probability, axis=list(range(2, log_probability.shape.rank)))  # [samples, batch]
+    return tf.math.log(tf.cast(tf.shape(whole)[0], whole.dtype)) - tf.reduce_logsumexp(whole, axis=0)

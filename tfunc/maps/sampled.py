@@ -14,7 +14,7 @@ from data_prep.base.errors import UserError
 from tfunc.maps import packed
 from tfunc.maps.options import Options
 from tfunc.maps.predictives import Maps, entropy_maps
-from tfunc.nets import classes, folded, sampling, stack, views
+from tfunc.nets import classes, folded, low_rank, sampling, stack, views
 
 
 class MonteCarlo:
@@ -87,6 +87,39 @@ class TestTimeAugmentation:
         nothing = (0.0, 1.0, 1.0, 1.0)
         drawn = views.draw(uniform, self.RANGE)
         return tuple(tf.where(first, still, value) for still, value in zip(nothing, drawn, strict=True))
+
+
+class StochasticSegmentation:
+    """The mean of `samples` samples of the logits' Gaussian: each is one segmentation of the whole slice.
+
+    Monteiro et al. (2020). Voxels of a slice go together in a sample; two slices of a volume know nothing of each other, so
+    the samples say nothing of how sure a volume is.
+    """
+
+    coherent = "slice"  # a sample is one thing within a slice
+
+    def __init__(self, models: Sequence[keras.Model], options: Options):
+        (model,) = models
+        self.samples, self.streams = options.samples, options.streams
+        self.network = folded.FoldedUNet(model, options.precision)
+
+    def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
+        """See `predictives.Predictive`."""
+        mean, second = self.network(images)
+        spread = low_rank.parts(second, self.network.classes)
+
+        def sample(index):
+            return classes.probability(mean + low_rank.deviation(*spread, *self._noise(seeds, index, mean))), 1.0
+
+        return mean_maps(sample, self.samples, images, self.network.classes)
+
+    def _noise(self, seeds, index, mean):
+        """The factors' and the logits' own standard normals of one sample."""
+        sizes = [self.network.rank], tf.shape(mean)[1:]
+        return [
+            sampling.rows_normal(seeds, 2 * index + part, size, "sampled_logits", self.streams)
+            for part, size in enumerate(sizes)
+        ]
 
 
 class Ensemble:

@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfunc.nets.layers import upsample_convolve, upsampling_kernel
-from tfunc.nets.unet import Unit, pad_to
+from tfunc.nets.structure import Unit
+from tfunc.nets.unet import pad_to
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,7 @@ def fold_unit(unit: Unit, dtype: tf.DType, sampled: bool) -> FoldedUnit:
 
 
 class FoldedUNet:
-    """Callable: normalised images float32 [batch, height, width, channels] -> logits, or (logits, sigma), float32.
+    """Callable: normalised images float32 [batch, height, width, channels] -> float32 logits, or (logits, the second head's).
 
     model: a trained `UNet`. sampled: keeps dropout live; calls then need `kept`.
     precision: "float32" or "bfloat16" for the convolutions; softmax and entropy stay float32 outside.
@@ -97,9 +98,10 @@ class FoldedUNet:
         self.down = [fold(block) for block in structure.down]
         self.bottom = fold(structure.bottom)
         self.up = [(rise(layer), fold(block)) for layer, block in structure.up]
-        heads = [head for head in (structure.logit_head, structure.sigma_head) if head]
+        heads = [head for head in (structure.logit_head, structure.second_head) if head]
         self.heads = [(fold([unit])[0], plain(last)) for unit, last in heads]
         self.classes = int(structure.logit_head[1].filters)  # of the softmax
+        self.rank = structure.rank
 
     def __call__(
         self, images: tf.Tensor, kept: list[tf.Tensor] | None = None
@@ -126,7 +128,7 @@ class FoldedUNet:
     def head_outputs(
         self, features: tf.Tensor, remaining: Iterator[tf.Tensor] | None = None
     ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        """Features -> float32 logits [..., classes], or (logits, sigma). remaining: the dropout masks of the heads."""
+        """Features -> float32 logits [..., classes], or (logits, the second head's). remaining: dropout masks of the heads."""
         outputs, remaining = [], remaining or iter(())
         for unit, (kernel, bias) in self.heads:
             x = _run([unit], features, remaining)

@@ -58,3 +58,20 @@ def rows_uniform(seeds: tf.Tensor, shape: list[int], stream: str, version: int =
         seeds,
         fn_output_signature=tf.TensorSpec(shape, tf.float32),
     )
+
+
+def rows_normal(
+    seeds: tf.Tensor, number: tf.Tensor | int, shape: tf.Tensor | list[int], stream: str, version: int = streams.VERSION
+) -> tf.Tensor:
+    """seeds int64 [batch, 2] -> standard normal float32 [batch, *shape], each row from its own seed alone.
+
+    number: which of a row's draws, 0 or more; one does not depend on how many there are. stream: see `rows_uniform`.
+    """
+    number = tf.cast(number, tf.int64)
+
+    def row(seed):
+        own = tf.random.experimental.stateless_fold_in(streams.fold(seed, stream, version), number, alg=ALGORITHM)
+        return tf.random.stateless_normal(shape, own, alg=ALGORITHM)
+
+    rank = len(shape) if isinstance(shape, list) else shape.shape[0]
+    return tf.map_fn(row, seeds, fn_output_signature=tf.TensorSpec([None] * rank, tf.float32))

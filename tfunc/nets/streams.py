@@ -45,6 +45,9 @@ STREAMS = {
     "sampled_dropout": Stream(8, "(seed and subject, slice): the masks of MC dropout, predicted or served"),
     "sampled_views": Stream(9, "the same place: the views of test-time augmentation"),
     "crop": Stream(10, "(seed, epoch, subject, slice): where a training slice is cropped", former=2),
+    "sampled_logits": Stream(
+        11, "the place of MC dropout: the logits of a stochastic segmentation network, predicted or served"
+    ),
 }
 
 

@@ -61,6 +61,7 @@ def build(
             dtype=dtype,
             version=version,
             classes=network.classes,
+            rank=network.rank,
         )
 
 

@@ -5,56 +5,16 @@ Structure, dropout positions, padding rule, initialisation and parameter counts 
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import keras
 import tensorflow as tf
 
 from tfunc.nets import streams
-from tfunc.nets.layers import ChannelDropout, Convolution, UpConvolution, batch_normalisation, torch_initializers
+from tfunc.nets.layers import Convolution
+from tfunc.nets.structure import Builder, Head, of_unet
 
 CLASSES = 2  # of the auxiliary head, error or not, and of a network that isn't asked for more
-
-
-@dataclasses.dataclass(frozen=True)
-class Unit:
-    """Convolution -> [channel dropout] -> batch normalisation -> ReLU. A plain record: Keras tracks the layers elsewhere."""
-
-    convolution: Convolution
-    dropout: ChannelDropout | None
-    normalisation: keras.layers.Layer
-
-    def __call__(self, x, training, keep):
-        x = self.convolution(x)
-        if self.dropout is not None:
-            x = self.dropout(x, training=training, keep=keep)
-        return tf.nn.relu(self.normalisation(x, training=training))
-
-
-@dataclasses.dataclass(frozen=True)
-class Structure:
-    """Who feeds whom. Each block is a tuple of two units; `sigma_head` is None without the second output."""
-
-    down: tuple[tuple[Unit, Unit], ...]
-    bottom: tuple[Unit, Unit]
-    up: tuple  # pairs (UpConvolution, block), innermost first
-    logit_head: tuple  # (Unit, Convolution)
-    sigma_head: tuple | None
-
-    def units(self) -> Iterator[Unit]:
-        """All units in the order in which they run."""
-        yield from (unit for block in self.down for unit in block)
-        yield from self.bottom
-        yield from (unit for _, block in self.up for unit in block)
-        yield from (head[0] for head in (self.logit_head, self.sigma_head) if head)
-
-
-@dataclasses.dataclass(frozen=True)
-class Head:
-    """The layers of the auxiliary head: three units and the last convolution."""
-
-    layers: tuple
 
 
 def without_sequence(model: keras.Model) -> list[str]:
@@ -64,75 +24,6 @@ def without_sequence(model: keras.Model) -> list[str]:
     under the same name, `layers`, for a weights file to cross.
     """
     return [name for name in object.__dir__(model) if name != "sequence"]
-
-
-class Builder:
-    """Creates layers in order and remembers them; `seed` gives each its own initial values.
-
-    stream: of the initial values. version: of the random streams. Version 1 counts all layers, dropout's too, so that a
-    network with fewer of those begins elsewhere; version 2 counts convolutions, so that networks of one seed begin alike,
-    as the reference's do.
-    """
-
-    def __init__(self, seed: int | None, dtype: str | None, stream: str, version: int):
-        self.seed, self.dtype, self.stream, self.version = seed, dtype, stream, version
-        self.layers: list[keras.layers.Layer] = []
-        self.convolutions = 0
-
-    def convolution(self, cls: type, size: int, fan_channels: int, filters: int) -> keras.layers.Layer:
-        """A convolution of kernel `size`, built for `fan_channels` channels in and `filters` out."""
-        initial = torch_initializers(size * size * fan_channels, self._seeds())
-        self.convolutions += 1
-        layer = cls(filters, size, padding="same", dtype=self.dtype, **initial)
-        layer.build((None, None, None, fan_channels))
-        self.layers.append(layer)
-        return layer
-
-    def _seeds(self):
-        """The seeds of a convolution's kernel and bias."""
-        if self.seed is None:
-            return None, None
-        if self.version == 1:
-            first = 2 * (10_000 * self.seed + len(self.layers))
-            return first, first + 1
-        return tuple(streams.number(self.stream, self.seed, self.convolutions, part) for part in range(2))
-
-    def unit(self, fan_channels: int, filters: int, dropout: float, size: int = 3) -> Unit:
-        """A unit, without the dropout layer where its rate is 0."""
-        convolution = self.convolution(Convolution, size, fan_channels, filters)
-        drop = None
-        if dropout:
-            drop = ChannelDropout(dropout, dtype=self.dtype)
-            self.layers.append(drop)
-        normalisation = batch_normalisation(self.dtype)
-        normalisation.build((None, None, None, filters))
-        self.layers.append(normalisation)
-        return Unit(convolution, drop, normalisation)
-
-
-def _structure(build, in_channels, start_filters, depth, dropout, center, sigma, classes):
-    """The layers of `unet`, created in the reference's order."""
-    filters = [start_filters * 2**level for level in range(depth + 1)]
-    everywhere = 0.0 if center else dropout  # "center": only before pooling, after upsampling, and in the heads
-    down, channels = [], in_channels
-    for level in range(depth):
-        first = build.unit(channels, filters[level], everywhere)
-        down.append((first, build.unit(filters[level], filters[level], dropout)))
-        channels = filters[level]
-    bottom = (
-        build.unit(channels, filters[depth], everywhere),
-        build.unit(filters[depth], filters[depth], everywhere),
-    )
-    up = []
-    for level in reversed(range(depth)):
-        width = filters[level]
-        rise = build.convolution(UpConvolution, 3, 2 * width, width)
-        up.append((rise, (build.unit(2 * width, width, dropout), build.unit(width, width, everywhere))))
-    heads = []
-    for _ in range(2 if sigma else 1):
-        unit = build.unit(start_filters, start_filters, dropout)
-        heads.append((unit, build.convolution(Convolution, 1, start_filters, classes)))
-    return Structure(tuple(down), bottom, tuple(up), heads[0], heads[1] if sigma else None)
 
 
 def pad_to(x: tf.Tensor, skip: tf.Tensor) -> tf.Tensor:
@@ -190,10 +81,11 @@ class UNet(keras.Model):
         dtype: str | None,
         version: int,
         classes: int = CLASSES,
+        rank: int = 0,
     ):
         super().__init__()
         build = Builder(seed, dtype, "weights", version)
-        structure = _structure(build, in_channels, start_filters, depth, dropout, center, sigma, classes)
+        structure = of_unet(build, in_channels, start_filters, depth, dropout, center, sigma, classes, rank)
         self.sequence = build.layers
         self.structure = structure
         self.compute = build.layers[0].compute_dtype
@@ -232,10 +124,10 @@ class UNet(keras.Model):
     def heads(
         self, features: tf.Tensor, training: bool = False, keeps: Iterable[tf.Tensor] | None = None
     ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        """Features -> float32 logits [..., classes], or (logits, sigma) with the sigma head."""
+        """Features -> float32 logits [..., classes], or (logits, what the second head says of them)."""
         outputs = []
         keep = self._keeps(keeps)
-        for head in (self.structure.logit_head, self.structure.sigma_head):
+        for head in (self.structure.logit_head, self.structure.second_head):
             if head is not None:
                 unit, last = head
                 kept = next(keep) if unit.dropout is not None else None
@@ -249,7 +141,7 @@ class UNet(keras.Model):
         if keeps is None:
             return self.heads(self.features(images, training), training)
         keeps = list(keeps)
-        heads = 2 if self.structure.sigma_head else 1
+        heads = 2 if self.structure.second_head else 1
         heads = heads if self.structure.logit_head[0].dropout is not None else 0
         split = len(keeps) - heads
         return self.heads(self.features(images, training, keeps[:split]), training, keeps[split:])
@@ -275,12 +167,14 @@ def unet(
     dtype: str | None = None,
     version: int = streams.VERSION,
     classes: int = CLASSES,
+    rank: int = 0,
 ) -> UNet:
     """The U-Net of the paper, section 2.2, as the reference code builds it.
 
     Takes float images [batch, height, width, in_channels] of any height and width of at least 2**depth and gives float32
     logits [batch, height, width, classes], or the tuple (logits, sigma) of that shape where `sigma` is True; sigma is the raw
-    output of the second head and may be negative.
+    output of the second head and may be negative. With a `rank` the second is the covariance's parameters
+    [batch, height, width, classes * (1 + rank)], which `low_rank.parts` takes apart.
 
     start_filters: channels of the outermost level; each of the `depth` poolings doubles them.
     dropout: rate of the channel dropout between convolution and batch normalisation; 0 leaves the layers out.
@@ -289,10 +183,13 @@ def unet(
     dtype: a Keras dtype policy such as "mixed_bfloat16"; None is Keras' global one.
     version: of the random streams behind the initial weights.
     classes: of the softmax, at least 2.
+    rank: of the logits' covariance over the slice; 0 for a network without one.
     """
-    if depth < 1 or start_filters < 1 or in_channels < 1 or not 0 <= dropout < 1 or classes < CLASSES:
+    if sigma and rank:
+        raise ValueError("unet: sigma and rank are each a second head, of which there is one")
+    if depth < 1 or start_filters < 1 or in_channels < 1 or not 0 <= dropout < 1 or classes < CLASSES or rank < 0:
         raise ValueError(
             f"unet: depth, start_filters and in_channels must be at least 1, dropout in [0, 1) and classes at least 2, "
             f"got {depth}, {start_filters}, {in_channels}, {dropout}, {classes}"
         )
-    return UNet(in_channels, start_filters, depth, dropout, center, sigma, seed, dtype, version, classes)
+    return UNet(in_channels, start_filters, depth, dropout, center, sigma, seed, dtype, version, classes, rank)

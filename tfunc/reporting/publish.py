@@ -21,7 +21,17 @@ from data_prep.base.errors import NotReady, UserError
 from data_prep.tasks import Task
 from tfunc import methods, paper, runs
 from tfunc.kinds import KINDS
-from tfunc.reporting import figures, files, finished, forms, overlays, patient_figures, patient_files, report
+from tfunc.reporting import (
+    figures,
+    files,
+    finished,
+    forms,
+    lesion_files,
+    overlays,
+    patient_figures,
+    patient_files,
+    report,
+)
 from tfunc.reporting import parts as tables
 from tfunc.reporting.finished import NOTHING, Finished, Request, is_done
 from tfunc.reporting.summary import summary
@@ -152,6 +162,7 @@ def _write(
     markdown = files.write_all(folder, parts, notes)
     found = [_patients(part, choosing, request.failure) for part in parts]
     patient_files.write_all(folder, parts, found)
+    lesion_files.write_all(folder, parts)
     others = [(part.suffix, part.title if part.region else "top label", part.evaluated) for part in parts[1:]]
     others = others if len(others) <= MOST_FIGURES else others[-1:]
     pictures = figures.write_all(folder, evaluated, examples, by_rule, task, others)

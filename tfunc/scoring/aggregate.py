@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from data_prep.base.errors import UserError
 from tfunc.scoring import spread as of_samples
+from tfunc.scoring.foreground import box
 from tfunc.scoring.spread import Spread
 
 BORDER = 4  # voxels: two on each side of the surface
@@ -72,10 +73,10 @@ def core(prediction: NDArray, border: int = BORDER) -> NDArray[np.bool_]:
     The border are the voxels with another label among their 6 neighbours (4 in a plane), and what lies at most border / 2 - 1
     from one of them. Where the foreground meets the edge of the volume there is no border.
     """
-    found, box = np.zeros(prediction.shape, bool), _box(prediction != 0, border + 1)
-    if box is None:
+    found, held = np.zeros(prediction.shape, bool), box(prediction != 0, border + 1)
+    if held is None:
         return found
-    part = prediction[box]
+    part = prediction[held]
     edge = np.zeros(part.shape, bool)
     for axis in range(part.ndim):
         first, last = _pairs(part.ndim, axis)
@@ -86,7 +87,7 @@ def core(prediction: NDArray, border: int = BORDER) -> NDArray[np.bool_]:
     if reach:
         offsets = np.indices((2 * reach + 1,) * part.ndim) - reach
         edge = scipy.ndimage.binary_dilation(edge, (offsets**2).sum(axis=0) <= reach**2)
-    found[box] = (part != 0) & ~edge
+    found[held] = (part != 0) & ~edge
     return found
 
 
@@ -229,17 +230,6 @@ def subject_scores(
     u, p = (values if values.dtype.kind == "f" else values.astype(np.float64) for values in (u, p))
     scores = of_arrays(u, p, y, spacing, spread)
     return {name: value for name, value in scores.items() if spread is not None or AGGREGATORS[name].function}
-
-
-def _box(mask, margin):
-    """Slices around what is true, with a margin; None where nothing is."""
-    box = []
-    for axis in range(mask.ndim):
-        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
-        if not used.size:
-            return None
-        box.append(slice(max(int(used[0]) - margin, 0), int(used[-1]) + 1 + margin))
-    return tuple(box)
 
 
 def _pairs(dimensions, axis):

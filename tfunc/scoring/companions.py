@@ -8,14 +8,17 @@ diagonal, and the surface Dice 0.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tfunc.scoring import surface
+from tfunc.scoring import lesion_wise, lesions, qu_brats, surface
+from tfunc.scoring.lesion_curves import Tally
+from tfunc.scoring.lesions import Lesion
 from tfunc.scoring.volume_difference import volume_difference
 
 TOLERANCE = 1.0  # mm, or pixels: surfaces that are no further from each other agree
@@ -26,7 +29,7 @@ class RegionMaps:
     """One region of one subject, arrays [depth, height, width], or [height, width] of one slice.
 
     uncertainty, probability: in [0, 1], on the scale that is evaluated.  prediction, label: bool; without the voxels that count
-    nowhere.  mask: bool, inside of which calibration is measured; None: everywhere.  sides: of a voxel along each axis in
+    nowhere.  mask: bool, which voxels count where calibration is measured; None: all.  sides: of a voxel along each axis in
     mm, 1 of a photograph's pixel.  voxel: its volume in ml, 1 of a pixel.  tolerance: of the surface Dice.
     """
 
@@ -43,6 +46,28 @@ class RegionMaps:
     def has_penalty(self) -> bool:
         """Whether one of label and prediction is empty and the other is not: there is no distance between them."""
         return bool(self.label.any()) != bool(self.prediction.any())
+
+    @functools.cached_property
+    def filtered(self) -> dict[str, Any]:
+        """See `qu_brats.qu_brats`, once for the companions that are parts of it."""
+        return qu_brats.qu_brats(self.uncertainty, self.prediction, self.label, self.mask)
+
+    @functools.cached_property
+    def lesions(self) -> tuple[Lesion, ...]:
+        """See `lesions.lesions`."""
+        return lesions.lesions(self.prediction, self.label, self.uncertainty, self.sides)
+
+    @functools.cached_property
+    def tally(self) -> Tally:
+        """Of its lesions."""
+        return Tally.of(self.lesions)
+
+    @functools.cached_property
+    def challenge(self) -> dict[str, Any]:
+        """See `lesion_wise.lesion_scores`; undefined in a plane, where volumes in mm^3 leave nothing out."""
+        if self.prediction.ndim < 3:
+            return {"dice": math.nan, "hd95": math.nan}
+        return lesion_wise.lesion_scores(self.prediction, self.label, self.sides)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +152,66 @@ COMPANIONS = {
             relative_difference,
             "volume difference over the true volume; undefined where that is 0",
             direction="zero",
+        ),
+        Companion(
+            "qu_brats",
+            "QU-BraTS",
+            lambda maps: maps.filtered["score"],
+            "mean of the area under the Dice of the voxels that are sure enough and of one minus the areas under the shares of "
+            "true positives and true negatives that are filtered, over thresholds from 0 to 1",
+            direction="higher",
+        ),
+        Companion(
+            "qu_dice_auc",
+            "QU-BraTS Dice",
+            lambda maps: maps.filtered["dice_auc"],
+            "area under the Dice of the voxels whose uncertainty is at most a threshold, over thresholds from 0 to 1",
+            direction="higher",
+        ),
+        Companion(
+            "qu_ftp_auc",
+            "QU-BraTS FTP",
+            lambda maps: maps.filtered["ftp_auc"],
+            "area under the share of true positives that are filtered, over the same thresholds",
+            direction="lower",
+        ),
+        Companion(
+            "qu_ftn_auc",
+            "QU-BraTS FTN",
+            lambda maps: maps.filtered["ftn_auc"],
+            "area under the share of true negatives that are filtered, inside what calibration is measured of",
+            direction="lower",
+        ),
+        Companion(
+            "lesion_f1",
+            "lesion F1",
+            lambda maps: float(maps.tally.f1.values[-1]),
+            f"F1 of lesions, found where two of an IoU of {lesions.MATCH:g} or more match; 1 where there are none",
+            direction="higher",
+        ),
+        Companion(
+            "lesion_f1_auc",
+            "lesion F1 retention",
+            lambda maps: maps.tally.f1.under,
+            "area under the lesion F1 as the most uncertain lesions are corrected, over the share that is not",
+            direction="higher",
+        ),
+        Companion(
+            "lesion_dice",
+            "lesion-wise Dice",
+            lambda maps: maps.challenge["dice"],
+            "mean Dice of lesions as BraTS 2023 counts them (GLI), missed and false ones 0; volumes only",
+            direction="higher",
+            is_surface=True,
+        ),
+        Companion(
+            "lesion_hd95",
+            "lesion-wise HD95",
+            lambda maps: maps.challenge["hd95"],
+            f"mean HD95 of the same lesions in mm, missed and false ones {lesion_wise.PENALTY:g}; volumes only",
+            direction="lower",
+            digits=2,
+            is_surface=True,
         ),
         Companion("volume", "volume", volume, "segmented volume in ml (photographs: pixels)", has_mean=False),
         Companion("true_volume", "true volume", true_volume, "the label's", has_mean=False),

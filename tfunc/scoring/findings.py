@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from data_prep.readers.nifti import Space
 from tfunc import kinds
 from tfunc.kinds import Limits
-from tfunc.scoring import aggregate, companions, statistics
+from tfunc.scoring import aggregate, companions, lesions, statistics
 from tfunc.scoring.aggregate import AGGREGATORS
 from tfunc.scoring.companions import COMPANIONS, TOLERANCE, RegionMaps
+from tfunc.scoring.lesion_curves import Tally
+from tfunc.scoring.lesions import NO_MORE, Lesion, Rest
 from tfunc.scoring.spread import Spread
 from tfunc.scoring.truth import Truth
 
@@ -32,6 +34,8 @@ class Findings:
     has_penalty: whether its distance is the penalty of an empty mask.
     voxel: its volume in ml, of a photograph's pixel 1.
     worst_slice: from 0, the one with most uncertainty.
+    lesions: of its label and its prediction, undilated, without the `rest`, the smaller ones of a prediction that has many;
+    none of a mean over regions.  tally: of all, for curves.
     """
 
     scores: Mapping[str, float]
@@ -39,6 +43,9 @@ class Findings:
     has_penalty: bool = False
     voxel: float = 1.0
     worst_slice: int = 0
+    lesions: tuple[Lesion, ...] = ()
+    rest: Rest = NO_MORE
+    tally: Tally | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,14 +108,22 @@ def find(
     worst = int(np.argmax(uncertainty.sum(axis=(1, 2), dtype=np.float64)))
     spacing = spacing_of(region.space)
     sides, voxel = spacing or (1.0,) * inside.ndim, 1.0 if spacing is None else math.prod(spacing) / 1000
-    label, mask = region.label, None if region.mask is None else region.mask != 0
+    label, mask = region.label, _both(region.mask, counted)
     if len(inside) == 1:  # a slice by itself has no third axis that windows or surfaces could lie along
         uncertainty, probability, inside, label = uncertainty[0], probability[0], inside[0], label[0]
         mask = None if mask is None else mask[0]
         sides = sides[1:]
     scores = aggregate.of_arrays(uncertainty, probability, inside, sides, samples)
     maps = RegionMaps(uncertainty, probability, inside, label, mask, sides, voxel, region.tolerance)
-    return Findings(scores, companions.of_maps(maps, region.surfaces), maps.has_penalty, voxel, worst)
+    of = companions.of_maps(maps, region.surfaces)
+    return Findings(scores, of, maps.has_penalty, voxel, worst, *lesions.listed(maps.lesions), maps.tally)
+
+
+def _both(mask, counted):
+    """Where a voxel is inside the mask and counts; None is everywhere."""
+    if mask is None or counted is None:
+        return counted if mask is None else mask != 0
+    return (mask != 0) & counted
 
 
 def mean(found: Sequence[Findings]) -> Findings:

@@ -64,11 +64,18 @@ def lesion_wise(prediction: ArrayLike, label: ArrayLike, spacing: Spacing, chall
     whole region; label_volume in mm^3 (mm^2 of an image); lesions: a tuple of `LabelLesion`. Raises `MapError` for shapes
     that differ, for what is no spacing and for other challenges.
     """
+    table = lesion_scores(prediction, label, spacing, challenge)
+    of_lesions = table.pop("lesions")
+    found, truth, exact = measured(prediction, label, spacing)
+    return {**table, **_whole(found, truth, _rounded(exact)), "lesions": of_lesions}
+
+
+def lesion_scores(prediction: ArrayLike, label: ArrayLike, spacing: Spacing, challenge: str = "GLI") -> dict[str, Any]:
+    """Of `lesion_wise`, whose arguments and errors it has, what is of lesions: dice, hd95, the three counts, and lesions."""
     if challenge not in CHALLENGES:
         raise MapError(f"expected a challenge of {', '.join(CHALLENGES)}, found {challenge!r}")
     found, truth, exact = measured(prediction, label, spacing)
-    voxel = exact.astype(np.float32).astype(np.float64)
-    rule = CHALLENGES[challenge]
+    voxel, rule = _rounded(exact), CHALLENGES[challenge]
     table, matched, count = _lesions(found, truth, voxel, rule)
     counting = [lesion for lesion in table if lesion.counts]
     wrong, hit = count - matched, sum(lesion.matched > 0 for lesion in counting)
@@ -79,9 +86,13 @@ def lesion_wise(prediction: ArrayLike, label: ArrayLike, spacing: Spacing, chall
         "true_positives": hit,
         "false_negatives": len(counting) - hit,
         "false_positives": wrong,
-        **_whole(found, truth, voxel),
         "lesions": table,
     }
+
+
+def _rounded(spacing):
+    """As a NIfTI header has it."""
+    return spacing.astype(np.float32).astype(np.float64)
 
 
 def _whole(found, truth, voxel):

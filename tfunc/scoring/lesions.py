@@ -10,6 +10,7 @@ little. NumPy and SciPy.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from tfunc.scoring.counts import within_unit
 from tfunc.scoring.foreground import Spacing, foregrounds, same_shape, spacing_of
 
 MATCH = 0.25  # IoU; Shifts' and Molchanova's
+LISTED = 200  # of the prediction's lesions of a subject, the largest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,26 @@ class Lesion:
     def detected(self) -> bool:
         """Whether any other shares a voxel with it."""
         return self.touches > 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Rest:
+    """The lesions of a prediction that are not listed one by one: how many, and how many voxels they have together."""
+
+    lesions: int = 0
+    voxels: int = 0
+
+
+NO_MORE = Rest()
+
+
+def listed(found: Sequence[Lesion], most: int = LISTED) -> tuple[tuple[Lesion, ...], Rest]:
+    """(every lesion of the label and the `most` largest of the prediction in their order, the `Rest`); of equals the first."""
+    predicted = [one for one in found if one.source == "prediction"]
+    largest = sorted(predicted, key=lambda one: -one.voxels)
+    out = {one.number for one in largest[most:]}
+    kept = tuple(one for one in found if one.source != "prediction" or one.number not in out)
+    return kept, Rest(len(out), sum(one.voxels for one in largest[most:]))
 
 
 def lesions(

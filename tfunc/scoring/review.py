@@ -18,7 +18,9 @@ from tfunc.scoring import conformal, risk_coverage
 from tfunc.scoring.failure import COMBINATION
 
 LEAST = 8  # subjects, below which nothing is chosen and nothing fitted
-PENALTY = 1.0  # of the ridge regression, on standardised scores, for each subject
+PENALTY = (
+    1.0  # of the ridge regression on standardised scores, a subject: as much as the data say, since scores are alike
+)
 ALPHA = 0.1  # intervals hold 90 %
 DEFAULT = "mean_inside"  # the score where there is no choosing set
 
@@ -85,12 +87,14 @@ class Reviewed:
 
 
 def _fit(scores: Floats, dice: Floats, names: Sequence[str]) -> Line:
-    """Ridge regression, the intercept free; scores [subjects, names]. Of one score the penalty is next to nothing."""
+    """A ridge regression's direction, the intercept and its length free; scores [subjects, names]. One score is least squares."""
     centres, widths = scores.mean(axis=0), scores.std(axis=0)
     widths = np.where(widths > 0, widths, 1.0)
     z = (scores - centres) / widths
-    penalty = PENALTY * len(z) * 0.1 if len(names) > 1 else 1e-9
+    penalty = PENALTY * len(z) if len(names) > 1 else 1e-9
     weights = np.linalg.solve(z.T @ z + penalty * np.eye(len(names)), z.T @ (dice - dice.mean()))
+    along = z @ weights  # the penalty shortens the line as well as turning it: its length is that of least squares
+    weights *= float(along @ (dice - dice.mean()) / max(float(along @ along), 1e-300))
     return Line(tuple(names), centres, widths, weights, float(dice.mean()))
 
 
