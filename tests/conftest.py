@@ -43,6 +43,7 @@ TINY = {
     "deterministic": False,
     "reference_quirks": False,
     "folds": 5,
+    "kept_epochs": 2,
 }
 
 

@@ -134,6 +134,17 @@ METHODS = {
             by_name=True,
             coherent="subject",
         ),
+        Method(
+            "checkpoints",
+            "checkpoints",
+            ("checkpoints",),
+            "tfunc.maps.sampled:Ensemble",
+            "probability",
+            "the last epochs of one training",
+            in_paper=False,
+            by_name=True,
+            coherent="subject",
+        ),
         # Monteiro et al., Stochastic segmentation networks, NeurIPS 2020
         Method(
             "ssn",
@@ -145,6 +156,7 @@ METHODS = {
             in_paper=False,
             sampled=True,
             by_name=True,
+            coherent="slice",
         ),
     )
 }

@@ -29,7 +29,8 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: added to --seed.  subset: `train` (the split), `member` or `fold`; `index` of `count` says which.
     needs: networks that must be trained first.  base: the one of them that runs, frozen, beneath this one.  begins: the one
     whose weights it begins with, unless the user names others (--init_from).
-    inherits: settings that are the base's rather than the user's.
+    inherits: settings that are the base's rather than the user's.  by_epoch: whether the weights of its last epochs are kept
+    beside the last one's (--kept_epochs), each a network to predict with.
     second_input: `heldout` for a segmentation as one more channel: one that was written by a network of the
     cross-validation which never saw the subject.
     """
@@ -50,6 +51,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base: str = ""
     begins: str = ""
     inherits: tuple[str, ...] = ()
+    by_epoch: bool = False
     second_input: Literal["", "heldout"] = ""
 
     @property
@@ -81,11 +83,14 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         A cross-validated network must not be selected on the fold that it then predicts. The reference does that, and
         tests the auxiliary networks of photographs, but not those of BraTS, at their last epoch. One that begins with
-        trained weights has its Dice from the first epoch on, when it has not yet learnt what it was made for.
+        trained weights has its Dice from the first epoch on, when it has not yet learnt what it was made for; and of one whose
+        last epochs are kept the last is among them.
         """
+        if self.begins or self.by_epoch:
+            return True
         if quirks:
             return self.objective in paper.recipe(dataset).quirk_keeps_last
-        return self.subset == "fold" or bool(self.begins)
+        return self.subset == "fold"
 
 
 AUXILIARIES = (
@@ -107,6 +112,7 @@ SINGLE = {
         Network("center", dropout=0.5, center=True),
         Network("aleatoric", "aleatoric", sigma=True),
         *AUXILIARIES,
+        Network("checkpoints", by_epoch=True),
         Network("ssn", "ssn", rank=10, needs=("baseline",), begins="baseline"),
     )
 }

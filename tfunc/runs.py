@@ -57,7 +57,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     records: the identity of the records.  learns_from: checksums of the networks that its targets or inputs come from.
     keeps: which epoch's weights.  seed: the network's own, added.  streams: version of the random streams, which a
-    folder keeps.  init_from: whose weights it began from.  prolonged: what it was when it was finished before.  crop: (height,
+    folder keeps.  kept_epochs: how many of its last epochs' weights are kept, 0 for no more than `keeps` says.
+    init_from: whose weights it began from.  prolonged: what it was when it was finished before.  crop: (height,
     width) of what it trained on, None for whole slices.  The rest are the user's settings.
     """
 
@@ -82,6 +83,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     augment: str
     loss: Literal["cross_entropy", "dice_ce"] = "cross_entropy"
     crop: tuple[int, int] | None = None
+    kept_epochs: int = 0
     deterministic: bool
     streams: Literal[1, 2] = 1
     init_from: Beginning | None = None
@@ -250,12 +252,16 @@ def require_finished(run_dir: Path, network: str, train: Command) -> tuple[Confi
 def require_network(run_dir: Path, network: str, train: Command) -> tuple[Config, Document]:
     """The same of a network that is about to be used: raises `UserError` for other weights than its training wrote."""
     config, done = require_finished(run_dir, network, train)
-    folder = network_dir(run_dir, network)
-    weights = folder / WEIGHTS
-    if not weights.exists() or artefacts.sha256(weights) != done["weights_sha256"]:
-        found = "another file" if weights.exists() else "no file"
-        raise UserError(weights, expected="the weights that training wrote", found=found, do=f"remove {folder}; train")
+    require_weights(network_dir(run_dir, network) / WEIGHTS, done["weights_sha256"])
     return config, done
+
+
+def require_weights(weights: pathlib.Path, checksum: str) -> None:
+    """Raises `UserError` for a file of weights that isn't the one of that checksum."""
+    if not weights.exists() or artefacts.sha256(weights) != checksum:
+        found = "another file" if weights.exists() else "no file"
+        do = f"remove {weights.parent}; train"
+        raise UserError(weights, expected="the weights that training wrote", found=found, do=do)
 
 
 def read_predictions(folder: Path) -> Document | None:

@@ -108,7 +108,7 @@ def test_the_loss_is_that_of_networks_which_segment():
     """Those that learn by a loss of their own say nothing of --loss, so that it may change without training them anew."""
     asked = {name: make_config(network, manifest(), loss="dice_ce").loss for name, network in networks.SINGLE.items()}
     own = dict.fromkeys(("aleatoric", "auxiliary_feat", "auxiliary_segm", "ssn"), "cross_entropy")
-    assert asked == {"baseline": "dice_ce", "center": "dice_ce", **own}
+    assert asked == {**dict.fromkeys(("baseline", "center", "checkpoints"), "dice_ce"), **own}
     assert {
         make_config(one, manifest(), loss="dice_ce").loss for one in (networks.fold(0, 2), networks.member(0, 2))
     } == {"dice_ce"}

@@ -95,7 +95,7 @@ def test_networks_of_several_classes(shaken):
 def test_what_a_network_is_built_with():
     """Networks that segment have the task's classes; an auxiliary tells error or none and sees one-hot segmentations."""
     resolved = {name: network.resolved(4).classes for name, network in networks.SINGLE.items()}
-    segment = dict.fromkeys(("baseline", "center", "aleatoric", "ssn"), 4)
+    segment = dict.fromkeys(("baseline", "center", "aleatoric", "checkpoints", "ssn"), 4)
     assert resolved == {**segment, "auxiliary_feat": 2, "auxiliary_segm": 2}
     assert networks.member(0, 2).resolved(3).classes == networks.fold(0, 2).resolved(3).classes == 3
     assert all(network.resolved(2) == network for network in networks.SINGLE.values())

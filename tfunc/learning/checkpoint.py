@@ -5,6 +5,7 @@ A finished training keeps its own, and goes on from it where more epochs are ask
 `resume-<step>.npz` holds the variables, `resume.json` names it with its SHA-256 and holds the counters. Both are written
 aside and renamed, the arrays first and under a new name: a kill at any moment leaves the old pair or the new one. The kept
 epoch's weights are written under the epoch's name first, and become the best ones once the state that knows them is saved.
+Where the last epochs are kept too, one more than those lies there until the state that knows the newest is saved.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ from tfunc.learning.claim import DIVERGED
 from tfunc.learning.selection import Counters
 from tfunc.nets import stack
 
+LAST = "last-{:04}.weights.h5"  # of one of the last epochs, where they are kept
+
 
 class Checkpoint:
     """The files of one training in its network's folder."""
 
-    def __init__(self, folder: runs.Path):
-        self.folder = pathlib.Path(folder)
+    def __init__(self, folder: runs.Path, kept_epochs: int = 0):
+        """kept_epochs: how many of the last epochs' weights stay, each in a file of its own."""
+        self.folder, self.kept_epochs = pathlib.Path(folder), kept_epochs
 
     def save(self, variables: Sequence[Any], counters: Counters) -> None:
         """Saves the state, variables in the order in which they go back, and settles the kept weights."""
@@ -59,6 +63,16 @@ class Checkpoint:
         with artefacts.aside(self._candidate(counters)) as temporary:
             model.save_weights(str(temporary))  # Keras insists on the ending, which `aside` keeps
 
+    def keep_epoch(self, model: keras.Model, counters: Counters) -> None:
+        """Writes the weights of the epoch that was closed under its number; the next `save` drops the one that is too old."""
+        with artefacts.aside(self.folder / LAST.format(counters.epoch)) as temporary:
+            model.save_weights(str(temporary))
+
+    def _last(self, counters):
+        """The files of the last epochs, by the state."""
+        epochs = range(max(1, counters.epoch - self.kept_epochs + 1), counters.epoch + 1)
+        return [self.folder / LAST.format(epoch) for epoch in epochs if self.kept_epochs]
+
     def settle(self, counters: Counters) -> None:
         """Makes the kept epoch's weights the best ones once the state that knows them is saved.
 
@@ -66,8 +80,9 @@ class Checkpoint:
         """
         if self._candidate(counters).exists():
             os.replace(self._candidate(counters), self.folder / runs.WEIGHTS)
-        for lost in self.folder.glob("epoch-*.weights.h5"):
-            lost.unlink()
+        for lost in {*self.folder.glob("epoch-*.weights.h5"), *self.folder.glob("last-*.weights.h5")}:
+            if lost not in self._last(counters):
+                lost.unlink()
 
     def _candidate(self, counters):
         return self.folder / f"epoch-{counters.kept_epoch:04}.weights.h5"
@@ -77,11 +92,13 @@ class Checkpoint:
         now = {"epochs": counters.epoch, "weights_sha256": artefacts.sha256(self.folder / runs.WEIGHTS)}
         if now not in counters.finished:
             counters.finished.append(now)
+        kept = {path.name: _checksum(path) for path in self._last(counters)}
         pointer = artefacts.read_json(self.folder / runs.RESUME)
         artefacts.write_json(self.folder / runs.RESUME, {**pointer, "finished": counters.finished})
         (self.folder / DIVERGED).unlink(missing_ok=True)
         done = {
             "weights_sha256": now["weights_sha256"],
+            **({"kept_sha256": kept} if kept else {}),
             "config_sha256": runs.checksum(artefacts.read_document(self.folder / runs.CONFIG)),
             "state_sha256": artefacts.sha256(self.folder / runs.RESUME),
             "last_sha256": fingerprint(variables),
@@ -94,6 +111,14 @@ class Checkpoint:
         }
         artefacts.write_json(self.folder / runs.FINISHED, done)
         return done
+
+
+def _checksum(path):
+    """Of the weights of a kept epoch; raises `UserError` where somebody removed them."""
+    if not path.exists():
+        do = f"remove {path.parent / runs.RESUME} to train from the start"
+        raise UserError(path, expected="the weights that the training kept", found="no file", do=do)
+    return artefacts.sha256(path)
 
 
 def require_stack(folder: pathlib.Path) -> None:

@@ -20,7 +20,15 @@ from tfunc.learning.settings import Settings
 from tfunc.runs import Config
 
 DIVERGED = "diverged.json"
-OF_A_TRAINING = ("resume*", "epoch-*.weights.h5", runs.WEIGHTS, "log.csv", "events.out.tfevents.*", DIVERGED)
+OF_A_TRAINING = (
+    "resume*",
+    "epoch-*.weights.h5",
+    "last-*.weights.h5",
+    runs.WEIGHTS,
+    "log.csv",
+    "events.out.tfevents.*",
+    DIVERGED,
+)
 
 
 class Diverged(UserError):

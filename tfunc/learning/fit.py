@@ -15,7 +15,7 @@ from tensorflow.python.framework import config as framework  # where TensorFlow 
 from data_prep.base.errors import UserError
 from data_prep.records import Manifest
 from tfunc import networks, runs
-from tfunc.learning import checkpoint, claim, initial
+from tfunc.learning import checkpoint, claim, initial, selection
 from tfunc.learning import settings as chosen
 from tfunc.learning.second_input import SecondInput
 from tfunc.learning.settings import Inputs, Settings
@@ -108,11 +108,17 @@ def _slices(data_dir: runs.Path, manifest: Manifest, names: list[str], split: st
 
 
 def _check_sizes(config: Config, manifest: Manifest, train: Slices, valid: Slices) -> None:
-    """Raises `UserError` for slices that the depth pools away and for batches that no memory has room for."""
+    """Raises `UserError` for slices that the depth pools away, batches that no memory has room for, and too few epochs."""
     for part in (train, valid):
         if min(part.height, part.width) < config.smallest:
             expected, found = f"slices of {config.smallest} or more for this depth", f"{part.height}x{part.width}"
             raise UserError(manifest.path, expected=expected, found=found)
+    an_epoch = train.steps(config.batch_size)
+    closed = -(-selection.total_steps(config, an_epoch) // an_epoch)
+    if config.kept_epochs > closed:
+        raise UserError(
+            f"--kept_epochs={config.kept_epochs}", expected=f"at most {closed}, all there are by --max_steps"
+        )
     most = max(MOST_SLICES, train.training_count)
     if config.batch_size > most:  # a batch's room is taken whole, however few slices there are
         raise UserError(f"--batch_size={config.batch_size}", expected=f"at most {most}")

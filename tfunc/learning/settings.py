@@ -123,6 +123,9 @@ SETTINGS = (
         read=crop_size,
     ),
     Setting("deterministic", bool, False, "the same result to the bit, at some cost of speed"),
+    Setting(
+        "kept_epochs", int, 5, "last epochs whose weights the network checkpoints keeps and predicts with", lowest=1
+    ),
     Setting("ensemble_size", int, 10, "members of the ensemble", lowest=1),
     Setting("folds", int, 5, "of the cross-validation behind auxiliary_segm", lowest=2),
     Setting("reference_quirks", bool, False, "epochs, selection and subsets as in the reference code, leaks included"),
@@ -202,12 +205,13 @@ def resolve(network: Network, manifest: Manifest, settings: Settings, inputs: In
     chosen = {name: settings[name] for name in OWN}
     if inputs.base is not None:
         chosen.update({name: getattr(inputs.base, name) for name in network.inherits})
-    if keeps_last:  # to stop by the held-out fold's Dice would be to select on it
+    if keeps_last:  # to stop by the Dice of a held-out fold would be to select on it
         chosen["patience"] = None
     if chosen["epochs"] is None:
         chosen["epochs"] = network.epochs(dataset, quirks)
     chosen["seed"] += network.seed
     check(chosen)
+    chosen["kept_epochs"] = _kept(chosen) if network.by_epoch else 0
     if network.has_own_loss:
         chosen["loss"] = "cross_entropy"
     chosen["crop"] = _crop(chosen["crop"], chosen["depth"])
@@ -222,6 +226,14 @@ def resolve(network: Network, manifest: Manifest, settings: Settings, inputs: In
         **chosen,
     )
     return msgspec.convert(config.document(), Config)  # checked against its types, as one that is read
+
+
+def _kept(chosen):
+    """How many epochs are kept; raises `UserError` for more than there are."""
+    if chosen["kept_epochs"] > chosen["epochs"]:
+        expected = f"at most the {chosen['epochs']} epochs of the training"
+        raise UserError(f"--kept_epochs={chosen['kept_epochs']}", expected=expected)
+    return chosen["kept_epochs"]
 
 
 def _crop(asked, depth):

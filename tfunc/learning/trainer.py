@@ -55,7 +55,7 @@ class Trainer:
         self.steps = Steps(config, strategy or tf.distribute.get_strategy(), base)
         self.smooth = paper.recipe(config.task.name).smoothed and self.steps.objective.segments
         self.counters = Counters()
-        self.checkpoint = Checkpoint(folder)
+        self.checkpoint = Checkpoint(folder, config.kept_epochs)
         self.monitor = Monitor(folder, config, valid, self.steps.objective.show)
         self.stop = 0  # the signal that asked for it
 
@@ -148,6 +148,8 @@ class Trainer:
         if selection.is_kept(better, self._over(total), self.config.keeps):
             counters.kept_epoch = counters.epoch
             self.checkpoint.keep(self.steps.model, counters)
+        if self.config.kept_epochs:
+            self.checkpoint.keep_epoch(self.steps.model, counters)
         self.monitor.epoch(counters.history)
         self.say(
             f"{self.name} epoch {counters.epoch}/{self.config.epochs} loss {counters.history[-1]['loss']:.4f} "

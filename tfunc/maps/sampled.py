@@ -96,8 +96,6 @@ class StochasticSegmentation:
     the samples say nothing of how sure a volume is.
     """
 
-    coherent = "slice"  # a sample is one thing within a slice
-
     def __init__(self, models: Sequence[keras.Model], options: Options):
         (model,) = models
         self.samples, self.streams = options.samples, options.streams

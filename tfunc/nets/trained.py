@@ -91,6 +91,20 @@ def load(run_dir: Path, name: str, dataset: str) -> Trained:
     return Trained(name, model, done["weights_sha256"], config, runs.configuration(run_dir, name))
 
 
+def load_epochs(run_dir: Path, last: Trained) -> list[Trained]:
+    """The networks that a training kept of its last epochs, in order, the last one's own name and checksum on each.
+
+    Raises `UserError` for other weights than the training wrote.
+    """
+    folder, found = runs.network_dir(run_dir, last.name), []
+    for name, checksum in (runs.finished(folder) or {})["kept_sha256"].items():
+        runs.require_weights(folder / name, checksum)
+        model = _like(last.config)
+        model.load_weights(str(folder / name))
+        found.append(dataclasses.replace(last, model=model))
+    return found
+
+
 def copy(trained: Trained) -> keras.Model:
     """The model of `trained` built again, with its weights, in the strategy scope that is open now."""
     model = _like(trained.config)
@@ -107,11 +121,17 @@ def load_ensemble(run_dir: Path, dataset: str, family: str = networks.ENSEMBLE) 
 
 
 def load_all(run_dir: Path, names: tuple[str, ...], dataset: str) -> list[Trained]:
-    """The trained networks of a method, `ensemble` standing for all members and `cv` for all folds; raises `NotReady`."""
+    """The trained networks of a method; raises `NotReady`.
+
+    `ensemble` stands for all members, `cv` for all folds, a network that kept its last epochs for each of them.
+    """
     loaded: list[Trained] = []
     for name in names:
-        several = name in networks.FAMILIES
-        loaded += load_ensemble(run_dir, dataset, name) if several else [load(run_dir, name, dataset)]
+        if name in networks.FAMILIES:
+            loaded += load_ensemble(run_dir, dataset, name)
+            continue
+        one = load(run_dir, name, dataset)
+        loaded += load_epochs(run_dir, one) if one.config.kept_epochs else [one]
     orders = {one.config.task.order for one in loaded} - {None}  # an earlier version kept none
     shapes = {(one.config.channels, str({**one.config.input, "order": None})) for one in loaded}
     if len(shapes) > 1 or len(orders) > 1:

@@ -52,7 +52,8 @@ class Plan:
 
     def predict(self, method: Method, split: str, needs: Sequence[str], names: Iterable[str]) -> str:
         """Adds a method's maps of the subjects `names` of a split; returns the job's name."""
-        passes = len(self._networks(method)) if split != runs.HELD_OUT else 1
+        kept = self.settings["kept_epochs"]
+        passes = sum(kept if one.by_epoch else 1 for one in self._networks(method)) if split != runs.HELD_OUT else 1
         passes = self.samples if method.sampled else passes
         cost = passes * sum(self.sizes[name][1] for name in names)
         name = f"predict_{method.name}" + ("" if split == "test" else f"_{split}")
