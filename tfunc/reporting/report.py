@@ -21,11 +21,12 @@ import numpy as np
 from data_prep.base import artefacts
 from data_prep.tasks import Task
 from tfunc import __version__
-from tfunc.reporting import by_part, html_table, part_data, review_section, thumbnails, viewer, words
+from tfunc.reporting import by_part, guarantee_section, html_table, part_data, review_section, thumbnails, viewer, words
 from tfunc.reporting.parts import Part
 from tfunc.reporting.viewer import Packed
 from tfunc.scoring.counts import THRESHOLDS
 from tfunc.scoring.patients import Patients
+from tfunc.scoring.recalibration import Recalibration
 from tfunc.scoring.truth import AnyTruth
 
 NAME = "report.html"
@@ -40,12 +41,14 @@ def write(
     truth: AnyTruth,
     task: Task | None = None,
     patients: Sequence[Patients | None] = (),
+    fitted: Sequence[Recalibration] = (),
 ) -> pathlib.Path:
     """Writes `folder/report.html` atomically -> its path.
 
     parts: the tables, the first of them shown first.  notes: {name of a part: sentences below its table}.
     summary: what summary.json says.  pictures: paths of the figures; the PNG ones are shown.  truth: where labels come from,
-    and images where it is records.  task: for its title.  patients: of each part; None or none of it: no list.
+    and images where it is records.  task: for its title.  patients: of each part; None or none of it: no list.  fitted: the
+    methods' recalibrations.
     """
     images, evaluated = _images(pictures), parts[0].evaluated
     chosen = viewer.choose(evaluated.scores, summary["figure1_subjects"], words.reasons(summary))
@@ -53,7 +56,8 @@ def write(
     packed = viewer.pack_all(evaluated, truth, chosen, room)
     path = pathlib.Path(folder) / NAME
     small = _thumbnails(evaluated, truth, patients[0]) if patients and patients[0] else {}
-    artefacts.write_text(path, page(parts, notes, summary, images, packed, task, patients, small))
+    certified = guarantee_section.section(fitted, evaluated)
+    artefacts.write_text(path, page(parts, notes, summary, images, packed, task, patients, small, certified))
     return path
 
 
@@ -76,10 +80,11 @@ def page(
     task: Task | None = None,
     patients: Sequence[Patients | None] = (),
     small: Mapping[str, str] | None = None,
+    certified: str = "",
 ) -> str:
     """The whole file as text. images: {stem: data URL} of the figures.  packed: the subjects to look at.
 
-    patients: of each part.  small: {subject: data URL} of worst slices, of the first list.
+    patients: of each part.  small: {subject: data URL} of worst slices, of the first list.  certified: the section on guarantees.
     """
     style, script = _package("report.css"), _package("report.js") + _package("viewer.js")
     name = task.title if task else summary["dataset"]
@@ -102,6 +107,7 @@ def page(
         parts_row=f'<div class="controls scripted">{by_part.choice(parts)}</div>' if len(parts) > 1 else "",
         parts=by_part.choice(parts),
         **review_section.sections(parts, patients, images, small or {}, [one.entry["name"] for one in packed], task),
+        guarantees=certified,
         viewer_note=note if len(evaluated.subjects) > len(packed) else "",
         figures=words.pictures(
             {stem: url for stem, url in images.items() if stem not in review_section.PICTURED}, summary
