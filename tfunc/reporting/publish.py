@@ -173,19 +173,26 @@ def _write(
     patient_files.write_all(folder, parts, found)
     lesion_files.write_all(folder, parts)
     comparison_files.write_all(folder, parts)
-    others = [(part.suffix, part.title if part.region else "top label", part.evaluated) for part in parts[1:]]
-    others = others if len(others) <= MOST_FIGURES else others[-1:]
-    pictures = figures.write_all(folder, evaluated, examples, by_rule, task, others)
-    if isinstance(truth, RecordsTruth):  # only they hold images
-        pictures = (*pictures, *overlays.write(folder, evaluated, truth, examples))
-    if found[0] is not None:
-        pictures = (*pictures, *patient_figures.write(folder, found[0]))
-        pictures = (*pictures, *lesion_figures.write(folder, parts, MOST_FIGURES))
+    pictures = _pictures(folder, parts, truth, task, (examples, by_rule), found[0])
     content = summary(parts, asked, examples, task)
     report.write(folder, parts, notes, content, pictures, truth, task, found, fitted)
     content["pictures"] = [picture.name for picture in pictures]
     artefacts.write_json(folder / runs.EVALUATED, content)
     return Finished(folder, markdown, tuple(pictures), content, fresh=True)
+
+
+def _pictures(folder, parts, truth, task, chosen, listed):
+    """Draws every figure -> paths. chosen: (example subjects, whether by rule).  listed: the patients of the first part."""
+    (examples, by_rule), evaluated = chosen, parts[0].evaluated
+    others = [(part.suffix, part.title if part.region else "top label", part.evaluated) for part in parts[1:]]
+    others = others if len(others) <= MOST_FIGURES else others[-1:]
+    pictures = figures.write_all(folder, evaluated, examples, by_rule, task, others)
+    if isinstance(truth, RecordsTruth):  # only they hold images
+        pictures = (*pictures, *overlays.write(folder, evaluated, truth, examples))
+    if listed is not None:
+        pictures = (*pictures, *patient_figures.write(folder, listed))
+        pictures = (*pictures, *lesion_figures.write(folder, parts, MOST_FIGURES))
+    return pictures
 
 
 def _patients(part, choosing, failure):

@@ -89,11 +89,6 @@ def page(
     style, script = _package("report.css"), _package("report.js") + _package("viewer.js")
     name = task.title if task else summary["dataset"]
     title = "Voxel-wise uncertainty" + (f" on {name}" if name else "")
-    voxels = [
-        f'<script type="application/octet-stream" id="voxels-{index}-{key}">{text}</script>'
-        for index, subject in enumerate(packed)
-        for key, text in subject.arrays.items()
-    ]
     evaluated, rows = parts[0].evaluated, parts[0].rows
     note = f"{len(packed)} of {len(evaluated.subjects)} subjects are in this file; more would make it too large."
     return string.Template(_package("report.html")).substitute(
@@ -117,12 +112,19 @@ def page(
         footer=f"tfunc {escape(__version__)}. Beside this file: subjects.csv, calibration.csv, thresholds.csv, "
         "summary.json and Table 1 as CSV, Markdown and LaTeX.",
         data=script_json(data(parts, packed)),
-        voxels="\n".join(voxels),
+        voxels="\n".join(_voxels(packed)),
         style=style,
         script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
+
+
+def _voxels(packed):
+    """The packed arrays, each in an element of its own, as they are decoded one by one."""
+    for index, subject in enumerate(packed):
+        for key, text in subject.arrays.items():
+            yield f'<script type="application/octet-stream" id="voxels-{index}-{key}">{text}</script>'
 
 
 def data(parts: Sequence[Part], packed: Sequence[Packed]) -> dict[str, Any]:
