@@ -21,7 +21,17 @@ import numpy as np
 from data_prep.base import artefacts
 from data_prep.tasks import Task
 from tfunc import __version__
-from tfunc.reporting import by_part, guarantee_section, html_table, part_data, review_section, thumbnails, viewer, words
+from tfunc.reporting import (
+    by_part,
+    companion_table,
+    guarantee_section,
+    html_table,
+    part_data,
+    review_section,
+    thumbnails,
+    viewer,
+    words,
+)
 from tfunc.reporting.parts import Part
 from tfunc.reporting.viewer import Packed
 from tfunc.scoring.counts import THRESHOLDS
@@ -97,7 +107,8 @@ def page(
         table1=by_part.of_each((part, [html_table.table(part.rows, evaluated.maps, part.name)]) for part in parts),
         legend=html_table.legend(rows),
         table_notes=by_part.of_each(
-            (part, [f'<p class="key">{escape(note)}</p>' for note in notes[part.name]]) for part in parts
+            (part, [*(f'<p class="key">{escape(note)}</p>' for note in notes[part.name]), companion_table.table(part)])
+            for part in parts
         ),
         parts_row=f'<div class="controls scripted">{by_part.choice(parts)}</div>' if len(parts) > 1 else "",
         parts=by_part.choice(parts),

@@ -139,6 +139,16 @@ def _both(mask, counted):
     return (mask != 0) & counted
 
 
+def companion_means(found: Mapping[str, Findings]) -> dict[str, tuple[float, float, float]]:
+    """{companion: (mean over subjects, its 95 % bootstrap interval)} of those that have a mean; undefined values are skipped."""
+    every = {
+        name: np.array([one.companions[name] for one in found.values()])
+        for name, row in COMPANIONS.items()
+        if row.has_mean
+    }
+    return {name: (float(statistics.mean(values)), *statistics.interval(values)) for name, values in every.items()}
+
+
 def mean(found: Sequence[Findings]) -> Findings:
     """Of several regions of one subject: the means of their scores and companions, undefined companions skipped; no volumes."""
     scores = {name: float(np.mean([one.scores[name] for one in found])) for name in AGGREGATORS}
