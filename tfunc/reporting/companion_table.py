@@ -48,4 +48,5 @@ def _penalty(found):
     if not found:
         return ""
     who = escape(", ".join(found))
-    return f'<p class="key">Subjects of which either segmentation or label is empty, whose HD95 is the image\'s diagonal: {who}.</p>'
+    what = "Subjects of which either segmentation or label is empty, so that HD95 is the diagonal of the image"
+    return f'<p class="key">{what}: {who}.</p>'
