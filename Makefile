@@ -22,11 +22,11 @@ ADDONS := .venv-addons/bin/python
 DEMO_DATA := --dataset=brats --data_dir=demo/data
 # small enough for a laptop, large enough that the uncertainty means something
 DEMO_STUDY := --ensemble_size=2 --folds=2 --epochs=8 --start_filters=16 --depth=3 --batch_size=16 --learning_rate=2e-3 \
-    --samples=10 --jobs_per_machine=2
+    --samples=10 --jobs_per_machine=2 --recalibrate
 
 demo: .venv/installed
 	@$(CURRENT) launch/phantom.py --dataset=brats --raw_dir=demo/raw --subjects=40 --shape=16,64,64
-	@$(CURRENT) launch/prepare.py $(DEMO_DATA) --raw_dir=demo/raw
+	@$(CURRENT) launch/prepare.py $(DEMO_DATA) --raw_dir=demo/raw --ratio=14,10,16
 	@$(CURRENT) launch/study.py $(DEMO_DATA) --run_dir=demo/run $(DEMO_STUDY)
 
 ORGANS := Dataset900_Organs
@@ -57,7 +57,7 @@ test-all: test test-whole
 LATER := whole test_floors.py scoring/test_counts.py scoring/test_new_metric.py data_prep/test_base.py data_prep/test_tasks.py \
     data_prep/test_map_files.py learning/test_selection.py launch/test_program.py \
     $(addprefix data_prep/test_,resample.py grid.py datasets.py nnunet.py decathlon.py pairs.py own_words.py own_records.py) \
-    $(addprefix data_prep/test_,phantom_organs.py tumour_parts.py) launch/test_own_data_refused.py maps/test_own_grid.py maps/test_draws.py \
+    $(addprefix data_prep/test_,phantom_organs.py tumour_parts.py) launch/test_own_data_refused.py maps/test_own_grid.py maps/test_draws.py maps/test_patient_scores.py \
     learning/test_several_training.py learning/test_crops.py scoring/test_class_map.py scoring/test_class_files.py \
     reporting/test_parts.py reporting/test_report_classes.py serving/test_several_export.py serving/test_several_request.py \
     reporting/test_lesion_files.py $(addprefix scoring/test_,aggregate.py comparisons.py conformal.py failure.py findings.py ged.py) \

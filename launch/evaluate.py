@@ -137,6 +137,11 @@ def main() -> None:
         names = [*regions, *(["classes"] if "classes" in finished.summary else [])]
         print("Tables by region:", ", ".join(f"table1_{name}.md" for name in names))
     print("Pictures:", *(f"  {path}" for path in finished.pictures if path.suffix == ".png"), sep="\n")
+    for name, found in finished.summary["methods"].items():
+        if count := found.get("penalties"):
+            print(
+                f"{name}: {count} subjects of which either label or segmentation is empty: HD95 is the image's diagonal"
+            )
     print(f"Tables and counts: {finished.folder}")
     print(f"Report: open {program.quoted(finished.report)}")
     if not FLAGS.predictions and (

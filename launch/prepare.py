@@ -14,10 +14,12 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
 
+import msgspec
 from absl import flags
 
 from data_prep import convert, datasets, splits, tasks
@@ -62,6 +64,11 @@ flags.DEFINE_boolean(
     "allow_negative", None, "brats: take volumes that look normalised, with negative voxels, as they are."
 )
 flags.DEFINE_integer("workers", min(8, os.cpu_count() or 1), "Subjects converted at the same time.", lower_bound=1)
+flags.DEFINE_list(
+    "ratio",
+    None,
+    "train,valid,test: how subjects are divided, where neither a file nor the layout says it; as 14,10,16.",
+)
 flags.DEFINE_integer("seed", 100, "Seed of the split, where neither a file nor the layout says it.")
 
 
@@ -72,6 +79,8 @@ def main() -> None:
     if FLAGS.workers == 1:  # then this process does the work
         processes.start_tensorflow()
     task, raw_dir = datasets.find(FLAGS.dataset, FLAGS.raw_dir)
+    if FLAGS.ratio is not None:
+        task = msgspec.structs.replace(task, ratio=parse_ratio(FLAGS.ratio))
     data_dir = FLAGS.data_dir or f"data/{task.name}"
     with pool.executor(FLAGS.workers) as executor:
         manifest = convert.convert(
@@ -119,6 +128,14 @@ def options(
         return {"label_map": labels.parse_map(label_map, classes=len(task.classes)), **more}
     frame = None if image_size is None else parse_size(image_size)
     return tasks.load_options(tasks.resolved(task, normalise=intensity, frame=frame))
+
+
+def parse_ratio(parts: Sequence[str]) -> tuple[int, int, int]:
+    """(train, valid, test) of --ratio; raises `UserError` for anything but three whole numbers above 0."""
+    if len(parts) != 3 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise UserError(f"--ratio={','.join(parts)}", expected="three whole numbers above 0: train,valid,test")
+    train, valid, test = map(int, parts)
+    return train, valid, test
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -32,6 +32,10 @@ flags.DEFINE_integer(
     "seeds", 1, "train that many times, from --seed on, and tell how much Table 1 differs: seeds.csv", lower_bound=1
 )
 flags.DEFINE_enum("threshold_split", "test", ["test", "valid"], "who chooses the thresholds of U-E and BnF")
+flags.DEFINE_bool(
+    "recalibrate", False,
+    "also predict the validation set, on which methods are recalibrated and the score that ranks patients is chosen",
+)  # fmt: skip
 flags.DEFINE_bool("dry_run", False, "print the plan and stop")
 flags.DEFINE_string("job", None, "run this one job of the plan")
 flags.DEFINE_integer("job_index", None, "run the job of this number, from 0")
@@ -47,7 +51,9 @@ def main() -> None:
     manifest = runs.read_records(settings.data_dir(), settings.dataset())
     chosen = methods.parse(FLAGS.methods)
     of = seeds.of(settings.training(), FLAGS.seeds)
-    jobs = seeds.jobs(manifest, chosen, settings.training(), of, FLAGS.samples, FLAGS.threshold_split)
+    jobs = seeds.jobs(
+        manifest, chosen, settings.training(), of, FLAGS.samples, FLAGS.threshold_split, FLAGS.recalibrate
+    )
     study = Study(jobs, settings.run_dir(), program.argv, _shared())
     if FLAGS.dry_run:
         print(*study.describe(), sep="\n")
@@ -73,6 +79,7 @@ def _shared() -> dict[str, list[str]]:
         "train": [*where, *settings.TRAINING],
         "predict": [*where, "samples", "precision"],
         "evaluate": ["dataset", "data_dir", "run_dir", "threshold_split"],
+        "recalibrate": ["dataset", "data_dir", "run_dir"],
     }
     return {name: [FLAGS[flag].serialize() for flag in wanted if FLAGS[flag].present] for name, wanted in known.items()}
 

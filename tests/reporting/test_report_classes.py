@@ -155,16 +155,18 @@ def test_tensorboard_has_regions(run):
 
 
 def test_pictures_by_region(data_dir, tmp_path):
-    """Figure 1 of each region and of the top label, and an overlay in the regions' colours."""
+    """Figure 1 of each region and of the top label, each region's lesions, and an overlay in the regions' colours."""
     predict(tmp_path, data_dir)
     request = publish.Request(tmp_path / "evaluation", "brats_regions")
     finished = publish.evaluate_run(request, tmp_path, data_dir, ["baseline"], serial)
     stems = {path.stem for path in finished.pictures if path.suffix == ".png"}
     figures = {f"figure1{name}" for name in ("", "_whole", "_core", "_enhancing", "_classes")}
+    figures |= {f"lesions_{name}" for name in ("whole", "core", "enhancing")}
     assert stems == figures | {"thresholds", "calibration", "overlay", "failures", "review"} and all(
         p.exists() for p in finished.pictures
     )
-    assert "Figure 1 of tumour core" in finished.report.read_text(encoding="utf-8")
+    text = finished.report.read_text(encoding="utf-8")
+    assert "Figure 1 of tumour core" in text and "tumour core. Lesions over all subjects" in text
     assert not publish.evaluate_run(request, tmp_path, data_dir, ["baseline"], serial).fresh
 
 

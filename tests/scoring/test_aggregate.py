@@ -92,3 +92,22 @@ def test_what_is_refused():
     ):
         with pytest.raises(UserError, match="expected"):
             subject_scores(u, p, y, **more)
+
+
+@pytest.mark.parametrize("case", ["drawn", "sparse", "exactly", "few", "constant", "rising", "two values"])
+def test_the_top_of_many_voxels(case):
+    """Not all of a large volume is put in order, and the mean is that of the sorted volume all the same, with any ties."""
+    rng = np.random.default_rng(5)
+    size = 1_200_000
+    u = {
+        "drawn": rng.random(size),
+        "sparse": np.where(rng.random(size) < 0.005, rng.random(size), 0),
+        "exactly": np.repeat([0.0, 1.0], [size - size // 100, size // 100]),
+        "few": np.repeat([0.25, 0.75], [size - 3, 3]),
+        "constant": np.full(size, 0.3),
+        "rising": np.linspace(0, 1, size),
+        "two values": np.where(rng.random(size) < 0.5, 0.5, 0.25),
+    }[case].astype(np.float32 if case == "drawn" else np.float64)
+    expected = np.sort(u)[-12_000:].mean(dtype=np.float64)
+    assert aggregate.top(u.reshape(100, 120, 100), u, u, ()) == pytest.approx(expected, rel=1e-12)
+    assert aggregate.top(u[::-1], u, u, ()) == pytest.approx(expected, rel=1e-12)

@@ -1,5 +1,8 @@
 """Differences between methods are SciPy's and the bootstrap's of before; how many subjects one needs is what simulations give."""
 
+import itertools
+import time
+
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -61,10 +64,36 @@ def test_equal_methods():
 
 def test_what_rounding_adds_is_no_rank():
     """Differences that are equal but for rounding are ties, as they are in exact numbers."""
-    one = np.array([0.3, 0.7, 0.9, 0.1, 0.8, 0.6, 0.4, 0.5, 0.2, 1.1, 1.2, 1.3, 1.4, 1.5])
-    steps = np.array([1, 1, -1, 1, 1, 1, -1, 1, 1, 1, -1, 1, 2, 2])
+    one = np.array([0.3, 0.7, 0.9, 0.1, 0.8, 0.6, 0.4, 0.5, 0.2, 1.1, 1.2])
+    steps = np.array([1, 1, -1, 1, 1, 1, -1, 1, 1, 2, 2])
     assert len(np.unique(np.abs(one + 0.1 * steps - one))) > 2
     assert comparisons.signed_rank(one + 0.1 * steps - one) == pytest.approx(stats.wilcoxon(steps).pvalue)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_few_differences_are_tested_exactly(seed):
+    """Without ties p is SciPy's exact one up to fifty, with ties that of every way to give signs; then SciPy's normal one."""
+    rng = np.random.default_rng(seed)
+    for size in (1, 2, 6, 13, 14, 50):
+        drawn = rng.normal(0.3, 1, size)
+        expected = stats.wilcoxon(drawn, method="exact").pvalue
+        assert comparisons.signed_rank(drawn) == pytest.approx(expected)
+    tied = rng.integers(-3, 5, 12).astype(float)
+    left = tied[tied != 0]
+    place = stats.rankdata(np.abs(left))
+    signs = np.array(list(itertools.product((0, 1), repeat=len(left))))
+    sums, own = signs @ place, place[left > 0].sum()
+    assert comparisons.signed_rank(tied) == pytest.approx(min(2 * min(np.mean(sums <= own), np.mean(sums >= own)), 1))
+    many = rng.integers(-3, 5, 80).astype(float)
+    assert comparisons.signed_rank(many) == pytest.approx(stats.wilcoxon(many).pvalue)
+
+
+def test_ties_of_few_subjects_cost_nothing():
+    """Ten methods, thirteen subjects and values of one digit: SciPy's way would take half a minute."""
+    rng = np.random.default_rng(0)
+    values = {f"m{index}": rng.random(13).round(1) for index in range(10)}
+    start = time.process_time()
+    assert len(comparisons.compare(values)) == 45 and time.process_time() - start < 5
 
 
 @hypothesis.settings(derandomize=True, database=None, deadline=None)

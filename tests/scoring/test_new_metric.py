@@ -11,10 +11,14 @@ from made_up_maps import evaluate_study, make_study, read_csv, undrawn
 
 from tfunc.reporting import tensorboard
 from tfunc.scoring import measures, metrics
+from tfunc.scoring.aggregate import AGGREGATORS
+from tfunc.scoring.companions import COMPANIONS
 from tfunc.scoring.counts import THRESHOLDS
 from tfunc.scoring.measures import MEASURES, Measure
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "new_metric.md"
+FORMER = ("subjects.csv", "calibration.csv", "thresholds.csv", "supplementary.csv", "table1.csv")
+LATER = ("lesions.csv", "lesion_curves.csv", "comparisons.csv", "sample_sizes.csv")
 
 
 @pytest.fixture
@@ -104,6 +108,9 @@ def test_columns_of_before_stay(tmp_path, evaluated, monkeypatch):
     without = evaluate_study(tmp_path).folder
     for name, lines in with_them.items():
         before = (without / name).read_text().splitlines()
+        if name == "sample_sizes.csv":  # a row for each measure
+            assert before == lines[: len(before)] and len(lines) == len(before) + 2
+            continue
         assert len(before) == len(lines) and all(map(str.startswith, lines, before))
         if name in ("subjects.csv", "thresholds.csv", "table1.csv"):
             assert len(lines[0]) > len(before[0])
@@ -123,4 +130,27 @@ def test_the_table_is_whole():
         assert measure.by_threshold or not measure.curve
         column = f"{measure.subject_column}_t" if measure.by_threshold else measure.subject_column
         assert f"`{column}`" in text, column
+    for name, companion in COMPANIONS.items():
+        assert companion.name == name and companion.definition and companion.title and f"`{name}`" in text, name
+    for name, score in AGGREGATORS.items():
+        assert score.name == name and score.definition and score.title and f"`{score.column}`" in text, name
     assert [measure.name for measure in measures.table1()] == ["ece", "ue", "bnf", "bnf_inequality", "dice"]
+
+
+def test_every_file_and_column_is_explained(evaluated):
+    """docs/report.md names each CSV file of an evaluation, and in the paragraph of each one that came later its columns."""
+    text = (PAGE.parent / "report.md").read_text(encoding="utf-8")
+    files = {path.name: read_csv(path) for path in evaluated[1].folder.glob("*.csv")}
+    assert set(files) == {*FORMER, *LATER, "failures.csv", "review.csv", "companions.csv"}
+    for name, rows in files.items():
+        assert f"`{name}`" in text, name
+        if name in FORMER:
+            continue
+        _, paragraph = text.split(f"**{name}**")
+        paragraph = paragraph.split("\n**")[0]
+        for column in (evaluated[1].folder / name).read_text(encoding="utf-8").splitlines()[0].split(","):
+            base = re.sub("_(low|high)$", "", column)
+            known = f"`{column}`" in paragraph or (base in COMPANIONS and name == "companions.csv")
+            known = known or (f"`{base}`" in paragraph and "`_low`" in paragraph) or re.fullmatch(r"width_\d+", column)
+            assert known, (name, column)
+        assert rows or name == "comparisons.csv"  # of one method there is no pair

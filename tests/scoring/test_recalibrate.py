@@ -159,7 +159,9 @@ def test_alphas_and_intervals_that_are_asked_for(calibrated):
     assert found.threshold("whole", 0.2) == found.guarantees["whole"].thresholds[2].threshold
     with pytest.raises(UserError, match=r"expected 19 subjects with a lesion, .* found 12; these allow 0.0769 or more"):
         found.threshold("whole", 0.05)
-    with pytest.raises(UserError, match=r"alpha 0.15: expected one of 0.05, 0.1, 0.2; .*--alphas=0.15"):
+    with pytest.raises(
+        UserError, match=r"one of 0.05, 0.1, 0.2; .*--calibration_split=calibration --alphas=0.05,0.1,0.15,0.2"
+    ):
         found.threshold("whole", 0.15)
     low, high = found.volume("whole", 200)
     assert (low, high) == conformal.volume_interval(200, found.guarantees["whole"].volume.width)

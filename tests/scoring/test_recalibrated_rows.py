@@ -46,6 +46,12 @@ def test_a_row_below_the_line(calibration_data, tmp_path, monkeypatch, dataset):
     assert pairs and all(one["dice"] == other["dice"] for one, other in pairs)
     assert sum(float(other["ece"]) < float(one["ece"]) for one, other in pairs) > len(pairs) / 2
     assert len(list((tmp_path / "predictions").iterdir())) == 2  # nothing is written twice
+    page = (tmp_path / "evaluation" / "report.html").read_text(encoding="utf-8")
+    section = page[page.index('id="guarantees"') : page.index('id="thresholds"')]
+    before, after = (found.calibration[way].subjects for way in ("before", "temperature"))
+    assert f"{100 * before:.2f} → {100 * after:.2f}" in section and "Approximate" not in section
+    of = next(iter(found.guarantees.values()))
+    assert f"p ≥ {of.thresholds[-1].threshold:.3g}" in section and "needs 19 subjects with a lesion" in section
 
 
 def test_another_temperature_is_another_evaluation(calibration_data, tmp_path, monkeypatch):

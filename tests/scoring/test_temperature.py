@@ -1,13 +1,17 @@
 """Temperatures equal SciPy's bounded minimum on the goldens, the peers' where they are right, and keep every segmentation."""
 
+import dataclasses
+
 import hypothesis
 import hypothesis.extra.numpy
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from conftest import GOLDENS
+from scipy import special
 
 from data_prep.base.errors import UserError
+from tfunc.scoring import counts, metrics
 from tfunc.scoring import temperature as scaling
 from tfunc.scoring.temperature import temperature
 
@@ -33,6 +37,25 @@ def test_goldens(case):
     if case not in ("bin_saturated", "bin_subject4"):
         assert found.temperature == pytest.approx(float(golden(case, "torch_uncertainty_T")), rel=1e-3)
         assert found.temperature == pytest.approx(1 / float(golden(case, "netcal_temperature_attr")), rel=1e-3)
+
+
+@pytest.mark.parametrize("case", [case for case in ORDINARY if case.startswith("bin_")])
+def test_calibration_error_before_and_after(case):
+    """ECE in ten bins, before and at SciPy's T, is that of torchmetrics and netcal; `apply` gives the same as the logits do."""
+    label, logits = golden(case, "labels"), golden(case, "logits")
+    for when, chosen in (("before", 1.0), ("after", float(golden(case, "scipy_T")))):
+        found = metrics.calibration_error(counted(special.expit(logits / chosen), label))
+        for peer in ("torchmetrics", "netcal"):
+            assert found == pytest.approx(float(golden(case, f"{peer}_binary_ece_{when}_b10")), abs=1e-6)
+        plain = np.abs(logits) < 9  # of surer ones float32 keeps few digits of 1 - p
+        own = scaling.apply(special.expit(logits[plain]).astype(np.float32), chosen)
+        np.testing.assert_allclose(own, special.expit(logits[plain] / chosen), atol=2e-5)
+
+
+def counted(probability, label):
+    """`Counts` of the calibration alone."""
+    voxels, sums = counts.calibration_counts(probability, label)
+    return dataclasses.replace(counts.empty_counts(), calibration=voxels, probability=sums)
 
 
 @pytest.mark.parametrize("case", BOUNDS)

@@ -77,6 +77,16 @@ def test_honest_thresholds_need_the_validation_split():
     assert {"predict_baseline", "predict_baseline_valid"} <= set(jobs["evaluate"].needs)
 
 
+def test_recalibration_is_planned_where_it_is_asked_for(tmp_path):
+    """Every method's validation maps, a recalibration of each probability, and rows for them in the evaluation."""
+    jobs = jobs_by_name(manifest(), methods.parse(["baseline", "aleatoric"]), recalibrate=True)
+    assert {"predict_baseline_valid", "predict_aleatoric_valid", "recalibrate_baseline"} <= set(jobs["evaluate"].needs)
+    assert "recalibrate_aleatoric" not in jobs and jobs["recalibrate_baseline"].needs == ("predict_baseline_valid",)
+    assert jobs["recalibrate_baseline"].flags(tmp_path) == ["--method=baseline"]
+    assert not jobs["recalibrate_baseline"].is_done(tmp_path)
+    assert jobs["evaluate"].flags(tmp_path) == ["--methods=baseline,aleatoric,baseline_recalibrated"]
+
+
 # A study of made-up jobs: the "launcher" is a script that notes its start and writes its artefact
 
 SCRIPT = textwrap.dedent(

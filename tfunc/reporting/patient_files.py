@@ -13,7 +13,7 @@ from data_prep.base import artefacts
 from tfunc.reporting import forms
 from tfunc.reporting.forms import number
 from tfunc.reporting.parts import Part
-from tfunc.scoring import statistics
+from tfunc.scoring import findings
 from tfunc.scoring.companions import COMPANIONS
 from tfunc.scoring.failure import NUMBERS, WITH_INTERVAL
 from tfunc.scoring.patients import Patients
@@ -91,10 +91,7 @@ def companions_lines(part: Part, patients: Patients) -> Lines:
         ["method", "subjects", "penalties", *(f"{row.name}{end}" for row in shown for end in ("", "_low", "_high"))]
     ]
     for method, found in part.evaluated.findings.items():
-        every = list(found.values())
-        cells: list[Any] = []
-        for row in shown:
-            values = np.array([one.companions[row.name] for one in every])
-            cells += [float(statistics.mean(values)), *statistics.interval(values)]
-        lines.append([method, len(every), sum(one.has_penalty for one in every), *map(number, cells)])
+        means = findings.companion_means(found)
+        cells = [value for row in shown for value in means[row.name]]
+        lines.append([method, len(found), sum(one.has_penalty for one in found.values()), *map(number, cells)])
     return lines

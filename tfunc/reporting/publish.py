@@ -27,6 +27,7 @@ from tfunc.reporting import (
     files,
     finished,
     forms,
+    guarantee_section,
     lesion_figures,
     lesion_files,
     overlays,
@@ -42,6 +43,7 @@ from tfunc.scoring.evaluate import Evaluated, evaluate
 from tfunc.scoring.findings import Distances
 from tfunc.scoring.overlap import Shared
 from tfunc.scoring.patients import patients
+from tfunc.scoring.recalibration import Recalibration
 from tfunc.scoring.sources import Maps
 from tfunc.scoring.truth import AnyTruth, FolderTruth, RecordsTruth
 
@@ -81,7 +83,8 @@ def evaluate_run(
         if rankings and rankings is not others:
             of_ranking = evaluate(rankings, truth, pool, distances=without)
     thresholds = tables.thresholds(other) if other else None
-    return _write(request, evaluated, inputs, thresholds, truth, truth.task, shared, of_ranking)
+    fitted = guarantee_section.stored(*where, all_maps)
+    return _write(request, evaluated, inputs, thresholds, truth, truth.task, shared, of_ranking, fitted)
 
 
 def _rankings(request, where, names, truth):
@@ -138,8 +141,12 @@ def _write(
     task: Task | None,
     shared: Shared = NOTHING,
     choosing: Evaluated | None = None,
+    fitted: Sequence[Recalibration] = (),
 ) -> Finished:
-    """Writes every file, each atomically and summary.json last. choosing: of those on whom the score that ranks is chosen."""
+    """Writes every file, each atomically and summary.json last.
+
+    choosing: of those on whom the score that ranks is chosen.  fitted: the methods' recalibrations.
+    """
     whole = request.split == "test" and not request.subjects
     folder, complete = request.out_dir, whole and paper.complete(request.dataset, len(evaluated.subjects))
     examples = _named_examples(request.figure_subjects, evaluated.subjects)  # before anything is replaced
@@ -166,19 +173,26 @@ def _write(
     patient_files.write_all(folder, parts, found)
     lesion_files.write_all(folder, parts)
     comparison_files.write_all(folder, parts)
+    pictures = _pictures(folder, parts, truth, task, (examples, by_rule), found[0])
+    content = summary(parts, asked, examples, task)
+    report.write(folder, parts, notes, content, pictures, truth, task, found, fitted)
+    content["pictures"] = [picture.name for picture in pictures]
+    artefacts.write_json(folder / runs.EVALUATED, content)
+    return Finished(folder, markdown, tuple(pictures), content, fresh=True)
+
+
+def _pictures(folder, parts, truth, task, chosen, listed):
+    """Draws every figure -> paths. chosen: (example subjects, whether by rule).  listed: the patients of the first part."""
+    (examples, by_rule), evaluated = chosen, parts[0].evaluated
     others = [(part.suffix, part.title if part.region else "top label", part.evaluated) for part in parts[1:]]
     others = others if len(others) <= MOST_FIGURES else others[-1:]
     pictures = figures.write_all(folder, evaluated, examples, by_rule, task, others)
     if isinstance(truth, RecordsTruth):  # only they hold images
         pictures = (*pictures, *overlays.write(folder, evaluated, truth, examples))
-    if found[0] is not None:
-        pictures = (*pictures, *patient_figures.write(folder, found[0]))
+    if listed is not None:
+        pictures = (*pictures, *patient_figures.write(folder, listed))
         pictures = (*pictures, *lesion_figures.write(folder, parts, MOST_FIGURES))
-    content = summary(parts, asked, examples, task)
-    report.write(folder, parts, notes, content, pictures, truth, task, found)
-    content["pictures"] = [picture.name for picture in pictures]
-    artefacts.write_json(folder / runs.EVALUATED, content)
-    return Finished(folder, markdown, tuple(pictures), content, fresh=True)
+    return pictures
 
 
 def _patients(part, choosing, failure):

@@ -21,11 +21,22 @@ import numpy as np
 from data_prep.base import artefacts
 from data_prep.tasks import Task
 from tfunc import __version__
-from tfunc.reporting import by_part, html_table, part_data, review_section, thumbnails, viewer, words
+from tfunc.reporting import (
+    by_part,
+    companion_table,
+    guarantee_section,
+    html_table,
+    part_data,
+    review_section,
+    thumbnails,
+    viewer,
+    words,
+)
 from tfunc.reporting.parts import Part
 from tfunc.reporting.viewer import Packed
 from tfunc.scoring.counts import THRESHOLDS
 from tfunc.scoring.patients import Patients
+from tfunc.scoring.recalibration import Recalibration
 from tfunc.scoring.truth import AnyTruth
 
 NAME = "report.html"
@@ -40,12 +51,14 @@ def write(
     truth: AnyTruth,
     task: Task | None = None,
     patients: Sequence[Patients | None] = (),
+    fitted: Sequence[Recalibration] = (),
 ) -> pathlib.Path:
     """Writes `folder/report.html` atomically -> its path.
 
     parts: the tables, the first of them shown first.  notes: {name of a part: sentences below its table}.
     summary: what summary.json says.  pictures: paths of the figures; the PNG ones are shown.  truth: where labels come from,
-    and images where it is records.  task: for its title.  patients: of each part; None or none of it: no list.
+    and images where it is records.  task: for its title.  patients: of each part; None or none of it: no list.  fitted: the
+    methods' recalibrations.
     """
     images, evaluated = _images(pictures), parts[0].evaluated
     chosen = viewer.choose(evaluated.scores, summary["figure1_subjects"], words.reasons(summary))
@@ -53,7 +66,8 @@ def write(
     packed = viewer.pack_all(evaluated, truth, chosen, room)
     path = pathlib.Path(folder) / NAME
     small = _thumbnails(evaluated, truth, patients[0]) if patients and patients[0] else {}
-    artefacts.write_text(path, page(parts, notes, summary, images, packed, task, patients, small))
+    certified = guarantee_section.section(fitted, evaluated)
+    artefacts.write_text(path, page(parts, notes, summary, images, packed, task, patients, small, certified))
     return path
 
 
@@ -76,19 +90,15 @@ def page(
     task: Task | None = None,
     patients: Sequence[Patients | None] = (),
     small: Mapping[str, str] | None = None,
+    certified: str = "",
 ) -> str:
     """The whole file as text. images: {stem: data URL} of the figures.  packed: the subjects to look at.
 
-    patients: of each part.  small: {subject: data URL} of worst slices, of the first list.
+    patients: of each part.  small: {subject: data URL} of worst slices, of the first list.  certified: the section on guarantees.
     """
     style, script = _package("report.css"), _package("report.js") + _package("viewer.js")
     name = task.title if task else summary["dataset"]
     title = "Voxel-wise uncertainty" + (f" on {name}" if name else "")
-    voxels = [
-        f'<script type="application/octet-stream" id="voxels-{index}-{key}">{text}</script>'
-        for index, subject in enumerate(packed)
-        for key, text in subject.arrays.items()
-    ]
     evaluated, rows = parts[0].evaluated, parts[0].rows
     note = f"{len(packed)} of {len(evaluated.subjects)} subjects are in this file; more would make it too large."
     return string.Template(_package("report.html")).substitute(
@@ -97,11 +107,13 @@ def page(
         table1=by_part.of_each((part, [html_table.table(part.rows, evaluated.maps, part.name)]) for part in parts),
         legend=html_table.legend(rows),
         table_notes=by_part.of_each(
-            (part, [f'<p class="key">{escape(note)}</p>' for note in notes[part.name]]) for part in parts
+            (part, [*(f'<p class="key">{escape(note)}</p>' for note in notes[part.name]), companion_table.table(part)])
+            for part in parts
         ),
         parts_row=f'<div class="controls scripted">{by_part.choice(parts)}</div>' if len(parts) > 1 else "",
         parts=by_part.choice(parts),
         **review_section.sections(parts, patients, images, small or {}, [one.entry["name"] for one in packed], task),
+        guarantees=certified,
         viewer_note=note if len(evaluated.subjects) > len(packed) else "",
         figures=words.pictures(
             {stem: url for stem, url in images.items() if stem not in review_section.PICTURED}, summary
@@ -111,12 +123,19 @@ def page(
         footer=f"tfunc {escape(__version__)}. Beside this file: subjects.csv, calibration.csv, thresholds.csv, "
         "summary.json and Table 1 as CSV, Markdown and LaTeX.",
         data=script_json(data(parts, packed)),
-        voxels="\n".join(voxels),
+        voxels="\n".join(_voxels(packed)),
         style=style,
         script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
+
+
+def _voxels(packed):
+    """The packed arrays, each in an element of its own, as they are decoded one by one."""
+    for index, subject in enumerate(packed):
+        for key, text in subject.arrays.items():
+            yield f'<script type="application/octet-stream" id="voxels-{index}-{key}">{text}</script>'
 
 
 def data(parts: Sequence[Part], packed: Sequence[Packed]) -> dict[str, Any]:

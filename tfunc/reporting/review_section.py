@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 
+from data_prep.base.streams import text_of
 from data_prep.tasks import Task
 from tfunc.reporting import by_part
 from tfunc.reporting.parts import Part
@@ -123,14 +124,15 @@ def _list(method, patients, pictures, inline, unit, count):
 
 
 def _row(one: Reviewed, method: str, pictures: Mapping[str, str], inline: Sequence[str]) -> str:
-    name = escape(one.subject)
-    if one.subject in inline:
-        target = escape(urlencode({"method": method, "subject": one.subject}), quote=True)
+    plain = text_of(one.subject)
+    name = escape(plain)
+    if plain in inline:
+        target = escape(urlencode({"method": text_of(method), "subject": plain}), quote=True)
         name = f'<a href="#{target}">{name}</a>'
     cells = [f"<td>{one.rank}</td>"]
     if pictures:
         url = pictures.get(one.subject)
-        picture = f'<img src="{url}" alt="worst slice of {escape(one.subject, quote=True)}">' if url else ""
+        picture = f'<img src="{url}" alt="worst slice of {escape(plain, quote=True)}">' if url else ""
         cells.append(f"<td>{picture}</td>")
     cells.append(f'<th scope="row">{name}</th>')
     predicted = "–" if math.isnan(one.predicted) else f"{one.predicted:.2f}{_range(one.low, one.high, 2)}"

@@ -11,7 +11,7 @@ import numpy as np
 from data_prep.tasks import Task
 from tfunc import __version__, kinds
 from tfunc.reporting.parts import Part
-from tfunc.scoring import metrics, statistics
+from tfunc.scoring import findings, metrics, statistics
 from tfunc.scoring.counts import THRESHOLDS
 from tfunc.scoring.measures import MEASURES
 
@@ -94,9 +94,18 @@ def _methods(evaluated, rows):
             **{name: scores.mean(name) for name in ("ece_near",) if name in scores.measures},
             "dataset_ece": metrics.calibration_error(scores.pooled),
             "dataset_confidence_gap": metrics.confidence_gap(scores.pooled),
+            **_companions(evaluated.findings.get(maps.method)),
             "undefined_ue": np.isnan(scores["ue"]).sum(axis=0).tolist(),
         }
     return found
+
+
+def _companions(found):
+    """Means of the companions of Dice, and of how many subjects a distance is the penalty; nothing of a class map."""
+    if found is None:
+        return {}
+    means = {name: mean for name, (mean, _, _) in findings.companion_means(found).items()}
+    return {"companions": means, "penalties": sum(one.has_penalty for one in found.values())}
 
 
 def plain(value: Any) -> Any:

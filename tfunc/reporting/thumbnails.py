@@ -39,7 +39,8 @@ def _maps(maps, truth, subject, position):
         return layers.uncertainty(view, position), layers.voxels.prediction[position] != 0
     score, prediction = maps.read(subject, read)
     kind = KINDS[maps.kind]
-    limits = kind.limits(read.evened(score), maps.sigma_range)
+    score = read.evened(score)
+    limits = kind.limits(score, maps.sigma_range)
     return kind.uncertainty_map(score[position], limits), prediction[position] != 0
 
 

@@ -23,6 +23,7 @@ from tfunc.scoring.spread import Spread
 BORDER = 4  # voxels: two on each side of the surface
 TOP = 0.01  # of all voxels
 PATCH = 10  # voxels along each axis
+SAMPLED = 10_000  # voxels that suggest where the most uncertain ones begin
 
 Array = NDArray[np.floating]
 Function = Callable[[Array, Array, NDArray, Sequence[float]], float]
@@ -100,7 +101,15 @@ def top(uncertainty: Array, probability: Array, prediction: NDArray, spacing: Se
     """Mean of the most uncertain hundredth of all voxels, one at least."""
     values = uncertainty.reshape(-1)
     count = max(round(TOP * values.size), 1)
-    return float(np.partition(values, values.size - count)[values.size - count :].mean(dtype=np.float64))
+    above = values
+    if values.size > SAMPLED * 100:  # the few above a bound that a sample suggests, instead of all, are put in order
+        sample = values[:: values.size // SAMPLED]
+        bound = np.partition(sample, place := int(sample.size * (1 - 2 * TOP)))[place]
+        above = values[values > bound]
+        if above.size < count <= above.size + np.count_nonzero(values == bound):
+            return float((above.sum(dtype=np.float64) + float(bound) * (count - above.size)) / count)
+        above = above if above.size >= count else values
+    return float(np.partition(above, above.size - count)[above.size - count :].mean(dtype=np.float64))
 
 
 def patch(

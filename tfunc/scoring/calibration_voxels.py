@@ -51,6 +51,11 @@ class Voxels:
         """The voxels of an array where calibration is measured."""
         return array if self.inside is None else array[self.inside]
 
+    def inner(self) -> Voxels:
+        """Those where calibration is measured alone."""
+        parts = tuple(map(self.within, self.channels))
+        return Voxels(parts, self.within(self.label), self.within(self.prediction), None, self.task)
+
     def regions(
         self, channels: Channels
     ) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]]:
@@ -158,16 +163,15 @@ def measure(
     """{way: {region: calibration}} of one subject. item: as of `gather`, {way: temperature}, {region: isotonic curve}."""
     where, maps, subject, temperatures, curves = item
     with notices.gathered():
-        voxels = read(where, maps, subject)
+        voxels = read(where, maps, subject).inner()
     found = {
         way: {
-            name: calibration(voxels.within(probability), voxels.within(label))
-            for name, probability, label, _ in voxels.regions(voxels.at(chosen))
+            name: calibration(probability, label) for name, probability, label, _ in voxels.regions(voxels.at(chosen))
         }
         for way, chosen in temperatures.items()
     }
     found[ISOTONIC] = {
-        name: calibration(curves[name][odds.cells(voxels.within(probability))], voxels.within(label))
+        name: calibration(curves[name][odds.cells(probability)], label)
         for name, probability, label, _ in voxels.regions(voxels.channels)
     }
     return found

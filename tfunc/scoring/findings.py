@@ -19,6 +19,7 @@ from tfunc.kinds import Limits
 from tfunc.scoring import aggregate, companions, lesions, statistics
 from tfunc.scoring.aggregate import AGGREGATORS
 from tfunc.scoring.companions import COMPANIONS, TOLERANCE, RegionMaps
+from tfunc.scoring.counts import BLOCK
 from tfunc.scoring.lesion_curves import Tally
 from tfunc.scoring.lesions import NO_MORE, Lesion, Rest
 from tfunc.scoring.spread import Spread
@@ -97,10 +98,12 @@ def find(
     """
     what, counted = kinds.get(kind), region.counted
     limits = what.limits(score if counted is None else score[counted], set_range)
-    values = kinds.floating(score)
-    values = np.clip(values, 0, 1) if limits is None else np.clip(kinds.rescaled(values, *limits), 0, 1)
-    inside = prediction != 0
-    uncertainty = np.asarray(np.clip(what.uncertainty(values), 0, 1))
+    values, inside = kinds.floating(score), prediction != 0
+    if limits is not None:
+        values = np.clip(kinds.rescaled(values, *limits), 0, 1)
+    elif values.min() < 0 or values.max() > 1:
+        values = np.clip(values, 0, 1)
+    uncertainty = _by_blocks(what.uncertainty, values)
     probability = what.foreground(values, inside)
     if counted is not None:
         uncertainty, probability = (np.where(counted, one, one.dtype.type(0)) for one in (uncertainty, probability))
@@ -119,11 +122,31 @@ def find(
     return Findings(scores, of, maps.has_penalty, voxel, worst, *lesions.listed(maps.lesions), maps.tally)
 
 
+def _by_blocks(function, values):
+    """A function of every value, whose results are clipped to [0, 1]; by blocks, whose arrays stay in the cache."""
+    flat, out = values.reshape(-1), np.empty(0)
+    for start in range(0, flat.size, BLOCK):
+        part = np.clip(function(flat[start : start + BLOCK]), 0, 1)
+        out = np.empty(flat.size, part.dtype) if start == 0 else out
+        out[start : start + BLOCK] = part
+    return out.reshape(values.shape)
+
+
 def _both(mask, counted):
     """Where a voxel is inside the mask and counts; None is everywhere."""
     if mask is None or counted is None:
         return counted if mask is None else mask != 0
     return (mask != 0) & counted
+
+
+def companion_means(found: Mapping[str, Findings]) -> dict[str, tuple[float, float, float]]:
+    """{companion: (mean over subjects, its 95 % bootstrap interval)} of those that have a mean; undefined values are skipped."""
+    every = {
+        name: np.array([one.companions[name] for one in found.values()])
+        for name, row in COMPANIONS.items()
+        if row.has_mean
+    }
+    return {name: (float(statistics.mean(values)), *statistics.interval(values)) for name, values in every.items()}
 
 
 def mean(found: Sequence[Findings]) -> Findings:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from scipy import integrate
 
 from tfunc.kinds import MapError
-from tfunc.scoring.counts import flat, outcome_codes, within_unit
+from tfunc.scoring.counts import BLOCK, block, flat, outcome_codes, within_unit
 
 LEVELS = 40
 
@@ -41,12 +41,17 @@ def qu_brats(
     values, found, truth, inside = flat(uncertainty, prediction, label, mask)
     if values.size:
         values = within_unit(values)
-    codes = outcome_codes(found, truth, inside)
-    counted = np.flatnonzero(codes)  # not the true negatives outside the mask, which are most of a volume
     thresholds = np.arange(levels + 1) / levels
-    filtered = np.searchsorted(thresholds.astype(values.dtype), values[counted], side="left")  # by how many thresholds
-    voxels = np.bincount(filtered * 8 + codes[counted], minlength=(levels + 1) * 8).reshape(-1, 2, 2, 2)
-    kept = voxels.cumsum(axis=0)  # threshold, inside, prediction, label
+    voxels = np.zeros((levels + 1) * 8, np.int64)
+    for start in range(0, values.size, BLOCK):
+        value, *others = block([values, found, truth, inside], start)
+        codes = outcome_codes(*others)
+        counted = np.flatnonzero(codes)  # not the true negatives outside the mask, which are most of a volume
+        filtered = np.searchsorted(
+            thresholds.astype(values.dtype), value[counted], side="left"
+        )  # by how many thresholds
+        voxels += np.bincount(filtered * 8 + codes[counted], minlength=len(voxels))
+    kept = voxels.reshape(-1, 2, 2, 2).cumsum(axis=0)  # threshold, inside, prediction, label
     both = 2 * kept[:, :, 1, 1].sum(axis=1)
     curves = {
         "dice": _ratio(both, both + kept[:, :, 0, 1].sum(axis=1) + kept[:, :, 1, 0].sum(axis=1), 1),

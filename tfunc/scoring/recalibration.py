@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from data_prep.base import artefacts
-from data_prep.base.errors import NotReady, UserError, command
+from data_prep.base.errors import Command, NotReady, UserError, command
 from tfunc import methods, runs
 from tfunc.kinds import KINDS
 from tfunc.scoring import conformal
@@ -141,15 +141,18 @@ class Recalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         """Whom the temperature was fitted on, in words."""
         return f"{len(self.subjects)} subject{'s' * (len(self.subjects) != 1)} of {self.split}"
 
+    def command(self, **flags: object) -> Command:
+        """The command that makes it."""
+        split = None if self.split == "valid" else self.split
+        return command("recalibrate", method=self.method, dataset=self.dataset, calibration_split=split, **flags)
+
     def threshold(self, region: str, alpha: float) -> float:
         """The threshold of a region's outer mask; raises `UserError` for a level that was not asked for or not certified."""
         found = {one.alpha: one for one in self.guarantees[region].thresholds}
         if alpha not in found:
             known = ", ".join(f"{one:g}" for one in found)
-            do = (
-                "recalibrate with it: ",
-                command("recalibrate", method=self.method, dataset=self.dataset, alphas=alpha),
-            )
+            wanted = ",".join(f"{one:g}" for one in sorted([*found, alpha]))
+            do = ("remove its recalibration, then run ", self.command(alphas=wanted))
             raise UserError(f"alpha {alpha:g}", expected=f"one of {known}", do=do)
         threshold = found[alpha].threshold
         if threshold is None:
@@ -212,15 +215,15 @@ def require(run_dir: runs.Path, method: str, dataset: str, predicted: Mapping[st
     Raises `NotReady` naming the command where there is none, and where its networks are not those of the maps; `UserError`
     for other samples.
     """
-    found, do = stored(run_dir, method), command("recalibrate", method=method, dataset=dataset)
-    file = path(run_dir, method)
+    found, file = stored(run_dir, method), path(run_dir, method)
     if found is None:
+        do = command("recalibrate", method=method, dataset=dataset)
         raise NotReady(file, expected=f"the recalibration of {method}", found="none", do=do)
     own, asked = found.made_by, made_by(predicted)
     if own["networks"] != asked["networks"]:
         expected = f"a recalibration of the networks that made the maps of {method}"
-        raise NotReady(file, expected=expected, found="one of other weights", do=do)
+        raise NotReady(file, expected=expected, found="one of other weights", do=found.command())
     if different := artefacts.difference(own, asked):
-        how = ("predict as those were, or predict its split again and ", do)
+        how = ("predict as those were, or predict its split again and run ", found.command())
         raise UserError(file, expected="maps made as those that it was fitted on", found=different, do=how)
     return found

@@ -23,9 +23,12 @@ from tfunc.learning import claim
 from tfunc.learning import settings as chosen
 from tfunc.learning.settings import Settings
 from tfunc.maps import artefact
-from tfunc.methods import Method
+from tfunc.methods import RECALIBRATED, Method
 from tfunc.networks import Network
 from tfunc.reporting import publish
+from tfunc.scoring import recalibration
+
+VALID = "valid"  # the split that recalibrates, and chooses the score that ranks patients
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,21 +136,47 @@ class PredictJob(Job):
 
 
 @dataclasses.dataclass(frozen=True)
+class RecalibrateJob(Job):
+    """The recalibration of one method on the validation set."""
+
+    method: str
+    program: ClassVar[str] = "recalibrate"
+
+    def flags(self, run_dir: pathlib.Path) -> list[str]:
+        """See `Job`."""
+        return [f"--method={self.method}"]
+
+    def is_done(self, run_dir: pathlib.Path) -> bool:
+        """See `Job`. Also: of the maps that there are now."""
+        known = recalibration.stored(run_dir, self.method)
+        index = runs.predictions_dir(run_dir, self.method, VALID) / runs.PREDICTED
+        return known is not None and index.exists() and known.predictions == artefacts.sha256(index)
+
+
+@dataclasses.dataclass(frozen=True)
 class EvaluateJob(Job):
-    """The evaluation of all methods. predictions: the folders it reads, under the run folder."""
+    """The evaluation of all methods. predictions: the folders it reads, under the run folder.
+
+    recalibrated: the methods that are also evaluated at the temperature of their recalibration.
+    """
 
     methods: tuple[str, ...]
     threshold_split: str
     predictions: tuple[str, ...]
+    recalibrated: tuple[str, ...] = ()
     program: ClassVar[str] = "evaluate"
 
     def flags(self, run_dir: pathlib.Path) -> list[str]:
         """See `Job`. A table is extended, never cut: methods that were evaluated before stay in it."""
         path = runs.evaluation_dir(run_dir) / runs.EVALUATED
         before = artefacts.read_document(path, "methods")["methods"] if path.exists() else {}
-        return [f"--methods={','.join(dict.fromkeys([*before, *self.methods]))}"]
+        return [f"--methods={','.join(dict.fromkeys([*before, *self._rows]))}"]
+
+    @property
+    def _rows(self):
+        return *self.methods, *(f"{name}{RECALIBRATED}" for name in self.recalibrated)
 
     def is_done(self, run_dir: pathlib.Path) -> bool:
         """See `Job`."""
         indexes = [run_dir / folder / runs.PREDICTED for folder in self.predictions]
-        return publish.is_done(runs.evaluation_dir(run_dir), self.methods, self.threshold_split, indexes)
+        return publish.is_done(runs.evaluation_dir(run_dir), self._rows, self.threshold_split, indexes)

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from data_prep.records import Manifest
 from tfunc import methods as table
 from tfunc import networks, runs
+from tfunc.kinds import KINDS
 from tfunc.learning import settings as chosen
 from tfunc.learning.settings import Settings
 from tfunc.methods import Method
 from tfunc.networks import Network
-from tfunc.study.jobs import EvaluateJob, Job, PredictJob, TrainJob
+from tfunc.study.jobs import VALID, EvaluateJob, Job, PredictJob, RecalibrateJob, TrainJob
 
 
 class Plan:
@@ -61,18 +62,23 @@ class Plan:
         counts = self.members, self.folds
         return self._add(PredictJob(name, tuple(needs), cost, method, split, self.manifest, drawn, precision, *counts))
 
-    def evaluate(self, methods: Sequence[Method], threshold_split: str) -> None:
-        """Adds the methods' trainings and maps, and their evaluation."""
-        last = []
-        splits = dict.fromkeys(("test", threshold_split))
+    def evaluate(self, methods: Sequence[Method], threshold_split: str, recalibrate: bool = False) -> None:
+        """Adds the methods' trainings and maps, and their evaluation; recalibrate: those of the validation set, too."""
+        last, scaled = [], []
+        splits = dict.fromkeys(("test", threshold_split, *([VALID] if recalibrate else [])))
         for method in methods:
             needs = [self.train(network) for network in self._networks(method)]
             for split in splits:
                 subjects = [entry.name for entry in self.manifest.split(split)]
                 last.append(self.predict(method, split, needs, subjects))
+            if recalibrate and KINDS[method.kind].segments:
+                maps = f"predict_{method.name}_{VALID}"
+                last.append(self._add(RecalibrateJob(f"recalibrate_{method.name}", (maps,), 1.0, method.name)))
+                scaled.append(method.name)
         folders = [runs.predictions_dir("", method.name, split) for method in methods for split in splits]
         names = tuple(method.name for method in methods)
-        self._add(EvaluateJob("evaluate", tuple(last), 1.0, names, threshold_split, tuple(map(str, folders))))
+        folders_read = tuple(map(str, folders))
+        self._add(EvaluateJob("evaluate", tuple(last), 1.0, names, threshold_split, folders_read, tuple(scaled)))
 
     def _networks(self, method):
         return networks.named(method.networks, self.members, self.folds)
@@ -87,12 +93,14 @@ def plan(
     settings: Settings | None = None,
     samples: int = 20,
     threshold_split: str = "test",
+    recalibrate: bool = False,
 ) -> list[Job]:
     """The jobs of a study of `methods`, each after those it needs.
 
     settings: the trainings', those that are left out being the paper's. threshold_split: who chooses the thresholds of
-    U-E and BnF; `valid` is predicted then, too. Raises `UserError` for subsets that can't be made.
+    U-E and BnF; `valid` is predicted then, too. recalibrate: whether methods are recalibrated on it. Raises `UserError` for
+    subsets that can't be made.
     """
     made = Plan(manifest, {**chosen.defaults(), **(settings or {})}, samples)
-    made.evaluate(methods, threshold_split)
+    made.evaluate(methods, threshold_split, recalibrate)
     return list(made.jobs.values())
