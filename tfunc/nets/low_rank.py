@@ -36,7 +36,7 @@ def parts(second: tf.Tensor, classes: int) -> tuple[tf.Tensor, tf.Tensor]:
     """
     logs, factors = second[..., :classes], second[..., classes:]
     rank = factors.shape[-1] // classes
-    factors = tf.reshape(factors, tf.concat([tf.shape(factors)[:-1], [classes, rank]], axis=0))
+    factors = tf.reshape(factors, [*tf.unstack(tf.shape(factors)[:-1]), classes, rank])
     return factors, tf.exp(tf.minimum(logs, MOST)) + tf.constant(LEAST, second.dtype)
 
 
@@ -46,7 +46,10 @@ def deviation(factor: tf.Tensor, diagonal: tf.Tensor, shared: tf.Tensor, own: tf
     factor, diagonal: of `parts`, [batch, height, width, classes(, rank)]. shared: e, standard normal [..., batch, rank], one
     row for each slice. own: d, standard normal of the result's shape.
     """
-    voxels = diagonal.shape.rank - 1
-    for _ in range(voxels):
-        shared = shared[..., tf.newaxis, :]
-    return tf.reduce_sum(factor * shared, axis=-1) + tf.sqrt(diagonal) * own
+    added = tf.sqrt(diagonal) * own
+    # one factor after the other: all of them at once would be `rank` times the memory of all samples
+    for column, numbers in zip(tf.unstack(factor, axis=-1), tf.unstack(shared, axis=-1), strict=True):
+        for _ in range(diagonal.shape.rank - 1):
+            numbers = numbers[..., tf.newaxis]
+        added += column * numbers
+    return added
