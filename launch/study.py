@@ -19,7 +19,7 @@ from data_prep.base.errors import UserError
 from launch import program, settings
 from tfunc import methods, runs
 from tfunc.learning import settings as trainings
-from tfunc.study.plan import plan
+from tfunc.study import seeds
 from tfunc.study.run import Study
 
 FLAGS = flags.FLAGS
@@ -28,6 +28,9 @@ settings.define_training()
 flags.adopt_module_key_flags(settings)
 flags.DEFINE_list("methods", ["all"], f"all, or some of {', '.join(methods.METHODS)}")
 flags.DEFINE_integer("samples", 20, "passes of the sampled methods", lower_bound=1)
+flags.DEFINE_integer(
+    "seeds", 1, "train that many times, from --seed on, and tell how much Table 1 differs: seeds.csv", lower_bound=1
+)
 flags.DEFINE_enum("threshold_split", "test", ["test", "valid"], "who chooses the thresholds of U-E and BnF")
 flags.DEFINE_bool(
     "recalibrate", False,
@@ -47,7 +50,10 @@ def main() -> None:
         raise UserError("--job and --job_index", expected="one of them")
     manifest = runs.read_records(settings.data_dir(), settings.dataset())
     chosen = methods.parse(FLAGS.methods)
-    jobs = plan(manifest, chosen, settings.training(), FLAGS.samples, FLAGS.threshold_split, FLAGS.recalibrate)
+    of = seeds.of(settings.training(), FLAGS.seeds)
+    jobs = seeds.jobs(
+        manifest, chosen, settings.training(), of, FLAGS.samples, FLAGS.threshold_split, FLAGS.recalibrate
+    )
     study = Study(jobs, settings.run_dir(), program.argv, _shared())
     if FLAGS.dry_run:
         print(*study.describe(), sep="\n")
@@ -57,7 +63,11 @@ def main() -> None:
         return
     study.run(FLAGS.jobs_per_machine)
     folder = runs.evaluation_dir(settings.run_dir())
-    print(f"\n{(folder / 'table1.md').read_text(encoding='utf-8')}\nPictures:")
+    print(f"\n{(folder / 'table1.md').read_text(encoding='utf-8')}")
+    if len(of) > 1:
+        found = seeds.write(settings.run_dir(), [method.name for method in chosen], of)
+        print(f"Over seeds, in {found['csv']}:\n\n{found['md'].read_text(encoding='utf-8')}")
+    print("Pictures:")
     print(*(f"  {path}" for path in sorted(folder.glob("*.png"))), sep="\n")
     print(f"Tables and counts: {folder}\nReport: open {program.quoted(folder / 'report.html')}")
 

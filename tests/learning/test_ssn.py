@@ -162,8 +162,10 @@ def test_a_network_begins_as_its_mean():
     factor, diagonal = low_rank.parts(model(np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype("f4"))[1], 2)
     assert not factor.numpy().any() and factor.shape[-1] == 10
     np.testing.assert_allclose(diagonal, np.exp(-5) + 1e-5, rtol=1e-5)
-    for ours, theirs in zip(model.get_weights(), unet(3, 4, 2, seed=20).get_weights(), strict=False):
-        np.testing.assert_array_equal(ours, theirs)
+    ours = dict(initial.places(model))
+    for place, layer in initial.places(unet(3, 4, 2, seed=20)):
+        for found, expected in zip(ours[place].get_weights(), layer.get_weights(), strict=True):
+            np.testing.assert_array_equal(found, expected)
     with pytest.raises(ValueError, match="one"):
         unet(3, 4, 2, sigma=True, rank=2)
 

@@ -433,4 +433,4 @@ def test_a_table_is_extended_never_cut(tmp_path):
     summary = runs.evaluation_dir(tmp_path) / runs.EVALUATED
     artefacts.write_json(summary, {"methods": {"baseline": {}}, "settings": {"threshold_split": "test"}})
     command = study.command(study.jobs["evaluate"])
-    assert command == ["evaluate", "--methods=baseline,center", "--dataset=brats"]
+    assert command == ["evaluate", "--dataset=brats", "--methods=baseline,center"]

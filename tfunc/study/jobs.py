@@ -33,15 +33,16 @@ VALID = "valid"  # the split that recalibrates, and chooses the score that ranks
 
 @dataclasses.dataclass(frozen=True)
 class Job(abc.ABC):
-    """name: unique. needs: names of jobs before it. cost: in passes over a slice, to guess times.
-
-    program: the launcher that it is a command of.
-    """
+    """name: unique. needs: names of jobs before it. cost: in passes over a slice, to guess times."""
 
     name: str
     needs: tuple[str, ...]
     cost: float
-    program: ClassVar[str] = ""
+
+    @property
+    @abc.abstractmethod
+    def program(self) -> str:
+        """The launcher that it is a command of."""
 
     @abc.abstractmethod
     def flags(self, run_dir: pathlib.Path) -> list[str]:

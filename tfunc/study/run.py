@@ -74,8 +74,8 @@ class Study:
             yield f"{index:3} {state:5} {job.name:{width}}  {f'after {needs}' if needs else ''}".rstrip()
 
     def command(self, job: Job) -> list[str]:
-        """The job's command, as it is started."""
-        return [*self.program(job.program), *job.flags(self.run_dir), *self.shared.get(job.program, ())]
+        """The job's command, as it is started; its own flags stand last, and win."""
+        return [*self.program(job.program), *self.shared.get(job.program, ()), *job.flags(self.run_dir)]
 
     def log(self, job: Job) -> pathlib.Path:
         """Where the job's output goes."""
