@@ -161,6 +161,27 @@ MASK, OTHER = np.ones((3, 4, 5)), np.ones((3, 4, 1))
         lambda: metrics.lesion_wise(MASK, OTHER, (1, 1, 1)),
         lambda: metrics.lesion_wise(MASK, MASK, (1, 1, 1), "gliomas"),
         lambda: metrics.ged(MASK, OTHER),
+        lambda: metrics.dice(MASK * np.nan, MASK),
+        lambda: metrics.dice(None, None),
+        lambda: metrics.dice(["a"], ["b"]),
+        lambda: metrics.hd95(MASK * np.nan, MASK, (1, 1, 1)),
+        lambda: metrics.lesion_wise(MASK, MASK * np.nan, (1, 1, 1)),
+        lambda: metrics.lesion_wise(MASK, MASK, (1, 1, 1), ["GLI"]),
+        lambda: metrics.volume_difference(MASK * np.nan, MASK, (1, 1, 1)),
+        lambda: metrics.surface_dice(MASK, MASK, (1, 1, 1), "1"),
+        lambda: metrics.surface_dice(MASK, MASK, (1, 1, 1), None),
+        lambda: metrics.ece(MASK, None),
+        lambda: metrics.ece(MASK, MASK * np.nan),
+        lambda: metrics.ece(MASK, MASK, MASK * np.nan),
+        lambda: metrics.ece(MASK, MASK, bins=True),
+        lambda: metrics.uncertainty_error(MASK, None, MASK, 0.5),
+        lambda: metrics.uncertainty_error(MASK, MASK, MASK, "0.5"),
+        lambda: metrics.qu_brats(MASK, None, MASK),
+        lambda: metrics.qu_brats(MASK, MASK, None),
+        lambda: metrics.ged([["a"]], [["a"]]),
+        lambda: metrics.ged([MASK], [MASK], classes="2"),
+        lambda: metrics.risk_coverage([1, 2], [0, 1], failure="0.3"),
+        lambda: metrics.risk_coverage([1, 2], [0, 1], failure=float("nan")),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(wrong):
@@ -168,3 +189,10 @@ def test_what_is_wrong_is_said_in_one_line(wrong):
     with pytest.raises((ValueError, UserError)) as error:
         wrong()
     assert str(error.value) and "\n" not in str(error.value) and "broadcast" not in str(error.value)
+
+
+def test_no_risk_at_all_is_zero():
+    """An area is never minus zero, which a table would print as -0.0; NumPy's integers are bins, too."""
+    found = metrics.risk_coverage([1, 2, 3], [0, 0, 0])
+    assert not any(np.signbit(found[name]) for name in ("aurc", "augrc", "eaurc", "oracle"))
+    assert metrics.ece(MASK, MASK, bins=np.int64(10)) == 0

@@ -12,6 +12,7 @@ that are none of a measure, raise a `ValueError` or a `data_prep.base.errors.Use
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def uncertainty_error(uncertainty: ArrayLike, prediction: ArrayLike, label: Arra
     uncertainty: in [0, 1].  prediction, label: the same shape, non-zero is foreground.  NaN where nothing is wrong and nothing
     uncertain.
     """
-    if not 0 <= threshold <= 1:
+    if not (isinstance(threshold, numbers.Real) and 0 <= threshold <= 1):
         raise MapError(f"expected a threshold in [0, 1], found {threshold!r}")
     found = counts.uncertainty_counts(uncertainty, prediction, label, thresholds=(threshold,))
     return float(metrics.error_overlap(_counts(found))[0])
@@ -105,7 +106,7 @@ def _counts(uncertainty: NDArray[np.int64]) -> Counts:
 
 
 def _calibration(probability: ArrayLike, label: ArrayLike, mask: ArrayLike | None, bins: int) -> Counts:
-    if not isinstance(bins, int) or bins < 1:
+    if not isinstance(bins, (int, np.integer)) or isinstance(bins, bool) or bins < 1:
         raise MapError(f"expected bins from 1 on, found {bins!r}")
     voxels, sums = counts.calibration_counts(probability, label, mask, bins)
     return dataclasses.replace(counts.empty_counts(), calibration=voxels, probability=sums)

@@ -515,6 +515,26 @@ def test_a_folder_that_can_only_be_read(tmp_path, monkeypatch):
     assert evaluate_study(tmp_path).fresh
 
 
+def test_an_evaluation_of_an_earlier_version_lacks_tables(tmp_path, monkeypatch):
+    """It is made anew, by a study too, or shown with what it lacks where it can only be read: it is never said to be whole."""
+    undrawn(monkeypatch)
+    make_study(tmp_path)
+    folder = evaluate_study(tmp_path).folder
+    index = tmp_path / "predictions.json"
+    index.write_text("{}")
+    os.utime(index, (1, 1))
+    assert publish.is_done(folder, ["maps"], "test", [index])
+    for name in ("failures.csv", "sample_sizes.csv"):
+        (folder / name).unlink()
+    assert not publish.is_done(folder, ["maps"], "test", [index])
+    monkeypatch.setattr(finished.os, "access", lambda path, mode: False)
+    seen = evaluate_study(tmp_path)
+    assert not seen.fresh and "lacks failures.csv, sample_sizes.csv" in seen.doubt
+    monkeypatch.setattr(finished.os, "access", lambda path, mode: True)
+    assert evaluate_study(tmp_path).fresh and set(finished.TABLES) <= {path.name for path in folder.iterdir()}
+    assert not evaluate_study(tmp_path).fresh
+
+
 def test_what_a_study_counts_as_done(tmp_path):
     """At least its methods, its threshold split, and these predictions, by what they say of themselves and not by time."""
     make_study(tmp_path)

@@ -32,7 +32,11 @@ def folder(isic_data, tmp_path_factory):
                 nifti.write_map(maps_dir / f"{name}_probability.nii.gz", probability, None)
                 nifti.write_map(maps_dir / f"{name}_prediction.nii.gz", (probability > 0.5).astype(np.uint8), None)
                 if method == "ensemble":
-                    write(maps_dir, name, {"whole": Spread(np.array([90.0, 100 + 50 * noise]), 1 - noise / 2)})
+                    write(
+                        maps_dir,
+                        name,
+                        {truth.task.regions[0].name: Spread(np.array([90.0, 100 + 50 * noise]), 1 - noise / 2)},
+                    )
             facts = {"method": method, "kind": "probability", "subjects": names, "networks": {}}
             artefacts.write_json(maps_dir / runs.PREDICTED, {**facts, "records": truth.manifest.identity})
     request = publish.Request(run_dir / "evaluation", "isic")

@@ -89,6 +89,8 @@ def test_what_is_refused():
         (good * np.nan, good, good, {}),
         (good, good * 3, good, {}),
         (good, good, good, {"samples": good[np.newaxis]}),
+        (good, good, good * np.nan, {}),
+        (good, good, good, {"samples": np.stack([good, good * np.nan])}),
     ):
         with pytest.raises(UserError, match="expected"):
             subject_scores(u, p, y, **more)

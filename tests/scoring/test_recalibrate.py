@@ -246,3 +246,31 @@ def test_another_form_is_refused(calibrated, tmp_path, change, match):
     with pytest.raises(UserError, match=match):
         recalibration.stored(tmp_path, METHOD)
     assert json.loads(msgspec.json.encode(recalibration.stored(run_dir, METHOD))) == document
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        (("temperature", "temperature"), 0, "a temperature of 0"),
+        (("temperature", "temperature"), -1, "a temperature of -1"),
+        (("temperature", "temperature"), float("nan"), "a temperature of nan"),
+        (("method",), "baseline", "one of baseline"),
+        (("subjects",), [], "no subjects"),
+        (("calibration",), {}, "no calibration called before"),
+        (("guarantees", "whole", "thresholds", 0, "threshold"), 7, "a threshold of whole outside"),
+        (("guarantees", "whole", "volume", "width"), -1, "an interval of whole"),
+    ],
+)
+def test_an_edited_file_is_refused(calibrated, tmp_path, where, value, message):
+    """Numbers that no fit gives, and another method's file, are one line that says what to do, not maps at that temperature."""
+    document = msgspec.to_builtins(calibrated["brats"][1])
+    inner = document
+    for key in where[:-1]:
+        inner[key] = list(inner[key]) if isinstance(inner[key], tuple) else inner[key]
+        inner = inner[key]
+    inner[where[-1]] = value
+    file = recalibration.path(tmp_path, METHOD)
+    file.parent.mkdir()
+    file.write_text(json.dumps(document))
+    with pytest.raises(UserError, match=f"{message}.*recalibrate again"):
+        recalibration.stored(tmp_path, METHOD)

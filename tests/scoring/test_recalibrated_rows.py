@@ -1,14 +1,16 @@
 """`evaluate --recalibrated`: a row more from the same files, whose calibration alone is another."""
 
+import numpy as np
 import pytest
 from made_up_maps import read_csv, serial, undrawn
 from made_up_run import METHOD, write_run
 
 from data_prep.base import artefacts
-from data_prep.base.errors import NotReady
-from tfunc import methods
+from data_prep.base.errors import NotReady, UserError
+from tfunc import methods, runs
 from tfunc.reporting import publish
-from tfunc.scoring import recalibrate, recalibration
+from tfunc.scoring import recalibrate, recalibration, spread
+from tfunc.scoring.evaluate import evaluate as counted
 
 ROW = METHOD + methods.RECALIBRATED
 
@@ -77,3 +79,32 @@ def test_names():
     assert methods.recalibrated_of(ROW) == METHOD and methods.recalibrated_of(METHOD) is None
     assert methods.recalibrated_of("other_recalibrated") is None and methods.title("other") is None
     assert methods.title(ROW) == "baseline+MC, recalibrated" and methods.title(METHOD) == "baseline+MC"
+
+
+@pytest.mark.parametrize("change", [{"subjects": [], "complete": False}, {"networks": {"baseline": "1" * 64}}])
+def test_validation_maps_that_choose_nothing(calibration_data, tmp_path, monkeypatch, change):
+    """Validation maps that are not begun, or of other networks than the test's, choose no score and stop no evaluation."""
+    undrawn(monkeypatch)
+    data = calibration_data["brats"]
+    for split in ("test", "valid"):
+        write_run(tmp_path, data, split)
+    seen = []
+    monkeypatch.setattr(
+        publish, "evaluate", lambda maps, *rest, **more: seen.append(maps) or counted(maps, *rest, **more)
+    )
+    assert evaluated(tmp_path, data, "brats", [METHOD]).fresh and len(seen) == 2  # these would choose
+    file = runs.predictions_dir(tmp_path, METHOD, "valid") / runs.PREDICTED
+    artefacts.write_json(file, {**artefacts.read_json(file), **change})
+    assert evaluated(tmp_path, data, "brats", [METHOD]).fresh and len(seen) == 3
+
+
+def test_samples_of_another_region_are_refused(calibration_data, tmp_path, monkeypatch):
+    """The spread of another region's samples is no score of this one."""
+    undrawn(monkeypatch)
+    data = calibration_data["brats"]
+    write_run(tmp_path, data, "test")
+    folder = runs.predictions_dir(tmp_path, METHOD, "test")
+    subject = artefacts.read_json(folder / runs.PREDICTED)["subjects"][0]
+    spread.write(folder, subject, {"core": spread.Spread(np.array([3.0, 4.0]), 0.5)})
+    with pytest.raises(UserError, match=f"{subject}_samples.json"):
+        evaluated(tmp_path, data, "brats", [METHOD])

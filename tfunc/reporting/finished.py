@@ -25,6 +25,11 @@ from tfunc.scoring.truth import AnyTruth, RecordsTruth
 
 NEEDED = ("methods", "settings", "inputs", "version", "pictures")  # of a summary.json that may be found finished
 NOTHING = Shared()
+# the tables of every evaluation of today; one of an earlier version lacks some
+TABLES = (
+    "subjects.csv", "calibration.csv", "thresholds.csv", "supplementary.csv", "failures.csv", "review.csv",
+    "companions.csv", "lesions.csv", "lesion_curves.csv", "comparisons.csv", "sample_sizes.csv",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +102,8 @@ def is_done(
     if not path.exists():
         return False
     found = artefacts.read_document(path, "methods", "settings")
+    if _missing(path.parent):
+        return False
     known, written = found.get("inputs", {}).get("predictions"), path.stat().st_mtime
     for index in map(pathlib.Path, predictions):
         if not index.exists():
@@ -153,14 +160,19 @@ def find(
         doubt = "the files that it was computed from lay elsewhere or were others"
     if stored.get("shared", dataclasses.asdict(NOTHING)) != dataclasses.asdict(shared):
         doubt = "its notes do not say which subjects had a part in the thresholds or networks"
+    if not doubt and (lacking := _missing(folder)):
+        doubt = f"it lacks {', '.join(lacking)}, as those of earlier versions do"
     if doubt and (os.access(folder, os.W_OK) or {*names} != {*stored["methods"]}):
         return None
     pictures = tuple(folder / name for name in stored["pictures"])
-    if not all(
-        path.exists() for path in (folder / "table1.md", folder / "subjects.csv", folder / report.NAME, *pictures)
-    ):
+    if not all(path.exists() for path in (folder / "table1.md", folder / report.NAME, *pictures)):
         return None
     return Finished(folder, (folder / "table1.md").read_text(encoding="utf-8"), pictures, stored, False, doubt)
+
+
+def _missing(folder: pathlib.Path) -> list[str]:
+    """Which of the `TABLES` are not there."""
+    return [name for name in TABLES if not (folder / name).exists()]
 
 
 def _require_folder(folder):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfunc.reporting.figures import WIDTH, plain, save, styles
+from tfunc.methods import recalibrated_of
+from tfunc.reporting.figures import WIDTH, legend, plain, save, styles
 from tfunc.reporting.table1 import title
 from tfunc.scoring import failure
 from tfunc.scoring.patients import Patients
@@ -47,13 +48,13 @@ def failures_figure(patients: Patients) -> Figure:
     table.spines[:].set_visible(False)
     for method, look in styles(patients.reviews).items():
         best = failure.best(patients.of(method))
-        if best is not None:
+        if best is not None and recalibrated_of(method) is None:  # their order is nearly that of their method
             line = {name: value for name, value in look.items() if name != "marker"}
             curves.plot(best.curve.coverage, best.curve.risk, label=plain(title(method)), **line)
     curves.set(xlabel="coverage: share of subjects kept", ylabel="risk of those kept, mean of 1 - Dice")
     curves.set(xlim=(0, 1.02), ylim=(0, None))
     curves.set_title("each method by its best score", loc="left")
-    curves.legend(frameon=False, fontsize=6, handlelength=2)
+    legend(figure, curves)
     return figure
 
 

@@ -72,6 +72,8 @@ def review_lines(part: Part, patients: Patients) -> Lines:
     for method, listed in patients.reviews.items():
         for one in listed:
             row = dataclasses.asdict(one)
+            if np.isinf(one.volume_high):  # an interval that holds everything is none
+                row["volume_low"] = np.nan
             values = [row[name] if isinstance(row[name], str) else number(_finite(row[name])) for name in REVIEW]
             lines.append([method, *values, part.evaluated.findings[method][one.subject].worst_slice + 1])
     return lines

@@ -88,11 +88,19 @@ def evaluate_run(
 
 
 def _rankings(request, where, names, truth):
-    """Maps of the subjects on whom the score that ranks is chosen: of the methods that have whole ones by present networks."""
+    """Maps of the subjects on whom the score that ranks is chosen: of the methods that have whole ones by present networks.
+
+    They are left out where other networks made them than the evaluated maps, or none is there yet.
+    """
     found = []
     for name in names:
-        folder = runs.predictions_dir(where[0], methods.recalibrated_of(name) or name, REVIEW)
-        if request.split != REVIEW and (folder / runs.PREDICTED).exists():
+        method = methods.recalibrated_of(name) or name
+        made, evaluated = (
+            runs.read_predictions(runs.predictions_dir(where[0], method, split)) or {}
+            for split in (REVIEW, request.split)
+        )
+        begun = made and made.get("subjects") != [] and made.get("networks") == evaluated.get("networks")
+        if request.split != REVIEW and begun:
             with contextlib.suppress(NotReady):
                 found.append(sources.run_maps(*where, name, REVIEW, truth))
     return found

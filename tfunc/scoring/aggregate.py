@@ -221,7 +221,7 @@ def subject_scores(
 
     uncertainty: in [0, 1]; probability: of the region, in [0, 1]; prediction: non-zero is foreground; [depth, height, width] or
     [height, width], all of one shape. spacing: mm along each axis of a volume. samples: [T, …] segmentations, T two or more,
-    for the scores of samples, which are left out without them. Raises `UserError` for other shapes and for values outside [0, 1].
+    for the scores of samples, which are left out without them. Raises `UserError` for other shapes, values outside [0, 1], NaN.
     """
     u, p, y = np.asarray(uncertainty), np.asarray(probability), np.asarray(prediction)
     if not (u.shape == p.shape == y.shape and u.ndim in (2, 3) and u.size):
@@ -230,6 +230,9 @@ def subject_scores(
     for name, values in (("uncertainty", u), ("probability", p)):
         if not (values.min() >= 0 and values.max() <= 1):  # also true for NaN
             raise UserError(name, expected="numbers in [0, 1]", found=f"from {values.min():g} to {values.max():g}")
+    for name, values in (("prediction", y), ("samples", np.zeros(0) if samples is None else np.asarray(samples))):
+        if values.dtype.kind not in "biuf" or (values.dtype.kind == "f" and np.isnan(values).any()):
+            raise UserError(name, expected="masks of numbers", found=f"NaN, or no numbers, in {values.dtype}")
     spread = None
     if samples is not None:
         drawn = np.asarray(samples) != 0

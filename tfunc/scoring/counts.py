@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tfunc.kinds import TOLERANCE, MapError, floating
+from tfunc.scoring.foreground import mask_of
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 LEVELS = len(THRESHOLDS) + 1
@@ -122,7 +123,7 @@ def calibration_bins(probability: NDArray[np.floating], bins: int = BINS) -> NDA
 
 def flat(score: ArrayLike, *others: ArrayLike | None) -> list[Any]:
     """The map as floats and the other arrays, each as one row of voxels; raises `MapError` for shapes that differ."""
-    arrays = [floating(score), *(None if other is None else np.asarray(other) for other in others)]
+    arrays = [floating(score), *(None if other is None else mask_of(other) for other in others)]
     shapes = [array.shape for array in arrays if array is not None]
     if len(set(shapes)) > 1:
         raise MapError(f"shapes that differ: {', '.join(map(str, shapes))}")
@@ -148,6 +149,8 @@ def within_unit(values: NDArray[np.floating], holder: str = "[0, 1]") -> NDArray
 
 def outcome_codes(prediction: NDArray, target: NDArray, mask: NDArray | None) -> NDArray[np.uint8]:
     """uint8: inside the mask * 4 + prediction * 2 + target, each 0 or 1."""
+    if prediction is None or target is None:  # NumPy would call that foreground
+        raise MapError("expected a prediction and a label, found None")
     codes = np.not_equal(prediction, 0).view(np.uint8) * np.uint8(2)
     codes += np.not_equal(target, 0).view(np.uint8)
     codes += np.uint8(4) if mask is None else np.not_equal(mask, 0).view(np.uint8) * np.uint8(4)

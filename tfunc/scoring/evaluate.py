@@ -26,7 +26,7 @@ from tfunc.scoring.findings import Distances, Findings
 from tfunc.scoring.findings import mean as mean_findings
 from tfunc.scoring.sources import Maps, naming
 from tfunc.scoring.statistics import Scores
-from tfunc.scoring.truth import AnyTruth
+from tfunc.scoring.truth import AnyTruth, RecordsTruth
 
 WITH_DISTANCES = Distances()
 POOLED = "all"  # calibration.csv's name of the data set, so no subject's
@@ -168,15 +168,24 @@ def count_subject(
         region = distances.of(truth, truth.label != 0)
         for maps in all_maps:
             score, prediction, gaps = maps.read_with_gaps(subject, truth)
-            drawn = spread.read(maps.folder_of(subject), subject)
+            samples = _samples(maps, subject, where)
             with naming(maps, subject):
                 counted = binary.count(
                     truth.only(score), maps.kind, truth.only(prediction), label, mask, maps.sigma_range, near
                 )
-                samples = next(iter(drawn.values())) if drawn else None
                 of = findings.find(score, maps.kind, prediction, region, maps.sigma_range, samples)
             found[maps.method] = Found(counted, gaps, {"": of})
     return found, noticed
+
+
+def _samples(maps, subject, where):
+    """The `Spread` of the one region that two classes have: records say its name, labels of a folder take the only one."""
+    regions = [one.name for one in where.task.regions] if isinstance(where, RecordsTruth) else None
+    drawn = spread.read(maps.folder_of(subject), subject, regions)
+    if drawn is not None and len(drawn) != 1:
+        file = spread.path(maps.folder_of(subject), subject)
+        raise UserError(file, expected="volumes of one region", found=", ".join(drawn) or "none", do="predict again")
+    return None if drawn is None else next(iter(drawn.values()))
 
 
 def _count_classes(truth, task, all_maps, subject, distances):

@@ -13,9 +13,18 @@ Box = tuple[slice, ...]
 Spacing = Sequence[float] | NDArray[np.floating]
 
 
+def mask_of(values: ArrayLike) -> NDArray:
+    """An array whose numbers that are not zero are foreground; raises `MapError` for what can't say so: NaN, text, None."""
+    found = np.asarray(values)
+    if found.dtype.kind not in "biuf" or (found.dtype.kind == "f" and np.isnan(found).any()):
+        what = "NaN" if found.dtype.kind == "f" else f"values of {found.dtype}"
+        raise MapError(f"expected a mask of numbers, found {what}")
+    return found
+
+
 def foregrounds(*arrays: ArrayLike) -> list[NDArray[np.bool_]]:
     """Where each array is not zero. Raises `MapError` unless they all have one shape, of two or three axes."""
-    found = [np.asarray(array) for array in arrays]
+    found = [mask_of(array) for array in arrays]
     same_shape(*found)
     if found[0].ndim not in (2, 3):
         raise MapError(f"expected arrays of two or three axes, found shape {found[0].shape}")

@@ -63,7 +63,9 @@ def _checked(maps):
     maps = np.asarray(maps)
     if maps.ndim < 2 or not len(maps):
         raise MapError(f"expected a set of maps, [n, …], found shape {maps.shape}")
-    if maps.dtype.kind not in "bui" and not np.array_equal(maps, np.floor(maps)):
+    if maps.dtype.kind not in "buif":
+        raise MapError(f"expected class indices or masks, found values of {maps.dtype}")
+    if maps.dtype.kind == "f" and not np.array_equal(maps, np.floor(maps)):
         raise MapError("expected class indices or masks, found numbers between them")
     return maps
 
@@ -73,6 +75,8 @@ def _classes(flat, classes):
     found = np.unique(flat)
     if classes is None:
         return found[found != 0]
+    if not isinstance(classes, (int, np.integer)):
+        raise MapError(f"expected a number of classes, found {classes!r}")
     if classes < 2 or (found.size and not 0 <= found[0] <= found[-1] < classes):
         raise MapError(f"expected {classes} classes, at least 2, in 0 to {classes - 1}, found {found.tolist()[:10]}")
     return np.arange(1, classes)

@@ -72,7 +72,7 @@ def lesion_wise(prediction: ArrayLike, label: ArrayLike, spacing: Spacing, chall
 
 def lesion_scores(prediction: ArrayLike, label: ArrayLike, spacing: Spacing, challenge: str = "GLI") -> dict[str, Any]:
     """Of `lesion_wise`, whose arguments and errors it has, what is of lesions: dice, hd95, the three counts, and lesions."""
-    if challenge not in CHALLENGES:
+    if not isinstance(challenge, str) or challenge not in CHALLENGES:
         raise MapError(f"expected a challenge of {', '.join(CHALLENGES)}, found {challenge!r}")
     found, truth, exact = measured(prediction, label, spacing)
     voxel, rule = _rounded(exact), CHALLENGES[challenge]

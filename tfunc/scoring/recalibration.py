@@ -17,7 +17,7 @@ from data_prep.base import artefacts
 from data_prep.base.errors import Command, NotReady, UserError, command
 from tfunc import methods, runs
 from tfunc.kinds import KINDS
-from tfunc.scoring import conformal
+from tfunc.scoring import conformal, temperature
 
 FOLDER = "recalibration"
 SCHEMA = 1
@@ -184,7 +184,7 @@ def write(run_dir: runs.Path, found: Recalibration) -> pathlib.Path:
 
 
 def stored(run_dir: runs.Path, method: str) -> Recalibration | None:
-    """The file's content, or None where there is none; raises `UserError` for another form."""
+    """The file's content, or None where there is none; raises `UserError` for another form, or numbers that no fit gives."""
     file = path(run_dir, method)
     if not file.exists():
         return None
@@ -193,9 +193,30 @@ def stored(run_dir: runs.Path, method: str) -> Recalibration | None:
     if document.get("schema") != SCHEMA:
         raise UserError(file, expected=f"schema {SCHEMA}", found=repr(document.get("schema")), do=do)
     try:
-        return msgspec.convert(document, Recalibration)
+        found = msgspec.convert(document, Recalibration)
     except msgspec.ValidationError as error:
         raise UserError(file, expected="a recalibration", found=f"{error}", do=do) from None
+    if wrong := _impossible(found, method):
+        raise UserError(file, expected=f"a recalibration of {method}, as it was written", found=wrong, do=do)
+    return found
+
+
+def _impossible(found: Recalibration, method: str) -> str | None:
+    """What no fit gives: a file that was edited, or is another method's."""
+    if found.method != method:
+        return f"one of {found.method}"
+    if not temperature.LOWEST <= found.temperature.temperature <= temperature.HIGHEST:  # also true for NaN
+        return f"a temperature of {found.temperature.temperature:g}"
+    if not found.subjects:
+        return "no subjects"
+    if missing := {"before", "temperature"} - set(found.calibration):
+        return f"no calibration called {min(missing)}"
+    for name, region in found.guarantees.items():
+        if any(one.threshold is not None and not 0 <= one.threshold <= 1 for one in region.thresholds):
+            return f"a threshold of {name} outside [0, 1]"
+        if any(one.width is not None and not 0 <= one.width < math.inf for one in (region.volume, region.dice)):
+            return f"an interval of {name} whose width is no number from 0 on"
+    return None
 
 
 def available(run_dir: runs.Path, dataset: str, names: Sequence[str]) -> list[str]:

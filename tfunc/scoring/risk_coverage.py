@@ -10,6 +10,8 @@ files never matters. Curves run from coverage 1 to 0; at 0 the selective risk is
 from __future__ import annotations
 
 import dataclasses
+import math
+import numbers
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,12 +33,12 @@ class Curve:
     @property
     def aurc(self) -> float:
         """Area under the selective risk."""
-        return float(-_trapezoid(self.risk, self.coverage))
+        return float(_trapezoid(self.risk[::-1], self.coverage[::-1]))
 
     @property
     def augrc(self) -> float:
         """Area under the generalised risk."""
-        return float(-_trapezoid(self.generalised, self.coverage))
+        return float(_trapezoid(self.generalised[::-1], self.coverage[::-1]))
 
 
 def checked(scores: ArrayLike, risks: ArrayLike) -> tuple[Floats, Floats]:
@@ -108,6 +110,8 @@ def risk_coverage(scores: ArrayLike, risks: ArrayLike, failure: float = 1 - FAIL
     all or none failed), spearman (NaN for constants), random (AURC of no order: the mean risk), oracle (AURC of the best), and
     the curve's coverage and risk [distinct scores + 1]. Raises `UserError` as `checked`.
     """
+    if not (isinstance(failure, numbers.Real) and math.isfinite(failure)):
+        raise UserError("failure", expected="a risk, above which a subject has failed", found=repr(failure))
     scores, risks = checked(scores, risks)
     found = curve(scores, risks)
     return {

@@ -14,6 +14,7 @@ which has the same values, costs 25 times as much where a few voxels of noise sp
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 
 import numpy as np
@@ -70,7 +71,7 @@ def surface_dice(prediction: ArrayLike, label: ArrayLike, spacing: Spacing, tole
 
     Arguments and errors as of `hd95`; a distance of exactly the tolerance is within it.
     """
-    if not (math.isfinite(tolerance) and tolerance >= 0):
+    if not (isinstance(tolerance, numbers.Real) and math.isfinite(tolerance) and tolerance >= 0):
         raise MapError(f"expected a tolerance in mm, found {tolerance!r}")
     one, other, voxel = measured(prediction, label, spacing)
     if not (one.any() and other.any()):
