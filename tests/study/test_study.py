@@ -18,6 +18,7 @@ from data_prep.base.errors import NotReady, UserError
 from tfunc import methods, networks, runs
 from tfunc.learning import settings as trainings
 from tfunc.maps import artefact
+from tfunc.reporting import finished
 from tfunc.study import run
 from tfunc.study.jobs import Job
 from tfunc.study.plan import plan
@@ -417,6 +418,9 @@ def test_an_old_evaluation_is_not_done(tmp_path):
     artefacts.write_json(index, {})
     written = {"methods": {"baseline": {}, "center": {}}, "settings": {"threshold_split": "test"}}
     artefacts.write_json(summary, written)
+    assert not study.done(evaluate)  # it lacks the tables that came later
+    for name in finished.TABLES:
+        (summary.parent / name).touch()
     assert study.done(evaluate)
     artefacts.write_json(summary, {**written, "methods": {"center": {}}})
     assert not study.done(evaluate)

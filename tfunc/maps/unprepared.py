@@ -159,7 +159,6 @@ class _Work:
         maps = predict.write_maps(self.out_dir, subject, maps, *wanted)
         drawn = spread.read(self.out_dir, subject.name)
         scores = patient_scores.of_maps(self.method, subject, maps, task, drawn)
-        self.remarks.say(f"{subject.name}: {patient_scores.line(scores)}")
         more = {"files": files, "read_as": self.load_options, "scores": scores, **self._volumes(subject, maps)}
         artefacts.write_json(index, {**asked, **more, **stack.versions()})
         return subject, maps
