@@ -24,7 +24,7 @@ def test_readme_lists_the_methods():
 def test_links_lead_somewhere():
     """Every relative link and picture in README and docs exists."""
     broken = []
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
             if "://" not in target and not (page.parent / target).exists():
                 broken.append(f"{page.name}: {target}")
