@@ -13,7 +13,7 @@ from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 from data_prep.subject import Subject
 from tfunc import methods
-from tfunc.maps import packed, predict, predictor
+from tfunc.maps import packed, predict, predictor, unprepared
 from tfunc.maps.options import Options
 from tfunc.scoring import spread
 
@@ -135,6 +135,16 @@ def test_a_folder_keeps_its_draws(brats_run, brats_data, tmp_path):
     assert not list(folder.glob("*_samples.json"))
     with pytest.raises(UserError, match=r"draws 'slice' .*against 'subject'"):
         predict.predict_split(*where, Options(samples=2, draws="subject"), say=said.append)
+
+
+def test_others_files_are_no_maps(brats_run, brats_raw, tmp_path):
+    """A JSON of anyone in the folder of a new patient's maps, even a broken one, is none of ours."""
+    (tmp_path / "a.json").write_text("{")
+    (tmp_path / "b.json").write_text('{"samples": 3}')
+    folder = sorted(path for path in brats_raw.glob("*/*") if path.is_dir())[0]
+    where = methods.get("baseline_mc"), "brats", folder, brats_run, tmp_path, Options(samples=2)
+    ((subject, _),) = unprepared.predict_inputs(*where, say=[].append)
+    assert artefacts.read_json(tmp_path / f"{subject.name}.json")["draws"] == "subject"
 
 
 def test_pairwise_dice_is_the_peers():

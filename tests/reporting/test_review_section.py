@@ -1,13 +1,18 @@
 """Whom to review first: review.csv, failures.csv and companions.csv, and the report's first section, without a script too."""
 
+import base64
+import io
 import json
 
 import browser
 import numpy as np
 import pytest
 from made_up_maps import read_csv, serial
+from PIL import Image
 
+from data_prep import convert
 from data_prep.base import artefacts
+from data_prep.phantom import write as phantom
 from data_prep.readers import nifti
 from tfunc import runs
 from tfunc.reporting import publish, report, thumbnails
@@ -17,9 +22,23 @@ from tfunc.scoring.truth import RecordsTruth
 
 
 @pytest.fixture(scope="module")
-def folder(isic_data, tmp_path_factory):
+def photographs(tmp_path_factory):
+    """Records of 24 phantom photographs, ten of them in valid, enough to choose a score on."""
+    place = tmp_path_factory.mktemp("photographs")
+    phantom.write("isic", place / "raw", subjects=24, shape=(32, 48), seed=3)
+    names = [phantom.subject_id("isic", index) for index in range(24)]
+    split = {"train": names[:4], "valid": names[4:14], "test": names[14:]}
+    (place / "split.json").write_text(json.dumps(split))
+    options = {"image_size": (32, 48), "intensity": "unit"}
+    where = "isic", place / "raw", place / "data", options
+    convert.convert(*where, split_files=[str(place / "split.json")], say=lambda line: None)
+    return place / "data"
+
+
+@pytest.fixture(scope="module")
+def folder(photographs, tmp_path_factory):
     """The evaluation of a run of photographs whose maps are the better the surer they are, with validation maps."""
-    run_dir, truth = tmp_path_factory.mktemp("review"), RecordsTruth(str(isic_data))
+    run_dir, truth = tmp_path_factory.mktemp("review"), RecordsTruth(str(photographs))
     rng = np.random.default_rng(0)
     for method in ("baseline", "ensemble"):
         for split in ("test", "valid"):
@@ -27,7 +46,7 @@ def folder(isic_data, tmp_path_factory):
             maps_dir = runs.predictions_dir(run_dir, method, split)
             for name in names:
                 label, noise = truth.read(name).label, rng.random()
-                probability = np.clip(label * (1 - 0.45 * noise) + rng.random(label.shape) * 0.5 * noise, 0, 1)
+                probability = np.clip(0.9 * label + 4 * noise * (rng.random(label.shape) - 0.45), 0, 1)
                 probability = probability.astype(np.float32)
                 nifti.write_map(maps_dir / f"{name}_probability.nii.gz", probability, None)
                 nifti.write_map(maps_dir / f"{name}_prediction.nii.gz", (probability > 0.5).astype(np.uint8), None)
@@ -40,13 +59,13 @@ def folder(isic_data, tmp_path_factory):
             facts = {"method": method, "kind": "probability", "subjects": names, "networks": {}}
             artefacts.write_json(maps_dir / runs.PREDICTED, {**facts, "records": truth.manifest.identity})
     request = publish.Request(run_dir / "evaluation", "isic")
-    finished = publish.evaluate_run(request, run_dir, isic_data, ["baseline", "ensemble"], serial)
-    return finished.folder
+    return publish.evaluate_run(request, run_dir, photographs, ["baseline", "ensemble"], serial).folder
 
 
 def test_failures(folder):
     """A row for each method and score; areas are those of subjects.csv's columns; scores of samples only where there are some."""
     subjects, rows = read_csv(folder / "subjects.csv"), read_csv(folder / "failures.csv")
+    assert len({one["dice"] for one in subjects}) > 10 and all(float(row["random"]) > 0.01 for row in rows)
     assert {row["score"] for row in rows if row["method"] == "baseline"} == {
         row["score"] for row in rows if row["method"] == "ensemble"
     } - {"volume_variation", "pairwise_dice"}
@@ -69,6 +88,17 @@ def test_the_list(folder):
         values = [float(row["score_value"]) for row in own]
         assert values == sorted(values, reverse=True) and len({row["subject"] for row in own}) == len(own)
         assert all(row["slice"] == "1" for row in own)
+        assert all(float(row["predicted_dice_low"]) <= float(row["predicted_dice"]) for row in own)
+
+
+def test_what_ranks_was_chosen_on_validation(folder):
+    """One score of each method is marked as chosen, and the list is by it; the page says on how many subjects."""
+    chosen = {row["method"]: row["score"] for row in read_csv(folder / "failures.csv") if row["chosen"] == "1"}
+    assert set(chosen) == {"baseline", "ensemble"}
+    assert all(row["score"] == chosen[row["method"]] for row in read_csv(folder / "review.csv"))
+    page = (folder / report.NAME).read_text(encoding="utf-8")
+    assert page.count("chosen on 10 validation subjects") == 2 and "no Dice is predicted" not in page
+    assert page.count("chosen on validation</span>") == 2
 
 
 def test_companions(folder):
@@ -92,7 +122,7 @@ def test_it_is_the_first_section(folder):
     assert "<script" not in section and 'alt="mean Dice of what is left' in section
     first = [row["subject"] for row in listed if row["rank"] == "1"]
     assert all(name in section for name in first)
-    assert "% of the way" in page or "0 % is no order" in page
+    assert "0 % is no order, 100 % the best order of these subjects" in page
 
 
 @pytest.fixture
@@ -131,5 +161,5 @@ def test_thumbnails_show_outline_and_doubt():
     picture = thumbnails.drawn(image, uncertainty, inside)
     assert tuple(picture[50, 50]) == (0x56, 0xB4, 0xE9) and tuple(picture[150, 150]) == (128, 128, 128)
     assert picture[0, 0, 0] > 200 and picture[0, 0, 2] < 50
-    assert thumbnails.encoded(picture).startswith("data:image/png;base64,")
-    assert json.dumps(thumbnails.encoded(picture)).count("<") == 0
+    small = Image.open(io.BytesIO(base64.b64decode(thumbnails.encoded(picture).partition(",")[2])))
+    assert small.format == "PNG" and max(small.size) == thumbnails.SIDE and small.size[0] > small.size[1]

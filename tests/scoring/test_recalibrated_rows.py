@@ -74,6 +74,20 @@ def test_another_temperature_is_another_evaluation(calibration_data, tmp_path, m
         evaluated(tmp_path, data, "brats")
 
 
+def test_a_recalibration_that_came_later_is_shown(calibration_data, tmp_path, monkeypatch):
+    """A finished evaluation without it is out of date: its report shows what is certified."""
+    undrawn(monkeypatch)
+    data = calibration_data["brats"]
+    write_run(tmp_path, data)
+    write_run(tmp_path, data, "test", seed=7)
+    page = evaluated(tmp_path, data, "brats", (METHOD,)).report
+    assert 'id="guarantees"' not in page.read_text(encoding="utf-8")
+    recalibrate.recalibrate(tmp_path, data, "brats", METHOD, serial, "calibration", say=lambda line: None)
+    assert evaluated(tmp_path, data, "brats", (METHOD,)).fresh
+    assert 'id="guarantees"' in page.read_text(encoding="utf-8")
+    assert not evaluated(tmp_path, data, "brats", (METHOD,)).fresh
+
+
 def test_names():
     """A method's recalibration is known by its name, and only a method of the table has one."""
     assert methods.recalibrated_of(ROW) == METHOD and methods.recalibrated_of(METHOD) is None

@@ -91,8 +91,8 @@ def _applied(method, dataset, run_dir, options, loaded):
 def _begun(out_dir):
     """What the first subject of a folder of maps was predicted with, or None where there is none yet."""
     for path in sorted(out_dir.glob("*.json")):
-        if not path.name.endswith(spread.ENDING) and isinstance(document := artefacts.read_json(path), dict):
-            return former.predictions(document)
+        if is_written(out_dir, path.stem):  # others' files are none of ours
+            return former.predictions(artefacts.read_document(path))
     return None
 
 

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.base import artefacts
-from tfunc.reporting import forms
-from tfunc.reporting import parts as tables
+from tfunc.reporting import files
 from tfunc.reporting.forms import number
 from tfunc.reporting.parts import Part
 from tfunc.scoring import comparisons, sample_size
@@ -30,11 +28,8 @@ SIZES = (
 
 def write_all(folder: pathlib.Path, parts: Sequence[Part]) -> None:
     """Writes the files, each atomically. Of several parts a last column names each one."""
-    for name, header, function in (
-        ("comparisons.csv", COMPARISONS, comparisons_lines),
-        ("sample_sizes.csv", SIZES, sizes_lines),
-    ):
-        artefacts.write_text(folder / name, forms.rows_text(tables.lines(parts, header, function)))
+    files.write_lines(folder, "comparisons.csv", parts, COMPARISONS, comparisons_lines)
+    files.write_lines(folder, "sample_sizes.csv", parts, SIZES, sizes_lines)
 
 
 def comparisons_lines(part: Part) -> Iterator[list[Any]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from data_prep.base import artefacts
 from tfunc.reporting import forms
+from tfunc.reporting import parts as tables
 from tfunc.reporting.forms import number
 from tfunc.reporting.parts import MEAN, Part
 from tfunc.scoring import measures, metrics
@@ -59,6 +60,17 @@ def write_all(folder: pathlib.Path, parts: Sequence[Part], notes: Mapping[str, S
         artefacts.write_text(folder / f"{stem}.md", forms.markdown(part.rows, below))
         artefacts.write_text(folder / f"{stem}.tex", forms.latex(part.rows, " ".join(below)))
     return forms.markdown(parts[0].rows, notes[parts[0].name])
+
+
+def write_lines(
+    folder: pathlib.Path,
+    name: str,
+    parts: Sequence[Part],
+    header: Sequence[str],
+    function: Callable[[Part], Iterable[Sequence[Any]]],
+) -> None:
+    """Writes one CSV file atomically: the rows that `function` gives of each part, see `parts.lines`."""
+    artefacts.write_text(folder / name, forms.rows_text(tables.lines(parts, header, function)))
 
 
 def _of_all(parts, function):

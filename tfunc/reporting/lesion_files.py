@@ -6,9 +6,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from data_prep.base import artefacts
-from tfunc.reporting import forms
-from tfunc.reporting import parts as tables
+from tfunc.reporting import files
 from tfunc.reporting.forms import number
 from tfunc.reporting.parts import Part
 from tfunc.scoring import lesion_curves
@@ -25,11 +23,8 @@ CURVES = ("method", "curve", "at", "kept", "sensitivity", "false_positives", "fa
 
 def write_all(folder: pathlib.Path, parts: Sequence[Part]) -> None:
     """Writes the files, each atomically. Of several parts a last column names each one; means and class maps have no lesions."""
-    for name, header, function in (
-        ("lesions.csv", LESIONS, lesions_lines),
-        ("lesion_curves.csv", CURVES, curves_lines),
-    ):
-        artefacts.write_text(folder / name, forms.rows_text(tables.lines(parts, header, function)))
+    files.write_lines(folder, "lesions.csv", parts, LESIONS, lesions_lines)
+    files.write_lines(folder, "lesion_curves.csv", parts, CURVES, curves_lines)
 
 
 def lesions_lines(part: Part) -> Iterator[list[Any]]:

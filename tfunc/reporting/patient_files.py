@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
-from data_prep.base import artefacts
-from tfunc.reporting import forms
+from tfunc.reporting import files
 from tfunc.reporting.forms import number
 from tfunc.reporting.parts import Part
 from tfunc.scoring import findings
@@ -18,7 +16,6 @@ from tfunc.scoring.companions import COMPANIONS
 from tfunc.scoring.failure import NUMBERS, WITH_INTERVAL
 from tfunc.scoring.patients import Patients
 
-Lines = list[list[Any]]
 REVIEW = (
     "rank", "subject", "score", "value", "predicted", "low", "high", "volume", "volume_low", "volume_high", "dice",
 )  # fmt: skip
@@ -31,69 +28,56 @@ COLUMNS = {
 }
 
 
+FAILURES = (
+    "method", "score", "subjects", "failed",
+    *(f"{name}{end}" for name in NUMBERS for end in ("", *(("_low", "_high") if name in WITH_INTERVAL else ()))), "chosen",
+)  # fmt: skip
+MEANS = tuple(name for name, row in COMPANIONS.items() if row.has_mean)
+ENDS = ("", "_low", "_high")
+
+
 def write_all(folder: pathlib.Path, parts: Sequence[Part], found: Sequence[Patients | None]) -> None:
     """Writes the files, each atomically. found: of each part; None has no rows. Of several parts a last column names it."""
-    for name, function in (
-        ("failures.csv", failures_lines),
-        ("review.csv", review_lines),
-        ("companions.csv", companions_lines),
-    ):
-        lines: Lines = []
-        for part, patients in zip(parts, found, strict=True):
-            if patients is None:
-                continue
-            head, *rest = function(part, patients)
-            several = len(parts) > 1
-            lines = lines or [[*head, *(["region"] if several else [])]]
-            lines += [[*line, part.name] if several else line for line in rest]
-        artefacts.write_text(folder / name, forms.rows_text(lines))
+    by_part = {part.name: patients for part, patients in zip(parts, found, strict=True)}
+    review = ("method", *(COLUMNS.get(name, name) for name in REVIEW), "slice")
+    means = ("method", "subjects", "penalties", *(f"{name}{end}" for name in MEANS for end in ENDS))
+    files.write_lines(folder, "failures.csv", parts, FAILURES, lambda part: failures_lines(by_part[part.name]))
+    files.write_lines(folder, "review.csv", parts, review, lambda part: review_lines(part, by_part[part.name]))
+    files.write_lines(folder, "companions.csv", parts, means, companions_lines)
 
 
-def failures_lines(part: Part, patients: Patients) -> Lines:
-    """Rows of failures.csv: every method and score, with 95 % bootstrap intervals; an undefined value is an empty cell."""
-    head = ["method", "score", "subjects", "failed"]
-    for name in NUMBERS:
-        head += [name, f"{name}_low", f"{name}_high"] if name in WITH_INTERVAL else [name]
-    lines: Lines = [[*head, "chosen"]]
-    for one in patients.detections:
+def failures_lines(patients: Patients | None) -> Iterator[list[Any]]:
+    """Rows of failures.csv, without their header: every method and score, with 95 % bootstrap intervals; NaN is empty."""
+    for one in patients.detections if patients else ():
         values: list[Any] = []
         for name in NUMBERS:
             values.append(one.values[name])
             values += [one.low[name], one.high[name]] if name in WITH_INTERVAL else []
-        chosen = patients.chosen.get(one.method)
+        chosen = patients.chosen.get(one.method) if patients else None
         own = int(chosen is not None and chosen.score == one.score)
-        lines.append([one.method, one.score, one.subjects, one.failed, *map(number, values), own])
-    return lines
+        yield [one.method, one.score, one.subjects, one.failed, *map(number, values), own]
 
 
-def review_lines(part: Part, patients: Patients) -> Lines:
-    """Rows of review.csv: of each method its subjects, whom to look at first at the head. Slices count from 1."""
-    lines: Lines = [["method", *(COLUMNS.get(name, name) for name in REVIEW), "slice"]]
-    for method, listed in patients.reviews.items():
+def review_lines(part: Part, patients: Patients | None) -> Iterator[list[Any]]:
+    """Rows of review.csv, without their header: of each method its subjects, whom to look at first at the head.
+
+    Slices count from 1. An interval that holds everything is none, and empty.
+    """
+    for method, listed in patients.reviews.items() if patients else ():
         for one in listed:
             row = dataclasses.asdict(one)
-            if np.isinf(one.volume_high):  # an interval that holds everything is none
-                row["volume_low"] = np.nan
-            values = [row[name] if isinstance(row[name], str) else number(_finite(row[name])) for name in REVIEW]
-            lines.append([method, *values, part.evaluated.findings[method][one.subject].worst_slice + 1])
-    return lines
+            if math.isinf(one.volume_high):
+                row |= {"volume_low": math.nan, "volume_high": math.nan}
+            values = [row[name] if isinstance(row[name], str) else number(row[name]) for name in REVIEW]
+            yield [method, *values, part.evaluated.findings[method][one.subject].worst_slice + 1]
 
 
-def _finite(value):
-    return value if np.isfinite(value) else np.nan
-
-
-def companions_lines(part: Part, patients: Patients) -> Lines:
-    """Rows of companions.csv: each method's mean over subjects and its 95 % bootstrap interval, of every companion that has one.
+def companions_lines(part: Part) -> Iterator[list[Any]]:
+    """Rows of companions.csv, without their header: each method's mean over subjects and its 95 % bootstrap interval.
 
     penalties: subjects of which one mask is empty, whose distance is the penalty.
     """
-    shown = [row for row in COMPANIONS.values() if row.has_mean]
-    lines: Lines = [
-        ["method", "subjects", "penalties", *(f"{row.name}{end}" for row in shown for end in ("", "_low", "_high"))]
-    ]
     for method, found in part.evaluated.findings.items():
         means = findings.companion_means(found)
-        cells = [value for row in shown for value in means[row.name]]
-        lines.append([method, len(found), sum(one.has_penalty for one in found.values()), *map(number, cells)])
-    return lines
+        cells = [value for name in MEANS for value in means[name]]
+        yield [method, len(found), sum(one.has_penalty for one in found.values()), *map(number, cells)]

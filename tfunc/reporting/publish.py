@@ -38,7 +38,7 @@ from tfunc.reporting import (
 from tfunc.reporting import parts as tables
 from tfunc.reporting.finished import NOTHING, Finished, Request, is_done
 from tfunc.reporting.summary import summary
-from tfunc.scoring import overlap, sources, statistics, volumes
+from tfunc.scoring import overlap, recalibration, sources, statistics, volumes
 from tfunc.scoring.evaluate import Evaluated, evaluate
 from tfunc.scoring.findings import Distances
 from tfunc.scoring.overlap import Shared
@@ -68,6 +68,11 @@ def evaluate_run(
     more = others if rankings is others else [*others, *rankings]
     inputs = finished.inputs([*all_maps, *more])
     inputs["records"] = truth.manifest.identity
+    fitted = guarantee_section.stored(*where, all_maps)
+    if fitted:  # the report shows them
+        inputs["recalibrations"] = {
+            one.method: artefacts.sha256(recalibration.path(run_dir, one.method)) for one in fitted
+        }
     indexes = [pathlib.Path(maps.folder) / runs.PREDICTED for maps in (*all_maps, *more)]
     inputs["predictions"] = {index.parent.name: artefacts.sha256(index) for index in indexes}
     choosing = others[0].subjects if others else None
@@ -83,7 +88,6 @@ def evaluate_run(
         if rankings and rankings is not others:
             of_ranking = evaluate(rankings, truth, pool, distances=without)
     thresholds = tables.thresholds(other) if other else None
-    fitted = guarantee_section.stored(*where, all_maps)
     return _write(request, evaluated, inputs, thresholds, truth, truth.task, shared, of_ranking, fitted)
 
 

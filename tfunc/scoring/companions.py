@@ -135,7 +135,8 @@ COMPANIONS = {
             "surface_dice",
             "surface Dice",
             surface_dice,
-            f"share of both surfaces' area within {TOLERANCE:g} mm of the other (photographs: pixels)",
+            f"share of both surfaces' area within a tolerance of the other, {TOLERANCE:g} mm or what --surface_tolerance says "
+            "(photographs: pixels)",
             direction="higher",
             is_surface=True,
         ),

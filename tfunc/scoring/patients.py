@@ -86,7 +86,7 @@ def _together(chosen, scores):
     """The combination of scores that was fitted on the choosing set, on these subjects."""
     if chosen is None or chosen.together is None:
         return {}
-    return {COMBINATION: 1 - chosen.together(np.stack([scores[name] for name in chosen.together.names], axis=1))}
+    return {COMBINATION: 1 - chosen.together(scores)}
 
 
 def _first(chosen, scores):

@@ -14,13 +14,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tfunc.scoring import conformal, risk_coverage
+from tfunc.scoring import conformal, ridge, risk_coverage
 from tfunc.scoring.failure import COMBINATION
+from tfunc.scoring.ridge import Ridge
 
 LEAST = 8  # subjects, below which nothing is chosen and nothing fitted
 PENALTY = (
     1.0  # of the ridge regression on standardised scores, a subject: as much as the data say, since scores are alike
 )
+NEXT_TO_NOTHING = 1e-9  # the penalty of one score, which may be the same for all but the one that is left out
 ALPHA = 0.1  # intervals hold 90 %
 DEFAULT = "mean_inside"  # the score where there is no choosing set
 
@@ -29,17 +31,14 @@ Floats = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """Predicted Dice from standardised scores: intercept + sum(weights * (scores - centres) / widths), clipped to [0, 1]."""
+    """Predicted Dice from the scores `names`. ridge: the regression that it is, longer: see `_fit`."""
 
     names: tuple[str, ...]
-    centres: Floats
-    widths: Floats
-    weights: Floats
-    intercept: float
+    ridge: Ridge
 
-    def __call__(self, scores: Floats) -> Floats:
-        """scores [subjects, names] -> [subjects]; not clipped, so that it ranks."""
-        return self.intercept + ((scores - self.centres) / self.widths) @ self.weights
+    def __call__(self, scores: Mapping[str, Floats]) -> Floats:
+        """{score: [subjects]} -> [subjects]; not clipped, so that it ranks."""
+        return self.ridge.along(_table(scores, self.names))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,22 +85,26 @@ class Reviewed:
     dice: float
 
 
-def _fit(scores: Floats, dice: Floats, names: Sequence[str]) -> Line:
-    """A ridge regression's direction, the intercept and its length free; scores [subjects, names]. One score is least squares."""
-    centres, widths = scores.mean(axis=0), scores.std(axis=0)
-    widths = np.where(widths > 0, widths, 1.0)
-    z = (scores - centres) / widths
-    penalty = PENALTY * len(z) if len(names) > 1 else 1e-9
-    weights = np.linalg.solve(z.T @ z + penalty * np.eye(len(names)), z.T @ (dice - dice.mean()))
-    along = z @ weights  # the penalty shortens the line as well as turning it: its length is that of least squares
-    weights *= float(along @ (dice - dice.mean()) / max(float(along @ along), 1e-300))
-    return Line(tuple(names), centres, widths, weights, float(dice.mean()))
+def _table(scores, names):
+    """[subjects, names]"""
+    return np.stack([scores[name] for name in names], axis=1)
 
 
-def _left_out(scores: Floats, dice: Floats, names: Sequence[str]) -> Floats:
+def _fit(table: Floats, dice: Floats) -> Ridge:
+    """A ridge regression's direction with the length of least squares, which the penalty shortens as well as turning it.
+
+    table: [subjects, scores]. Of one score it is least squares.
+    """
+    found = ridge.fit(table, dice, PENALTY * len(dice) if table.shape[1] > 1 else NEXT_TO_NOTHING)
+    along, target = found.along(table) - found.intercept, dice - dice.mean()
+    length = float(along @ target) / max(float(along @ along), 1e-300)
+    return dataclasses.replace(found, weights=found.weights * length)
+
+
+def _left_out(table: Floats, dice: Floats) -> Floats:
     """[subjects] the Dice that a fit without each subject predicts of it."""
-    rows = np.arange(len(dice))
-    return np.array([_fit(scores[rows != row], dice[rows != row], names)(scores[row : row + 1])[0] for row in rows])
+    others = ~np.eye(len(dice), dtype=bool)
+    return np.array([_fit(table[row], dice[row]).along(one) for row, one in zip(others, table, strict=True)])
 
 
 def choose(
@@ -121,16 +124,16 @@ def choose(
     names: tuple[str, ...] = (best,)
     score, together = best, None
     if combine and len(usable) > 1:
-        every = np.stack(list(usable.values()), axis=1)
-        together = _fit(every, dice, tuple(usable))
-        aurc[COMBINATION] = risk_coverage.curve(-_left_out(every, dice, tuple(usable)), risks).aurc
+        every = _table(usable, usable)
+        together = Line(tuple(usable), _fit(every, dice))
+        aurc[COMBINATION] = risk_coverage.curve(-_left_out(every, dice), risks).aurc
         if aurc[COMBINATION] < aurc[best]:
             score, names = COMBINATION, tuple(usable)
-    table = np.stack([usable[name] for name in names], axis=1)
-    residuals = np.abs(np.clip(_left_out(table, dice, names), 0, 1) - dice)
+    table = _table(usable, names)
+    residuals = np.abs(np.clip(_left_out(table, dice), 0, 1) - dice)
     return Chosen(
         score=score,
-        line=_fit(table, dice, names),
+        line=Line(names, _fit(table, dice)),
         aurc=aurc,
         random=float(risks.mean()),
         oracle=risk_coverage.oracle(risks),
@@ -153,7 +156,7 @@ def ranking(chosen: Chosen | None, scores: Mapping[str, Floats]) -> tuple[str, F
     if chosen is None:
         return DEFAULT, scores[DEFAULT]
     if chosen.score == COMBINATION:
-        return COMBINATION, 1 - chosen.line(np.stack([scores[name] for name in chosen.line.names], axis=1))
+        return COMBINATION, 1 - chosen.line(scores)
     return chosen.score, scores[chosen.score]
 
 
@@ -174,7 +177,7 @@ def review(
     predicted = np.full(len(subjects), np.nan)
     width = volume_width = math.inf
     if chosen is not None:
-        predicted = np.clip(chosen.line(np.stack([scores[one] for one in chosen.line.names], axis=1)), 0, 1)
+        predicted = np.clip(chosen.line(scores), 0, 1)
         width, volume_width = chosen.dice_width, chosen.volume_width
     found = []
     for rank, index in enumerate(np.argsort(-values, kind="stable"), 1):

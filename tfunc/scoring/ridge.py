@@ -25,8 +25,11 @@ class Ridge:
 
     def predict(self, features: ArrayLike) -> float:
         """The value of one subject's [features]."""
-        standard = (np.asarray(features, np.float64) - self.mean) / self.scale
-        return float(np.clip(self.intercept + standard @ self.weights, self.lowest, self.highest))
+        return float(np.clip(self.along(features), self.lowest, self.highest))
+
+    def along(self, features: ArrayLike) -> NDArray[np.float64]:
+        """The same of [..., features], wherever it leads."""
+        return self.intercept + (np.asarray(features, np.float64) - self.mean) / self.scale @ self.weights
 
 
 def fit(features: ArrayLike, values: ArrayLike, penalty: float = PENALTY) -> Ridge:
