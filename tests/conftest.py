@@ -63,14 +63,15 @@ def made_once(tmp_path_factory):
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
     def folder_of(name, make):
-        folder, made = base / name, base / f"{name}.made"
+        folder, made, maker = base / name, base / f"{name}.made", f"{make.__module__}.{make.__qualname__}"
         with open(base / f"{name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not made.exists():
                 shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed in it
                 folder.mkdir()
                 make(folder)
-                made.touch()
+                made.write_text(maker)
+            assert made.read_text() == maker, f"{name} is the name of two fixtures' folders"
         return folder
 
     return folder_of

@@ -158,7 +158,7 @@ def regions_data(brats_raw, made_once):
         split.write_text(msgspec.json.encode({"train": names[:3], "valid": names[3:5], "test": names[5:]}).decode())
         convert.convert("brats_regions", folder / "raw", folder / "data", split_files=[split], say=lambda line: None)
 
-    return made_once("brats_regions", make) / "data"
+    return made_once("regions_of_sizes", make) / "data"
 
 
 @pytest.fixture(scope="session")

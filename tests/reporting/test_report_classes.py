@@ -34,7 +34,7 @@ def data_dir(brats_raw, made_once):
         split.write_text(json.dumps({"train": names[:3], "valid": names[3:5], "test": names[5:]}))
         convert.convert("brats_regions", brats_raw, folder / "data", split_files=[str(split)], say=lambda line: None)
 
-    return made_once("brats_regions", make) / "data"
+    return made_once("reported_regions", make) / "data"
 
 
 def predict(run_dir, data_dir, split="test"):

@@ -91,7 +91,7 @@ def auroc(scores: Floats, failed: NDArray[np.bool_]) -> float:
 
 
 def ranks(values: Floats) -> Floats:
-    """Ranks from 1, those of equal values their mean."""
+    """Ranks from 1, those of equal values their mean, as `scipy.stats.rankdata`, which takes half a second to import."""
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(count) - (count - 1) / 2)[place]
 
