@@ -29,6 +29,7 @@ flags.DEFINE_string("export_dir", None, "where the versions go (default <run_dir
 flags.DEFINE_integer("version", None, "number of the version (default: 1, or the newest there is)")
 flags.DEFINE_integer("samples", 20, "passes of a sampled method")
 flags.DEFINE_integer("seed", 20, "of the samples, where a request gives none")
+flags.DEFINE_bool("stratified", None, "MC dropout's masks stratified over the samples (default: not)")
 flags.DEFINE_list("sigma_range", None, "MIN,MAX that become 0 and 1, for a sigma (default: the evaluation's)")
 flags.DEFINE_bool("recalibrated", False, "serve probabilities at the temperature that launch/recalibrate.py fitted")
 
@@ -36,7 +37,9 @@ flags.DEFINE_bool("recalibrated", False, "serve probabilities at the temperature
 def main() -> None:
     if FLAGS.version is not None and FLAGS.version < 1:
         raise UserError(f"--version={FLAGS.version}", expected="1 or more")
-    options = Options(samples=FLAGS.samples, seed=FLAGS.seed, recalibrated=FLAGS.recalibrated)
+    options = Options(
+        samples=FLAGS.samples, seed=FLAGS.seed, recalibrated=FLAGS.recalibrated, stratified=FLAGS.stratified
+    )
     processes.start_tensorflow()
     from tfunc.serving import export
 

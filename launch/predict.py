@@ -42,6 +42,10 @@ flags.DEFINE_enum(
     "what shares the masks of one sample: a whole subject, or each slice by itself (default: as the maps' folder was begun; "
     "a new one by subject)",
 )  # fmt: skip
+flags.DEFINE_bool(
+    "stratified", None, "MC dropout: the masks of a channel stratified over the samples, which settles sooner than independent "
+    "draws (default: as the maps' folder was begun; a new one not)",
+)  # fmt: skip
 flags.DEFINE_integer("batch_size", 16, "slices a batch; the maps do not depend on it")
 flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "of the convolutions")
 flags.DEFINE_bool("allow_negative", False, "with --input: take volumes that look normalised as they are")
@@ -149,6 +153,7 @@ def _checked() -> options.Options:
         draws=FLAGS.draws,
         recalibrated=FLAGS.recalibrated,
         outer=FLAGS.outer,
+        stratified=FLAGS.stratified,
     )
 
 

@@ -112,7 +112,11 @@ def predictions(document: Document) -> Document:
     """A predictions.json of any schema as today's, or the part of it that there is: what it can't say is left out."""
     drawn = document.get("samples") is not None
     # what drew before there were versions, and when each slice drew by itself
-    before: Document = {"streams": 1 if drawn else None, "draws": "slice" if drawn else None}
+    before: Document = {
+        "streams": 1 if drawn else None,
+        "draws": "slice" if drawn else None,
+        "stratified": False if drawn else None,
+    }
     if not is_old(document):
         return {**before, **document}
     found = {**before, "schema": SCHEMA, **document}

@@ -25,6 +25,7 @@ class Method:
     in_paper: ranked in Table 1; later methods stand below a line.
     sampled: whether its maps depend on a number of samples and a seed.
     by_name: not among `all`: what it needs is large, or not everyone's.
+    stratifies: whether its samples are dropout masks, which --stratified can stratify.
     coherent: over what each of its samples or members is one network, a `subject` or a `slice`; of a whole subject the spread
         of volumes is kept. Empty: it has no samples.
     """
@@ -38,6 +39,7 @@ class Method:
     in_paper: bool = True
     sampled: bool = False
     by_name: bool = False
+    stratifies: bool = False
     coherent: Literal["", "slice", "subject"] = ""
 
     @property
@@ -65,6 +67,7 @@ METHODS = {
             "probability",
             "the baseline, dropout sampled",
             sampled=True,
+            stratifies=True,
             coherent="subject",
         ),
         Method(
@@ -75,6 +78,7 @@ METHODS = {
             "probability",
             "center, dropout sampled",
             sampled=True,
+            stratifies=True,
             coherent="subject",
         ),
         Method(

@@ -14,7 +14,7 @@ from tfunc.methods import Method
 
 def document(
     method: Method,
-    drawn: dict[str, int | str | None],
+    drawn: dict[str, int | str | bool | None],
     precision: str,
     networks: dict[str, str],
     configurations: dict[str, str],

@@ -23,7 +23,8 @@ class Options:
     one sample, a whole `subject` or each `slice` by itself; None: as the folder was begun, a new one by subject. regions: the
     classes of each region whose volume in every sample is kept; none: nothing is. recalibrated: whether probabilities are
     written at the temperature of the method's recalibration; outer: the share of a lesion that an outer mask beside them may
-    miss, None for no mask. Raises `UserError` naming the flag for a number that no prediction can have.
+    miss, None for no mask. stratified: whether the masks of MC dropout are stratified over the samples; None: as the folder was
+    begun, a new one not. Raises `UserError` naming the flag for a number that no prediction can have.
     """
 
     samples: int = 20
@@ -37,6 +38,7 @@ class Options:
     regions: tuple[tuple[int, ...], ...] = ()
     recalibrated: bool = False
     outer: float | None = None
+    stratified: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "samples"):
@@ -48,14 +50,15 @@ class Options:
         """The same for a network of that configuration: whatever samples it draws what it always drew."""
         return dataclasses.replace(self, streams=config.streams)
 
-    def drawn(self, method: Method) -> dict[str, int | str | None]:
-        """The samples, seed, streams and draws that a method's maps depend on: of one that draws nothing, None."""
+    def drawn(self, method: Method) -> dict[str, int | str | bool | None]:
+        """The samples, seed, streams, draws and strata that a method's maps depend on: of one that draws nothing, None."""
         draws = self.draws_of(method)
-        found: dict[str, int | str] = {
+        found: dict[str, int | str | bool] = {
             "samples": self.samples,
             "seed": self.seed,
             "streams": self.streams,
             "draws": draws,
+            "stratified": self.stratified_of(method),
         }
         return {name: value if method.sampled else None for name, value in found.items()}
 
@@ -63,10 +66,20 @@ class Options:
         """`subject` or `slice`; the latter, too, for a method whose samples belong together within a slice only."""
         return "slice" if method.coherent == "slice" else self.draws or "subject"
 
+    def stratified_of(self, method: Method) -> bool:
+        """Whether the samples are stratified; raises `UserError` for a method that has no masks to stratify."""
+        if self.stratified and not method.stratifies:
+            raise UserError("--stratified", expected="a method of MC dropout", found=f"--method={method.name}")
+        return bool(self.stratified)
+
     def begun(self, stored: Mapping[str, object] | None) -> Options:
         """The same with the draws that a folder was begun with, where none are asked for. stored: what it says, if anything."""
-        draws = (stored or {}).get("draws")
-        return dataclasses.replace(self, draws=str(draws)) if self.draws is None and draws else self
+        draws, stratified = ((stored or {}).get(name) for name in ("draws", "stratified"))
+        return dataclasses.replace(
+            self,
+            draws=str(draws) if self.draws is None and draws else self.draws,
+            stratified=bool(stratified) if self.stratified is None and stratified is not None else self.stratified,
+        )
 
     def spread(self, method: Method, regions: tuple[tuple[int, ...], ...]) -> Options:
         """The same with the regions whose volumes are kept: of a method whose samples each see a whole subject alike."""

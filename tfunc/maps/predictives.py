@@ -1,7 +1,8 @@
 """How a method's networks become maps: one graph from normalised slices to probability and raw uncertainty.
 
 A predictive is made from (list of models, options) and called with
-    images float32 [batch, height, width, channels], normalised; seeds int64 [batch, 2], used by sampled methods only
+    images float32 [batch, height, width, channels], normalised
+    seeds int64 [batch, 2], or [1, 2] where all rows draw alike; used by sampled methods only
 and gives a dict of [batch, height, width] maps:
     probability float32, of the foreground, or [batch, height, width, C] of all C classes where there are more than two
     prediction uint8, its argmax, the index of a class (ties are the lower one)
@@ -29,7 +30,10 @@ Maps = dict[str, tf.Tensor]
 
 
 class Predictive(Protocol):
-    """What a method's row names."""
+    """What a method's row names.
+
+    One with `SHARES` true is faster where all rows of a batch draw alike; `Predictor` makes its batches so.
+    """
 
     def __init__(self, models: Sequence[keras.Model], options: Options) -> None:
         """models: one for each of the method's networks, in order, `ensemble` being all members and `cv` all folds."""

@@ -18,6 +18,7 @@ from data_prep.tasks import Task
 from tfunc import runs
 from tfunc.maps import options as asked
 from tfunc.maps import packed, predictives
+from tfunc.maps.by_size import BySize
 from tfunc.maps.options import Options
 from tfunc.maps.predictives import Predictive
 from tfunc.methods import Method
@@ -26,6 +27,7 @@ from tfunc.nets.graphs import graph
 from tfunc.nets.trained import Trained
 
 Arrays = dict[str, np.ndarray]
+ALONE = 128 * 128  # pixels from which on a slice whose samples nothing else shares is a batch of its own
 
 
 class Predictor:
@@ -50,8 +52,8 @@ class Predictor:
         self.strategy = strategy or tf.distribute.get_strategy()
         with self.strategy.scope():
             self.predictive = make_predictive()
-        signature = [tf.TensorSpec([None, None, None, channels], tf.float32), tf.TensorSpec([None, 2], tf.int64)]
-        self.maps = graph(self.predictive, *signature)
+        self.shares = getattr(self.predictive, "SHARES", False)
+        self.maps = BySize(self.predictive, channels)
         self.spread = graph(lambda *batch: self.strategy.run(self.predictive, batch))
 
     def run(self, images: np.ndarray, seeds: np.ndarray) -> Arrays:
@@ -94,16 +96,27 @@ class Predictor:
                 raise UserError(subject.source, expected=f"slices of at least {self.size}x{self.size}", found=found)
             pending.append([subject, {}, depth, place])
             for index in range(depth):
-                if batch and (len(batch) == self.options.batch_size or batch[0][0].shape != images[index].shape):
+                seed = self._seed(subject.name, index)
+                if batch and self._ends(batch, images[index], seed):
                     self._run(batch)
                     batch = []
-                batch.append((images[index], self._seed(subject.name, index), pending[-1], index))
+                batch.append((images[index], seed, pending[-1], index))
             del images
             while pending and pending[0][2] == 0:
                 yield tuple(pending.pop(0)[:2])
         if batch:
             self._run(batch)
         yield from (tuple(entry[:2]) for entry in pending)
+
+    def _ends(self, batch, image, seed):
+        """Whether a slice is not of this batch: it is full, or the slice has another size, or draws of its own.
+
+        The latter where that pays: samples that a whole batch shares go into the weights, which small images don't pay back.
+        """
+        first, own, *_ = batch[0]
+        if len(batch) == self.options.batch_size or first.shape != image.shape:
+            return True
+        return self.shares and seed != own and image.shape[0] * image.shape[1] >= ALONE
 
     def _seed(self, name, index):
         """A slice's seed: its samples do not depend on the batch it is in, nor on the other subjects.

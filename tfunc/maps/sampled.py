@@ -23,17 +23,20 @@ class MonteCarlo:
     Raises `UserError` for a model without dropout: its samples would not differ.
     """
 
+    SHARES = True
+
     def __init__(self, models: Sequence[keras.Model], options: Options):
         (model,) = models
         if not model.dropout_rates:
             raise UserError("MC dropout", expected="a network with dropout", found="a network without any")
         self.samples, self.streams, self.regions = options.samples, options.streams, options.regions
+        self.uniform = sampling.stratified_uniform if options.stratified else sampling.sample_uniform
         self.network = folded.FoldedUNet(model, options.precision, sampled=True)
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """See `predictives.Predictive`."""
         rates = self.network.rates
-        uniform = sampling.sample_uniform(seeds, self.samples, rates, self.streams)
+        uniform = self.uniform(seeds, self.samples, rates, self.streams)
 
         def sample(index):
             return classes.probability(self.network(images, folded.dropout_masks(uniform[index], rates))), 1.0
@@ -50,6 +53,7 @@ class TestTimeAugmentation:
     """
 
     __test__ = False  # pytest would take it for one of its own
+    SHARES = True
     RANGE = views.Range()
 
     def __init__(self, models: Sequence[keras.Model], options: Options):
@@ -61,7 +65,8 @@ class TestTimeAugmentation:
         """See `predictives.Predictive`."""
         height, width = tf.shape(images)[1], tf.shape(images)[2]
         uniform = sampling.rows_uniform(seeds, [self.samples, views.UNIFORMS], "sampled_views", self.streams)
-        ones = tf.ones(tf.concat([tf.shape(images)[:3], [1]], axis=0))
+        # where all rows have one view, what it shows of the frame is one for all of them, too
+        ones = tf.ones([tf.shape(seeds)[0], height, width, 1])
 
         def sample(index):
             forth, back = views.views(self._drawn(uniform[:, index], index), height, width)

@@ -1,45 +1,20 @@
-"""The inference graph: a trained network as plain TensorFlow ops on constants, batch normalisation folded away.
+"""The inference graph: a trained network as plain TensorFlow ops on fixed weights, batch normalisation folded away.
 
-Prediction and the served model run this one graph. Folding turns convolution, batch normalisation and ReLU into one
-fused op. Under dropout the unit's shift must not be folded past the mask: a dropped channel becomes the normalised
-zero, not zero. So a sampling unit computes max(0, z / (1 - rate) + shift) as its fused op, and the mask chooses, channel
-by channel, between that and the constant max(0, shift).
+Prediction and the served model run this one graph. Where height and width are known while tracing, no copy is made to join
+what rises with what was skipped.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from tfunc.nets.folded_unit import Edge, FoldedUnit, fold_unit
 from tfunc.nets.layers import upsample_convolve, upsampling_kernel
-from tfunc.nets.structure import Unit
 from tfunc.nets.unet import pad_to
-
-
-@dataclasses.dataclass(frozen=True)
-class FoldedUnit:
-    """Convolution, batch normalisation and ReLU as one op, and what dropout does to it."""
-
-    kernel: tf.Tensor
-    bias: tf.Tensor
-    dropped: tf.Tensor | None  # what a dropped channel becomes; None where the unit doesn't sample
-
-    def __call__(self, x: tf.Tensor, kept: tf.Tensor | None = None) -> tf.Tensor:
-        """kept: [batch, channels], 0 where a channel is dropped."""
-        x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, self.kernel, 1, "SAME"), self.bias))
-        if self.dropped is None:
-            return x
-        kept = tf.cast(kept, x.dtype)[:, tf.newaxis, tf.newaxis, :]
-        return x * kept + self.dropped * (1 - kept)
-
-
-def _constant(value, dtype):
-    """A fixed tensor; a variable, since a strategy gives each of its devices a copy of those."""
-    return tf.Variable(tf.constant(value, dtype), trainable=False)
+from tfunc.nets.weights import Weight
 
 
 class FoldedHead:
@@ -49,26 +24,12 @@ class FoldedHead:
         dtype = tf.as_dtype(precision)
         *units, last = model.structure.layers
         self.units = [fold_unit(unit, dtype, False) for unit in units]
-        self.last = [_constant(weights, dtype) for weights in last.get_weights()]
+        self.last = [Weight(weights, dtype) for weights in last.get_weights()]
 
     def __call__(self, features: tf.Tensor) -> tf.Tensor:
         """Features [batch, height, width, channels] -> logits."""
         x = _run(self.units, features, iter(()))
-        return tf.cast(tf.nn.bias_add(tf.nn.conv2d(x, self.last[0], 1, "SAME"), self.last[1]), tf.float32)
-
-
-def fold_unit(unit: Unit, dtype: tf.DType, sampled: bool) -> FoldedUnit:
-    """Folds one convolution unit of a `UNet`; all arithmetic in float64, the result in `dtype`."""
-    kernel, bias = (np.asarray(w, np.float64) for w in unit.convolution.get_weights())
-    gamma, beta, mean, variance = (np.asarray(w, np.float64) for w in unit.normalisation.get_weights())
-    scale = gamma / np.sqrt(variance + unit.normalisation.epsilon)
-    shift = beta - mean * scale
-    if not sampled or unit.dropout is None:
-        return FoldedUnit(_constant(kernel * scale, dtype), _constant(bias * scale + shift, dtype), None)
-    grown = scale / (1.0 - unit.dropout.rate)
-    return FoldedUnit(
-        _constant(kernel * grown, dtype), _constant(bias * grown + shift, dtype), _constant(np.maximum(shift, 0), dtype)
-    )
+        return _logits(x, *self.last)
 
 
 class FoldedUNet:
@@ -89,11 +50,11 @@ class FoldedUNet:
 
         def plain(layer):
             kernel, bias = layer.get_weights()
-            return _constant(kernel, dtype), _constant(bias, dtype)
+            return Weight(kernel, dtype), Weight(bias, dtype)
 
         def rise(layer):
             kernel, bias = layer.get_weights()
-            return _constant(tf.cast(upsampling_kernel(tf.constant(kernel)), dtype), dtype), _constant(bias, dtype)
+            return Weight(upsampling_kernel(tf.constant(kernel)).numpy(), dtype), Weight(bias, dtype)
 
         self.down = [fold(block) for block in structure.down]
         self.bottom = fold(structure.bottom)
@@ -120,9 +81,10 @@ class FoldedUNet:
             x = tf.nn.max_pool2d(x, 2, 2, "VALID")
         x = _run(self.bottom, x, remaining)
         for (kernel, bias), block in self.up:
-            skip = skips.pop()
-            x = tf.nn.bias_add(upsample_convolve(x, kernel), bias)
-            x = _run(block, tf.concat([pad_to(x, skip), skip], axis=-1), remaining)
+            first, *rest = block
+            kept = next(remaining) if first.dropped is not None else None
+            x = _join(upsample_convolve(x, kernel()), bias, skips.pop(), first, kept)
+            x = _run(rest, x, remaining)
         return x, remaining
 
     def head_outputs(
@@ -132,7 +94,7 @@ class FoldedUNet:
         outputs, remaining = [], remaining or iter(())
         for unit, (kernel, bias) in self.heads:
             x = _run([unit], features, remaining)
-            outputs.append(tf.cast(tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias), tf.float32))
+            outputs.append(_logits(x, kernel, bias))
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
@@ -140,6 +102,20 @@ def _run(units, x, remaining):
     for unit in units:
         x = unit(x, next(remaining) if unit.dropped is not None else None)
     return x
+
+
+def _logits(x, kernel, bias):
+    return tf.cast(tf.nn.bias_add(tf.nn.conv2d(x, kernel(), 1, "SAME"), bias()), tf.float32)
+
+
+def _join(risen: tf.Tensor, bias: Weight, skip: tf.Tensor, unit: FoldedUnit, kept: tf.Tensor | None) -> tf.Tensor:
+    """The unit's output on `risen` + bias and `skip`, side by side. The bias is not added yet."""
+    own, size = risen.shape[1:3], skip.shape[1:3]
+    if not (own.is_fully_defined() and size.is_fully_defined()):
+        return unit(tf.concat([pad_to(tf.nn.bias_add(risen, bias()), skip), skip], axis=-1), kept)
+    inside = tuple(slice((whole - part) // 2, (whole - part) // 2 + part) for whole, part in zip(size, own, strict=True))
+    edge = Edge(unit, bias, inside, tuple(size))
+    return unit.joined(risen if own == size else pad_to(risen, skip), skip, edge, kept)
 
 
 def dropout_masks(uniform: tf.Tensor, rates: list[tuple[float, int]]) -> list[tf.Tensor]:

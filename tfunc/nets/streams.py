@@ -48,6 +48,7 @@ STREAMS = {
     "sampled_logits": Stream(
         11, "the place of MC dropout: the logits of a stochastic segmentation network, predicted or served"
     ),
+    "stratified_dropout": Stream(12, "the place of MC dropout: its masks, stratified over the samples", former=3),
 }
 
 

@@ -173,7 +173,8 @@ def path(run_dir: runs.Path, method: str) -> pathlib.Path:
 
 def made_by(predicted: Mapping[str, Any]) -> dict[str, Any]:
     """What predictions.json, or what a prediction is asked for, says of how its probabilities were made."""
-    return {name: predicted.get(name) for name in MADE_BY}
+    found = {name: predicted.get(name) for name in MADE_BY}
+    return {**found, "stratified": True} if predicted.get("stratified") else found  # an earlier version knew of none
 
 
 def write(run_dir: runs.Path, found: Recalibration) -> pathlib.Path:

@@ -106,6 +106,7 @@ def _begun(folder):
 
 def _config(method, trained, options, description):
     """What an export depends on: export.json."""
+    stratified = options.stratified_of(method)
     return {
         "method": method.name,
         "networks": {network.name: network.checksum for network in trained},
@@ -113,6 +114,7 @@ def _config(method, trained, options, description):
         **description.document(),
         "streams": options.streams if method.sampled else None,
         "draws": options.draws_of(method) if method.sampled else None,
+        "stratified": stratified if method.sampled else None,
         "configurations": {network.name: network.configuration for network in trained},
     }
 
@@ -215,7 +217,11 @@ def _say_it_is_there(folder, say):
 def upgrade(document: dict[str, Any]) -> dict[str, Any]:
     """An export.json of any earlier form as today's."""
     drawn = document.get("sampled")
-    before = {"streams": 1 if drawn else None, "draws": "slice" if drawn else None}
+    before = {
+        "streams": 1 if drawn else None,
+        "draws": "slice" if drawn else None,
+        "stratified": False if document.get("samples") is not None else None,
+    }
     return {**before, **document, "kind": kinds.FORMER.get(document.get("kind", ""), document.get("kind"))}
 
 

@@ -1,0 +1,47 @@
+"""A predictive as graphs, one for each size of image: its weights are constants there, and no size is left open.
+
+That is what makes it fast: oneDNN lays constant kernels out once, skip connections need no copy, and samples that a whole
+batch shares go into the weights. A size costs a second or so once, which its slices pay back.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfunc.maps.predictives import Maps
+from tfunc.nets import weights
+from tfunc.nets.graphs import graph
+
+SIZES = 4  # graphs kept: those used last
+
+
+class BySize:
+    """Callable: images float32 [batch, height, width, channels], seeds int64 [batch, 2] -> maps, as the predictive's."""
+
+    def __init__(self, predictive: Callable[[tf.Tensor, tf.Tensor], Maps], channels: int):
+        self.predictive, self.channels = predictive, channels
+        self._graphs: collections.OrderedDict[tuple[int, ...], Any] = collections.OrderedDict()
+
+    def __call__(self, images: np.ndarray, seeds: np.ndarray) -> Maps:
+        """Where all rows have one seed they share what is drawn, and the predictive is given that one, int64 [1, 2]."""
+        shared = bool((seeds == seeds[:1]).all())
+        seeds = seeds[:1] if shared else seeds
+        key = *images.shape[1:3], shared, len(images) == 1
+        if key not in self._graphs:
+            self._graphs[key] = self._traced(*key)
+            while len(self._graphs) > SIZES:
+                self._graphs.popitem(last=False)
+        self._graphs.move_to_end(key)
+        return self._graphs[key](tf.constant(images), tf.constant(seeds))
+
+    def _traced(self, height, width, shared, alone):
+        rows = 1 if alone else None
+        images = tf.TensorSpec([rows, height, width, self.channels], tf.float32)
+        seeds = tf.TensorSpec([1 if shared else None, 2], tf.int64)
+        with weights.constants():
+            return graph(lambda *batch: self.predictive(*batch), images, seeds).get_concrete_function()
