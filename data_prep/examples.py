@@ -63,7 +63,7 @@ def bounding_box(subject: Subject, outside: tuple[float, ...] = ()) -> tuple[int
             used = used | np.any(np.signbit(image), axis=(0, 3))
     else:  # any bit: -0.0 counts, so that the round trip is exact to the bit
         bits = np.bitwise_or.reduce(image.view(f"u{image.itemsize}"), axis=0)
-        used = np.any(bits, axis=-1)
+        used = np.any([bits[..., channel] != 0 for channel in range(bits.shape[-1])], axis=0)
     for extra in (subject.label, subject.raw_label):
         if extra is not None:
             used = used | (np.bitwise_or.reduce(extra, axis=0) != 0)
