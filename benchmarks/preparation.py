@@ -1,6 +1,7 @@
 """What preparing costs, beside nibabel's mere reading of the same files; and photographs a second.
 
-    python benchmarks/preparation.py [--raw_dir=BRATS --split_file=FILE] [--subjects=6] [--photographs=400] [--quick] [--json=FILE]
+    python benchmarks/preparation.py [--raw_dir=BRATS --split_file=JSON] [--subjects=6] [--photographs=400] [--quick]
+        [--json=FILE]
 
 Without --raw_dir subjects are made up in BraTS' layout, whose compressed noise reads more slowly than a patient's images.
 Preparing is a conversion in this process with start-up left out, on one worker and then on two processes, in processor seconds
@@ -69,7 +70,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         raw_dir = flags.raw_dir or folder + "/brats"
         if not flags.raw_dir:
-            phantom.write("brats", raw_dir, subjects, (12, 48, 48) if flags.quick else (155, 240, 240))
+            phantom.write("brats", raw_dir, subjects, (16, 48, 48) if flags.quick else (155, 240, 240))
         read(raw_dir)  # once, so that the files are in memory for both
         _, reading = timed(lambda: read(raw_dir))
         points = []
