@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data_prep import tf_example
 from data_prep.base.errors import UserError
 from data_prep.normalisation import NO_LIMIT
 from data_prep.subject import Subject
@@ -56,81 +57,64 @@ def bounding_box(subject: Subject, outside: tuple[float, ...] = ()) -> tuple[int
     outside: of each channel the value of what is empty; 0 where it isn't given.
     """
     image = subject.image
-    used = np.any(image != np.array(outside), axis=(0, 3)) if any(outside) else np.any(image, axis=(0, 3))
-    if image.dtype.kind == "f":
-        used = used | np.any(np.signbit(image), axis=(0, 3))  # -0.0 counts, so that the round trip is exact to the bit
+    if any(outside):
+        used = np.any(image != np.array(outside), axis=(0, 3))
+        if image.dtype.kind == "f":
+            used = used | np.any(np.signbit(image), axis=(0, 3))
+    else:  # any bit: -0.0 counts, so that the round trip is exact to the bit
+        bits = np.bitwise_or.reduce(image.view(f"u{image.itemsize}"), axis=0)
+        used = np.any([bits[..., channel] != 0 for channel in range(bits.shape[-1])], axis=0)
     for extra in (subject.label, subject.raw_label):
         if extra is not None:
-            used = used | np.any(extra, axis=0)
+            used = used | (np.bitwise_or.reduce(extra, axis=0) != 0)
     rows, columns = np.flatnonzero(np.any(used, axis=1)), np.flatnonzero(np.any(used, axis=0))
     if not len(rows):
         return 0, 0, 0, 0
     return int(rows[0]), int(columns[0]), int(rows[-1] - rows[0] + 1), int(columns[-1] - columns[0] + 1)
 
 
-def subject_examples(subject: Subject, task: Task) -> Iterator[bytes]:
+def subject_examples(subject: Subject, task: Task, trained: np.ndarray | None = None) -> Iterator[bytes]:
     """Yields one serialized `tf.train.Example` a slice, all slices in order, cropped in the plane to the bounding box.
 
-    Raises `UserError` for an image of a dtype that the schema doesn't have.
+    trained: the subject's `training_slices`, where the caller has them already. Raises `UserError` for an image of a dtype
+    that the schema doesn't have.
     """
-    import tensorflow as tf
-
     if subject.image.dtype.name not in DTYPES:
         raise UserError(subject.source, expected=f"voxels of {', '.join(DTYPES)}", found=str(subject.image.dtype))
     outside = tuple(channel.outside for channel in task.channels)
     y0, x0, height, width = bounding_box(subject, outside)
-    box = np.s_[y0 : y0 + height, x0 : x0 + width]
-    train = subject.training_slices(task)
+    box = np.s_[:, y0 : y0 + height, x0 : x0 + width]
+    train = subject.training_slices(task) if trained is None else trained
     common = {
-        "subject": _bytes(subject.name.encode()),
-        "offset": _integers((y0, x0)),
-        "shape": _integers(subject.image.shape[:3]),
-        "mean": _floats(subject.mean),
-        "std": _floats(subject.std),
+        "subject": tf_example.of_bytes(subject.name.encode()),
+        "offset": tf_example.of_integers((y0, x0)),
+        "shape": tf_example.of_integers(subject.image.shape[:3]),
+        "mean": tf_example.of_floats(subject.mean),
+        "std": tf_example.of_floats(subject.std),
     }
     if version(task) > 1:
         limits = np.full((2, len(outside)), NO_LIMIT) * [[-1], [1]] if subject.limits is None else subject.limits
-        low, high = limits
-        common |= {"outside": _floats(outside), "low": _floats(low), "high": _floats(high)}
+        for name, values in zip(("outside", "low", "high"), (outside, *limits), strict=True):
+            common[name] = tf_example.of_floats(values)
     if subject.own_size is not None:
-        common["own_size"] = _integers(subject.own_size)
+        common["own_size"] = tf_example.of_integers(subject.own_size)
+    arrays = {name: getattr(subject, field) for name, field in ARRAYS.items()}
+    cropped = {name: volume[box] for name, volume in arrays.items() if volume is not None}
+    if subject.own_label is not None:
+        cropped["own_label"] = subject.own_label
+    for name, volume in cropped.items():
+        common[f"{name}_shape"] = tf_example.of_integers(volume.shape[1:])
+        common[f"{name}_dtype"] = tf_example.of_bytes(volume.dtype.name.encode())
+    entries = {name: tf_example.entry(name, feature) for name, feature in common.items()}
     for index in range(len(subject.image)):
-        features = {**common, "slice": _integers([index]), "train": _integers([train[index]])}
-        for name, field in ARRAYS.items():
-            volume = getattr(subject, field)
-            if volume is not None:
-                features.update(_array(name, volume[index][box]))
-        if subject.own_label is not None:
-            features.update(_array("own_label", subject.own_label[index]))
-        example = tf.train.Example(features=tf.train.Features(feature=features))
-        yield example.SerializeToString(deterministic=True)  # so that equal data have equal checksums
+        own = {"slice": tf_example.of_integers([index]), "train": tf_example.of_integers([train[index]])}
+        for name, volume in cropped.items():
+            own[name] = tf_example.of_bytes(_little(volume[index]))
+        yield tf_example.example(entries | {name: tf_example.entry(name, feature) for name, feature in own.items()})
 
 
-def _bytes(value):
-    import tensorflow as tf
-
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
-def _integers(values):
-    import tensorflow as tf
-
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value) for value in values]))
-
-
-def _floats(values):
-    import tensorflow as tf
-
-    return tf.train.Feature(float_list=tf.train.FloatList(value=[float(value) for value in values]))
-
-
-def _array(name, array):
-    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    return {
-        name: _bytes(little.tobytes()),
-        f"{name}_shape": _integers(array.shape),
-        f"{name}_dtype": _bytes(array.dtype.name.encode()),
-    }
+def _little(array):
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
 
 
 # Parsing

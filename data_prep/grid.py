@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from data_prep import normalisation, resample, voxel_order
 from data_prep.base.errors import UserError
-from data_prep.subject import Subject
+from data_prep.subject import Subject, of_channels
 from data_prep.tasks import Task
 
 # the voxel order for slices along each of the body's axes: a slice's rows run down the picture and its columns to the right, as
@@ -115,7 +115,7 @@ def volume(
     place = Place(channels[0].shape, affine)
     own = voxel_order.of_affine(affine)
     order = task.order or own
-    image = np.stack([voxel_order.permuted(channel, own, order) for channel in channels], axis=-1)
+    image = of_channels([voxel_order.permuted(channel, own, order) for channel in channels])
     mean, std, limits = normalisation.by_channel(image, task.channels, source)
     label = None
     if raw_label is not None:

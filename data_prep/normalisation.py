@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from data_prep import pairwise
 from data_prep.base.errors import UserError
 from data_prep.tasks import Channel
 
@@ -71,11 +72,11 @@ def zscore_statistics(image: np.ndarray, source: object) -> Statistics:
     """
     means, deviations = [], []
     for channel in range(image.shape[-1]):
-        values = np.ascontiguousarray(image[..., channel], dtype=np.float32)  # contiguous: the order sets the rounding
+        values = image[..., channel]
         lowest, highest = _finite_range(values, source, f"channel {channel}")
         if lowest == highest:  # and not std == 0: rounding gives a constant channel some deviation
             raise UserError(source, expected="voxels that vary", found=f"{lowest:g} everywhere in channel {channel}")
-        mean, deviation = values.mean(), values.std()
+        mean, deviation = pairwise.mean_and_deviation(values)
         if not (np.isfinite(deviation) and deviation > 0):
             raise UserError(
                 source, expected="intensities that float32 can standardise", found=f"{lowest:g} to {highest:g}"

@@ -18,13 +18,12 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from data_prep import records, splits
+from data_prep import records, splits, tf_example
 from data_prep.base import artefacts, notices, stamps
 from data_prep.base.errors import UserError
+from data_prep.readers import labels
 from data_prep.subject import Subject
-from data_prep.tasks import IGNORED, Task
+from data_prep.tasks import Task
 
 PARTS = "parts"
 PIECE = 1 << 20  # bytes copied at a time
@@ -105,16 +104,14 @@ def convert_subject(
 
 
 def _write_part(subject, request, folder, files, noticed):
-    import tensorflow as tf
-
-    part = folder / f"{subject.name}.tfrecord"
-    with artefacts.aside(part) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
-        for example in records.subject_examples(subject, request.task):
-            writer.write(example)
+    part, trained = folder / f"{subject.name}.tfrecord", subject.training_slices(request.task)
+    with artefacts.aside(part) as temporary, open(temporary, "wb") as file:
+        for example in records.subject_examples(subject, request.task, trained):
+            file.writelines(tf_example.framed(example))
     depth, height, width, _ = subject.image.shape
     information = {
         "slices": depth,
-        "training_slices": int(subject.training_slices(request.task).sum()),
+        "training_slices": int(trained.sum()),
         "shape": (depth, height, width),
         "labelled": subject.label is not None,
         "source": str(subject.source),
@@ -123,8 +120,8 @@ def _write_part(subject, request, folder, files, noticed):
         "files": files,
     }
     if subject.label is not None:
-        counts = np.bincount(subject.label.reshape(-1), minlength=IGNORED + 1)
-        information["voxels"] = counts[: len(request.task.classes)].tolist()
+        counts = labels.counts(subject.label)
+        information["voxels"] = [counts.get(index, 0) for index in range(len(request.task.classes))]
     document = {
         "bytes": part.stat().st_size,
         "request": request.digest,

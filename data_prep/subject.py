@@ -7,8 +7,10 @@ Axes are [depth, height, width], which is the NIfTI array transposed, in the vox
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data_prep import resample, voxel_order
 from data_prep.tasks import Task
@@ -19,7 +21,8 @@ class Subject:
     """One patient volume or one photograph.
 
     name: unique in its dataset.
-    image: [depth, height, width, channels] in the source's dtype (int16, float32; uint8 for photographs), full size.
+    image: [depth, height, width, channels] in the source's dtype (int16, float32; uint8 for photographs), full size; its
+    memory in any order (`of_channels`).
     mean, std: float32 [channels]; the one normalisation is `(image - mean) / std` in float32.
     limits: float32 [2, channels], what intensities are clipped to before that; None: they are not.
     label: uint8 [depth, height, width], the index of each voxel's class, or `tasks.IGNORED`; None without ground truth.
@@ -91,7 +94,7 @@ class Subject:
 
     def normalised(self) -> np.ndarray:
         """float32 [depth, height, width, channels]: `(image - mean) / std`, clipped to the limits first where there are any."""
-        image = self.image.astype(np.float32)
+        image = self.image.astype(np.float32, order="C")
         if self.limits is not None:
             np.clip(image, *self.limits, out=image)
         image -= self.mean
@@ -117,3 +120,11 @@ class Subject:
             return np.asarray(np.any(self.image != outside, axis=(1, 2, 3)))
         brightest = self.image.max(axis=(1, 2)).astype(np.float32)  # [depth, channels]; the normalisation is monotonic
         return ((brightest - self.mean) / self.std > 0).any(axis=1)
+
+
+def of_channels(channels: Sequence[NDArray]) -> np.ndarray:
+    """An image [depth, height, width, channels] of its channels [depth, height, width], in the dtype that holds all of them.
+
+    Each channel stays one piece of memory, as its file has it: what is asked of a channel reads no others.
+    """
+    return np.moveaxis(np.stack(channels), 0, -1)

@@ -3,7 +3,7 @@
     python launch/prepare.py --dataset=brats --raw_dir=DIR
     python launch/prepare.py --dataset=/data/nnUNet_raw/Dataset004_Hippocampus
 
-BraTS: 33 MB a subject, so 9.5 GB for 285; four seconds a subject and worker. ISIC: 0.2 MB an image, 0.5 GB for 2750;
+BraTS: 33 MB a subject, so 9.5 GB for 285; half a second a subject. ISIC: 0.2 MB an image, 0.5 GB for 2750;
 70 images a second and worker if they are small, far fewer if they are photographs of full size.
 A killed run is continued by the same command. Result: the folder --data_dir with dataset.json, which names every shard
 and subject; training and prediction read it.
@@ -23,7 +23,7 @@ import msgspec
 from absl import flags
 
 from data_prep import convert, datasets, splits, tasks
-from data_prep.base import pool, processes
+from data_prep.base import pool
 from data_prep.base.errors import UserError, command
 from data_prep.readers import labels, photographs
 from launch import program
@@ -75,14 +75,11 @@ flags.DEFINE_integer("seed", 100, "Seed of the split, where neither a file nor t
 def main() -> None:
     if not FLAGS.dataset:
         raise UserError("--dataset", expected="a value", found="none", do="see --helpshort")
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing here needs a GPU, and each worker would take all its memory
-    if FLAGS.workers == 1:  # then this process does the work
-        processes.start_tensorflow()
     task, raw_dir = datasets.find(FLAGS.dataset, FLAGS.raw_dir)
     if FLAGS.ratio is not None:
         task = msgspec.structs.replace(task, ratio=parse_ratio(FLAGS.ratio))
     data_dir = FLAGS.data_dir or f"data/{task.name}"
-    with pool.executor(FLAGS.workers) as executor:
+    with pool.executor(FLAGS.workers, tensorflow=False) as executor:
         manifest = convert.convert(
             task,
             raw_dir,

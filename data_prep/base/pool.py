@@ -42,13 +42,16 @@ class Serial(concurrent.futures.Executor):
 
 
 @contextlib.contextmanager
-def executor(workers: int | None = None, scheduler: str | None = None) -> Iterator[concurrent.futures.Executor]:
+def executor(
+    workers: int | None = None, scheduler: str | None = None, tensorflow: bool = True
+) -> Iterator[concurrent.futures.Executor]:
     """Yields an Executor and shuts it down at the end.
 
     workers: processes on this machine; 1 is this process itself; None is one a CPU. Processes are spawned, not forked,
         since TensorFlow does not survive a fork.
     scheduler: address of a Dask scheduler (`tcp://host:8786`); needs the extra `[dask]`, and every worker must see the
         data under the same paths. `workers` is then the cluster's own affair.
+    tensorflow: whether the work needs it, so that processes on this machine start it first.
     """
     if scheduler:
         with _dask(scheduler) as pool:
@@ -61,7 +64,7 @@ def executor(workers: int | None = None, scheduler: str | None = None) -> Iterat
         yield Serial()
         return
     with concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), processes.start_worker
+        workers, multiprocessing.get_context("spawn"), processes.start_worker, (tensorflow,)
     ) as pool:
         try:
             yield pool

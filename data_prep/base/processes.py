@@ -78,10 +78,11 @@ def _without_keras_json():
                 os.environ["KERAS_HOME"] = before
 
 
-def start_worker() -> None:
+def start_worker(tensorflow: bool = True) -> None:
     """Initializer of a worker process: it starts TensorFlow, and ends when the process that made it is gone.
 
-    A worker of a killed pool would otherwise wait for work forever.
+    A worker of a killed pool would otherwise wait for work forever.  tensorflow: whether its work needs it; starting it takes
+    seconds.
     """
 
     def watch():
@@ -89,7 +90,8 @@ def start_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    start_tensorflow()
+    if tensorflow:
+        start_tensorflow()
 
 
 def run_as_worker(function: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Result:

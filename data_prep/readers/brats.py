@@ -17,8 +17,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from data_prep import normalisation, subject, tasks, voxel_order
 from data_prep.base import notices
 from data_prep.base.errors import Faults, UserError, command
@@ -145,7 +143,7 @@ def load(source: Source, options: Mapping[str, Any] | None = None, task: tasks.T
         nifti.warn_unless_axial(headers[0])
     negative = bool(options.get("allow_negative"))
     channels = [voxel_order.permuted(intensities.read(header, negative), own, order) for header in headers]
-    image = np.stack(channels, axis=-1)  # int16 and float32 stack to float32, which holds every int16
+    image = subject.of_channels(channels)  # int16 and float32 stack to float32, which holds every int16
     del channels
     mean, std = normalisation.statistics(image, TASK.normalise, os.path.dirname(source.image))
     raw_label = label = None

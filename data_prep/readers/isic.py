@@ -153,7 +153,7 @@ def load(source: Source, options: Mapping[str, Any] | None = None, task: tasks.T
                 do="restore the mask that belongs to this photograph",
             )
         label = photographs.resize_mask(mask, height, width)[np.newaxis]
-    image = np.asarray(photographs.resize(photograph, height, width))[np.newaxis]
+    image = photographs.resize(photograph, height, width)[np.newaxis]
     mean, std = normalisation.statistics(image, options["intensity"], source.image)
     return subject.Subject(
         name=source.name, image=image, mean=mean, std=std, label=label, source=source.image, source_size=size

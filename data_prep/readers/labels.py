@@ -94,6 +94,9 @@ def whole(array: np.ndarray, path: object) -> np.ndarray:
     if not (lowest >= -ROUNDING and highest <= MOST + ROUNDING):  # also for NaN
         found = f"{lowest:g} to {highest:g}"
         raise UserError(path, expected=f"whole numbers as labels, 0 to {MOST}", found=found, do="repair it")
+    narrow = np.uint8 if highest < 255.5 else np.uint16
+    if (labels := array.astype(narrow)).dtype == array.dtype or (lowest >= 0 and (labels == array).all()):
+        return labels
     labels = np.rint(array) if array.dtype.kind == "f" else array
     if array.dtype.kind == "f":
         gap = np.abs(labels - array)
@@ -108,12 +111,14 @@ def whole(array: np.ndarray, path: object) -> np.ndarray:
         if gap.flat[worst] > 0:
             line = f"{path}: labels such as {array.flat[worst]:.9g} are read as the whole numbers that rounding took them from"
             notices.once("rounded labels", line)
-    return labels.astype(np.uint8 if highest < 255.5 else np.uint16)
+    return labels.astype(narrow)
 
 
 def counts(raw_label: np.ndarray) -> dict[int, int]:
     """{number: how many voxels} of raw labels (uint8 or uint16)."""
-    found = np.bincount(raw_label.reshape(-1))
+    inside = raw_label[raw_label != 0]  # few of all, so that only few are counted one by one
+    found = np.bincount(inside, minlength=1)
+    found[0] = raw_label.size - inside.size
     return {int(value): int(found[value]) for value in np.flatnonzero(found)}
 
 

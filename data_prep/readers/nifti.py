@@ -31,6 +31,9 @@ from data_prep.readers.nifti_header import SLACK
 DEFLATE_RATIO = 1032  # deflate cannot shrink further, so a small .gz is known to lie before it is inflated
 AFFINE_TOLERANCE = 1e-3  # absolute, on each of the affine's elements
 AGAIN = "it is truncated, corrupt or no NIfTI file: download or copy it again"
+MAGIC = b"\x1f\x8b"  # a gzip member's first bytes
+_GZIP = 16 + zlib.MAX_WBITS  # zlib's name of that format
+COMPRESSED, PIECE = 1 << 18, 1 << 18  # bytes read and inflated at a time
 _UNREADABLE = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
@@ -196,34 +199,59 @@ def read_map(
 def _open(path, do):
     """The file's bytes, inflated if they are gzip (by content: names lie); low-level errors become `UserError`."""
     try:
-        with open(path, "rb") as plain, contextlib.ExitStack() as stack:
+        with open(path, "rb") as plain:
             magic = plain.read(2)
             plain.seek(0)
-            yield stack.enter_context(_Inflated(path, plain)) if magic == b"\x1f\x8b" else plain
+            yield _Inflated(path, plain) if magic == MAGIC else plain
     except _UNREADABLE as error:
         raise UserError(path, expected="a whole NIfTI file", found=str(error).rstrip("."), do=do) from None
     except OSError as error:
         raise UserError(path, expected="a file that can be read", found=error.strerror or str(error)) from None
 
 
-class _Inflated(gzip.GzipFile):
-    """A gzip file's content, all members of it; bytes after the last that are none are left aside, as gzip does, and said."""
+class _Inflated:
+    """A gzip file's content, all members of it; bytes after the last that are none are left aside, as gzip does, and said.
+
+    zlib itself finds the members and checks them; Python's `gzip` would hand it 8 KiB at a time.
+    """
 
     def __init__(self, path, plain):
-        super().__init__(fileobj=plain, mode="rb")
-        self._path, self._over = path, False
+        self._path, self._plain = path, plain
+        self._member, self._waiting, self._over = zlib.decompressobj(_GZIP), b"", False
 
-    def read(self, size=-1):
-        """The next bytes; none after the end of the last member."""
-        try:
-            return b"" if self._over else super().read(size)
-        except gzip.BadGzipFile as error:
-            if not str(error).startswith("Not a gzipped file"):  # that is of a member's start, which the first one has
-                raise
-            self._over = True
+    def read(self, size):
+        """Up to `size` of the next bytes, fewer only at the end."""
+        pieces, missing = [], size
+        while missing and not self._over and (piece := self._next(missing)):
+            pieces.append(piece)
+            missing -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _next(self, size):
+        while not self._over:
+            if self._member.eof and not self._begins():
+                return b""
+            waiting = self._waiting or self._plain.read(COMPRESSED)
+            piece = self._member.decompress(waiting, size)
+            self._waiting = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            if piece:
+                return piece
+            if not waiting and not self._member.eof:
+                raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+        return b""
+
+    def _begins(self):
+        """Whether another member follows the one that has ended; zeros between are padding."""
+        while not (waiting := self._waiting.lstrip(b"\0")) and (more := self._plain.read(COMPRESSED)):
+            self._waiting = more
+        if len(waiting) < len(MAGIC):
+            waiting += self._plain.read(COMPRESSED)
+        self._waiting, self._over = waiting, not waiting.startswith(MAGIC)
+        if waiting and self._over:
             line = f"{self._path}: bytes after the end of its gzip data are not read, as a newline or a page may leave"
             notices.once("bytes after gzip", line)
-            return b""
+        self._member = zlib.decompressobj(_GZIP)
+        return not self._over
 
 
 def _sizeof_hdr(start):
@@ -233,7 +261,7 @@ def _sizeof_hdr(start):
 def _skip(file, count):
     """Reads and forgets up to `count` bytes; returns how many there were."""
     done = 0
-    while done < count and (piece := file.read(min(1 << 20, count - done))):
+    while done < count and (piece := file.read(min(PIECE, count - done))):
         done += len(piece)
     return done
 
@@ -241,7 +269,7 @@ def _skip(file, count):
 def _fill(file, array):
     """Reads into a contiguous array piece by piece; returns the number of bytes read."""
     target, done = array.reshape(-1).view(np.uint8), 0
-    while done < target.size and (piece := file.read(min(1 << 20, target.size - done))):
+    while done < target.size and (piece := file.read(min(PIECE, target.size - done))):
         target[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
         done += len(piece)
     return done

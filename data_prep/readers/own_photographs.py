@@ -59,7 +59,7 @@ def load(source: Source, task: tasks.Task) -> subject.Subject:
         photograph = photographs.aligned(photograph, raw_label.shape, source.image, source.seg)
         _require_size(source.seg, raw_label.shape, source.image, photograph.shape[:2])
         label = photographs.resize_mask(task.class_of(raw_label, source.seg), height, width)[np.newaxis]
-    image = np.asarray(photographs.resize(photograph, height, width))[np.newaxis]
+    image = photographs.resize(photograph, height, width)[np.newaxis]
     mean, std, limits = normalisation.by_channel(image, task.channels, source.image)
     size = (photograph.shape[0], photograph.shape[1])
     return subject.Subject(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from data_prep import triangle
 from data_prep.base import notices
 from data_prep.base.errors import UserError
 
@@ -180,15 +181,21 @@ def _orientation(path):
     return found if found in _TURNS else 1
 
 
-def resize(image: np.ndarray | tf.Tensor, height: int, width: int) -> tf.Tensor:
-    """Antialiased bilinear (triangle filter) resize, uint8 or float [..., rows, columns, channels] to uint8 tensor.
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Antialiased bilinear (triangle filter) resize of a uint8 photograph [rows, columns, channels], to uint8."""
+    if image.shape[:2] == (height, width):
+        return image
+    return np.rint(triangle.resized(image, height, width)).astype(
+        np.uint8
+    )  # weights sum to 1: the range stays [0, 255]
 
-    TensorFlow operations only, so that an exported graph can do the very same.
-    """
-    import tensorflow as tf  # seconds to import, and finding files needs none of it
+
+def resize_in_graph(image: np.ndarray | tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """The same of uint8 or float [..., rows, columns, channels] by TensorFlow's operations, as an exported graph does it."""
+    import tensorflow as tf  # seconds to import, and preparing needs none of it
 
     resized = tf.image.resize(image, (height, width), method="bilinear", antialias=True)
-    return tf.cast(tf.round(resized), tf.uint8)  # weights sum to 1, so the range stays [0, 255]
+    return tf.cast(tf.round(resized), tf.uint8)
 
 
 def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:

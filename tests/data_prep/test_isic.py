@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from data_prep import triangle
 from data_prep.base import notices
 from data_prep.base.errors import Faults, UserError
 from data_prep.readers import isic, photographs
@@ -319,18 +320,30 @@ def test_resize_mask_takes_centres():
     np.testing.assert_array_equal(photographs.resize_mask(mask, 40, 72), mask[np.ix_(rows, columns)])
 
 
+@pytest.mark.parametrize("source", [SIZE, (767, 1022), (97, 64), (3, 2), (1, 1)])
+@pytest.mark.parametrize("size", [(20, 26), (192, 256), (61, 83)])
+def test_resize_is_tensorflows(source, size):
+    """Preparing resizes without TensorFlow, and its float32 numbers are TensorFlow's to the bit, growing and shrinking."""
+    import tensorflow as tf
+
+    image = pixels((*source, 3))
+    expected = tf.image.resize(image, size, method="bilinear", antialias=True).numpy()
+    assert triangle.resized(image, *size).tobytes() == expected.tobytes()
+
+
 def test_resize_inside_a_graph():
-    """The same bytes eagerly, in tf.data and for a shape unknown while tracing."""
+    """The same bytes in NumPy, in tf.data and for a shape unknown while tracing."""
     import tensorflow as tf
 
     image = pixels()
-    eager = np.asarray(photographs.resize(image, 20, 26))
+    expected = photographs.resize(image, 20, 26)
     traced = tf.function(
-        lambda x: photographs.resize(x, 20, 26), input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
+        lambda x: photographs.resize_in_graph(x, 20, 26), input_signature=[tf.TensorSpec([None, None, 3], tf.uint8)]
     )
-    np.testing.assert_array_equal(traced(image), eager)
-    (piped,) = tf.data.Dataset.from_tensors(image).map(lambda x: photographs.resize(x, 20, 26)).as_numpy_iterator()
-    np.testing.assert_array_equal(piped, eager)
+    np.testing.assert_array_equal(traced(image), expected)
+    made = tf.data.Dataset.from_tensors(image).map(lambda x: photographs.resize_in_graph(x, 20, 26))
+    (piped,) = made.as_numpy_iterator()
+    np.testing.assert_array_equal(piped, expected)
     np.testing.assert_array_equal(photographs.resize(image, *SIZE), image)
 
 

@@ -6,7 +6,9 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
+from tfunc import kinds
 from tfunc.kinds import KINDS, MapError
+from tfunc.scoring import binary
 from tfunc.scoring import counts as counting
 from tfunc.scoring.binary import count
 from tfunc.scoring.counts import EDGES, THRESHOLDS, calibration_counts, uncertainty_counts
@@ -68,6 +70,36 @@ def test_both_equal_one_pass(kind):
         np.testing.assert_allclose(sums, once.probability, rtol=1e-9, atol=1e-15)
 
     check()
+
+
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_lies_around_a_head_is_counted_at_once(kind, dtype):
+    """The lowest cell is cut by no threshold, so its voxels need no look one by one; and its sums are those in their order."""
+    assert not binary._tables(kind, dtype).exact[0]
+    generator = np.random.default_rng(0)
+    size = 3 * counting.BLOCK + 17
+    score = (generator.random(size) * 1e-6).astype(dtype)  # of many magnitudes, whose sum depends on the order
+    inside = generator.random(size) < 0.1
+    score[inside] = generator.random(inside.sum())
+    score[:2] = 0, 1
+    prediction, target, mask = score > 0.5, generator.random(size) < 0.02, generator.random(size) < 0.2
+    for own in (mask, None):
+        found = count(score, kind, prediction, target, own, set_range=(0.0, 1.0))
+        values = score if KINDS[kind].scale == "none" else kinds.rescaled(score, *KINDS[kind].limits(score, (0.0, 1.0)))
+        probability = KINDS[kind].foreground(values, prediction)
+        codes = counting.outcome_codes(prediction, target, own)
+        keys = (values * values.dtype.type(1024)).astype(np.int64) * 8 + codes
+        sums = np.zeros(1025 * 8)
+        for start in range(0, size, counting.BLOCK):
+            part = np.s_[start : start + counting.BLOCK]
+            sums += np.bincount(keys[part], probability[part], minlength=len(sums))
+        tables = binary._tables(kind, dtype)
+        assert found.calibration.sum() == size
+        exact = binary._exactly(KINDS[kind], *(each[tables.exact[keys >> 3]] for each in (values, probability, codes)))
+        plain = binary._summed(tables, np.bincount(keys, minlength=len(sums)), sums)
+        np.testing.assert_array_equal(found.uncertainty, (plain + exact).uncertainty)
+        np.testing.assert_array_equal(found.probability[0], (plain + exact).probability[0])
 
 
 def test_volumes_in_blocks(monkeypatch):

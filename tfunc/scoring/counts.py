@@ -151,10 +151,17 @@ def outcome_codes(prediction: NDArray, target: NDArray, mask: NDArray | None) ->
     """uint8: inside the mask * 4 + prediction * 2 + target, each 0 or 1."""
     if prediction is None or target is None:  # NumPy would call that foreground
         raise MapError("expected a prediction and a label, found None")
-    codes = np.not_equal(prediction, 0).view(np.uint8) * np.uint8(2)
-    codes += np.not_equal(target, 0).view(np.uint8)
-    codes += np.uint8(4) if mask is None else np.not_equal(mask, 0).view(np.uint8) * np.uint8(4)
+    codes = np.ones(prediction.shape, np.uint8) if mask is None else _marks(mask)
+    codes = codes + codes  # adding is sooner done than multiplying
+    codes += _marks(prediction)
+    codes += codes
+    codes += _marks(target)
     return codes
+
+
+def _marks(values: NDArray) -> NDArray[np.uint8]:
+    """1 where a value is not 0."""
+    return (values if values.dtype == bool else np.not_equal(values, 0)).view(np.uint8)
 
 
 def by_level(level: NDArray[np.intp], codes: NDArray, count: int = LEVELS) -> NDArray[np.int64]:

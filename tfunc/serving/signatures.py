@@ -242,7 +242,7 @@ class Served(tf.Module):
         def prepared(encoded):
             pixels = checked.photograph(encoded)
             pixels = checked.grey(pixels) if self.description.channels == 1 else pixels
-            resized = photographs.resize(pixels, height, width)
+            resized = photographs.resize_in_graph(pixels, height, width)
             if task.is_known:
                 return checked.intensities(resized, task.normalise), tf.shape(pixels)[:2]
             return checked.by_channel(resized, task.channels), tf.shape(pixels)[:2]

@@ -1,0 +1,80 @@
+"""Records written without TensorFlow are TensorFlow's own bytes, checksums included."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_prep import tf_example
+from data_prep.base.crc32c import crc32c
+
+FEATURES = {
+    "image": [b"\x00\xff" * 700],
+    "image_shape": [0, 1, 127, 128, 300, 2**40],
+    "image_dtype": [b"int16"],
+    "mean": [0.1, -3.5, 1e30],
+    "empty": [b""],
+    "none": [],
+}
+
+
+def theirs(values):
+    if values and isinstance(values[0], bytes):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+    if values and isinstance(values[0], float):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+
+def ours(values):
+    if values and isinstance(values[0], bytes):
+        return tf_example.of_bytes(values[0])
+    return tf_example.of_floats(values) if values and isinstance(values[0], float) else tf_example.of_integers(values)
+
+
+def written(features):
+    return tf_example.example({name: tf_example.entry(name, ours(values)) for name, values in features.items()})
+
+
+def test_an_example_is_tensorflows():
+    """Every kind of list, empty ones, numbers of several bytes, and a name that begins others; in any order given."""
+    made = tf.train.Features(feature={name: theirs(values) for name, values in FEATURES.items()})
+    expected = tf.train.Example(features=made).SerializeToString(deterministic=True)
+    assert written(FEATURES) == expected
+    assert written(dict(reversed(FEATURES.items()))) == expected
+
+
+def test_an_array_is_its_memory():
+    array = np.arange(24, dtype="<i2").reshape(2, 3, 4)
+    assert b"".join(tf_example.of_bytes(array)) == b"".join(tf_example.of_bytes(array.tobytes()))
+    assert b"".join(tf_example.of_bytes(array[:0])) == b"".join(tf_example.of_bytes(b""))
+
+
+def test_a_file_is_tensorflows(tmp_path):
+    """Lengths on both sides of where checksums change their way, byte for byte, and read by TensorFlow."""
+    generator = np.random.default_rng(0)
+    records = [generator.bytes(size) for size in (0, 1, 63, 64, 2567, 45_481, 91_000, 270_001)]
+    with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
+        for record in records:
+            writer.write(record)
+    with open(tmp_path / "ours", "wb") as file:
+        for record in records:
+            file.writelines(tf_example.framed(record))
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+    assert list(tf.data.TFRecordDataset(str(tmp_path / "ours")).as_numpy_iterator()) == records
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [(b"", 0), (b"123456789", 0xE3069283), (bytes(32), 0x8A9136AA), (b"\xff" * 32, 0x62A8AB43)],
+)
+def test_known_checksums(data, expected):
+    """The values of RFC 3720, B.4, and of every catalogue of checksums."""
+    assert crc32c(data) == expected
+
+
+@pytest.mark.parametrize("at", [0, 1, 100_000, 199_999])
+def test_one_bit_changes_the_checksum(at):
+    data = bytearray(200_000)
+    before = crc32c(data)
+    data[at] ^= 4
+    assert crc32c(data) != before
