@@ -139,7 +139,12 @@ def report(found: Measured, path: pathlib.Path | str | None = None) -> None:
     for claim in found.claims:
         print(claim)
     if path:
-        artefacts.write_json(path, dataclasses.asdict(found))
+        write(found, path)
+
+
+def write(found: Measured, path: pathlib.Path | str) -> None:
+    """Writes all of it as JSON, aside, then renamed."""
+    artefacts.write_json(path, dataclasses.asdict(found))
 
 
 def read(path: pathlib.Path | str) -> Measured:

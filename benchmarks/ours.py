@@ -43,7 +43,7 @@ def labels(size: Size) -> np.ndarray:
 
 
 def config(size: Size, precision: str) -> Any:
-    """The configuration of a baseline network of that size."""
+    """The configuration of a baseline network of that size; raises `UserError` for a precision that `train` has not."""
     from data_prep import tasks
     from tfunc import networks
     from tfunc.learning import settings
@@ -53,6 +53,7 @@ def config(size: Size, precision: str) -> Any:
     chosen = {name: value for name, value in settings.defaults().items() if name in settings.OWN}
     chosen |= {"epochs": 1, "kept_epochs": 0, "precision": precision, "seed": SEED}
     chosen |= {"batch_size": size.batch, "start_filters": size.filters, "depth": size.depth}
+    settings.check({"precision": precision})
     task = tasks.resolved(tasks.find("isic"), frame=(size.height, size.width))
     return Config(
         network=networks.get("baseline").resolved(2),
