@@ -8,6 +8,7 @@ tfunc, PyTorch, ONNX Runtime and OpenVINO are one process each, which prepares e
 an engine takes part in all forms a user could pick (channels last, fused, compiled, autocast or cast, streams of requests),
 and the fastest is its best. All give the probability of the foreground in float32. Medians over all rounds, ratios of medians.
 The default takes a quarter of an hour on two cores, most of it in `mc`: parts and precisions can be run one at a time.
+`--quick` is a small network, once.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def flags_of(arguments=None):
     parser.add_argument("--samples", type=int, default=20, help="passes of MC dropout")
     parser.add_argument("--slices", type=int, default=16, help="batch of MC dropout: slices of one subject")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="small sizes: whether it runs")
     parser.add_argument("--python", default=sys.executable, help="Python that has TensorFlow")
     parser.add_argument(
         "--peers_python", default=str(ROOT / ".venv-peers/bin/python"), help="Python that has the peers"
@@ -71,7 +73,10 @@ def flags_of(arguments=None):
     parser.add_argument("--json", help="write the results there")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--files", help=argparse.SUPPRESS)
-    return parser.parse_args(arguments)
+    flags = parser.parse_args(arguments)
+    if flags.quick:
+        flags.size, flags.start_filters, flags.depth, flags.samples, flags.slices, flags.rounds = "32,32", 4, 2, 3, 2, 1
+    return flags
 
 
 def sizes(flags):
