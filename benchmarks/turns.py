@@ -36,7 +36,7 @@ def serve(parts: Mapping[str, tuple[Callable[[], Any], int]], versions: Mapping[
     for line in sys.stdin:
         call, _ = parts[line.strip()]
         times: list[float] = []
-        while sum(times) < SECONDS:
+        while not times or sum(times) < SECONDS:
             start = time.perf_counter()
             call()
             times.append(time.perf_counter() - start)
