@@ -69,7 +69,8 @@ def prediction(plan):
         own = [one["MiB"] - COPIES * (one["weights_MiB"] - found[0]["weights_MiB"]) for one in found]
         # a first number of 1 is mostly what every subject costs: the slope is looked for above it
         claims.append(times_longer(f"predicting, {what}", numbers, seconds, numbers[1 if len(numbers) > 2 else 0]))
-        claims.append(flat(f"predicting, {what}, weights of more members not counted", numbers, own))
+        apart = ", weights of more members not counted" if name == "members" else ""
+        claims.append(flat(f"predicting, {what}{apart}", numbers, own))
         series.append(measured.Series(f"predicting, {what}", axis, "seconds a subject", pairs(numbers, seconds)))
         series.append(measured.Series(f"predicting, {what}", axis, "peak memory, MiB", pairs(numbers, sizes)))
         rows += [

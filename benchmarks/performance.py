@@ -62,7 +62,7 @@ def draw(series):
     wide = min(3, len(series))
     high = math.ceil(len(series) / wide)
     figure = Figure(figsize=(3.2 * wide, 2.5 * high), layout="constrained")
-    panels = figure.subplots(high, wide, squeeze=False).flat
+    panels = list(figure.subplots(high, wide, squeeze=False).flat)
     for axes, one in zip(panels, series, strict=False):
         x, y = zip(*one.points, strict=True)
         axes.plot(x, y, marker="o", markersize=3)
@@ -71,7 +71,7 @@ def draw(series):
         axes.set_ylabel(one.y, fontsize=8)
         axes.set(xlim=(0, None), ylim=(0, 1.15 * max(y)))
         axes.tick_params(labelsize=7)
-    for axes in list(panels):
+    for axes in panels[len(series) :]:
         axes.set_axis_off()
     return figure
 
