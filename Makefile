@@ -2,6 +2,8 @@
 # make demo-organs  the same with three organs and a tumour in CT, in nnU-Net's form, by regions, in demo-organs/
 # make test    the test suite             make test-addons   the same on the stack of TensorFlow Addons
 # make lint    style, imports, types      make test-all      make test, then whole studies and the installed wheel
+# make bench   how time and memory grow     make bench-peers  beside PyTorch, ONNX Runtime and OpenVINO
+#              QUICK=1 for a minute of it   both write benchmarks/results and docs/reference/performance.md
 # make clean   removes environments, demo and caches
 #
 # Each needs python3 (with venv) and make, and installs what it needs by itself. PYTHON=python3.12 chooses another Python.
@@ -14,8 +16,9 @@ PARALLEL ?= --numprocesses=2 --dist=worksteal
 
 CURRENT := .venv/bin/python
 ADDONS := .venv-addons/bin/python
+PEERS := .venv-peers/bin/python
 
-.PHONY: demo demo-organs test test-whole test-all test-addons lint clean check-python check-python-addons
+.PHONY: demo demo-organs test test-whole test-all test-addons lint bench bench-peers performance clean check-python check-python-addons
 
 # ---------------------------------------------------------------------------------------------------------------- demo
 
@@ -54,7 +57,7 @@ test-all: test test-whole
 
 # frozen: what the stack did stays tested, and reading old runs; what came later and knows no TensorFlow, and the shape of
 # the code, are looked at once, by make test
-LATER := whole test_floors.py scoring/test_counts.py scoring/test_new_metric.py data_prep/test_base.py data_prep/test_tasks.py \
+LATER := whole benchmarks test_floors.py scoring/test_counts.py scoring/test_new_metric.py data_prep/test_base.py data_prep/test_tasks.py \
     data_prep/test_map_files.py learning/test_selection.py launch/test_program.py \
     $(addprefix data_prep/test_,resample.py grid.py datasets.py nnunet.py decathlon.py pairs.py own_words.py own_records.py) \
     $(addprefix data_prep/test_,phantom_organs.py tumour_parts.py) launch/test_own_data_refused.py launch/test_ratio.py maps/test_own_grid.py maps/test_draws.py maps/test_patient_scores.py \
@@ -73,8 +76,22 @@ lint: .venv/installed
 	@$(CURRENT) -m mypy
 	@.venv/bin/lint-imports --no-cache
 
+# ---------------------------------------------------------------------------------------------------------- benchmarks
+
+# QUICK=1: small sizes, into benchmarks/results-quick
+QUICK ?=
+
+bench: .venv/installed
+	@$(CURRENT) benchmarks/bench.py $(if $(QUICK),--quick)
+
+bench-peers: .venv/installed .venv-peers/installed
+	@$(CURRENT) benchmarks/bench.py --peers --peers_python=$(PEERS) $(if $(QUICK),--quick)
+
+performance: .venv/installed
+	@$(CURRENT) benchmarks/performance.py
+
 clean:
-	rm -rf .venv .venv-addons demo demo-organs build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
+	rm -rf .venv .venv-addons .venv-peers benchmarks/results-quick demo demo-organs build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -------------------------------------------------------------------------------------------------------- environments
@@ -91,6 +108,12 @@ clean:
 	@echo "installing into .venv-addons: some minutes the first time"
 	@$(PYTHON) -m venv .venv-addons
 	@$(ADDONS) -m pip install --quiet --disable-pip-version-check -c constraints/addons.txt -e ".[addons,test]"
+	@touch $@
+
+.venv-peers/installed: benchmarks/requirements-peers.txt | check-python
+	@echo "installing into .venv-peers: some minutes the first time"
+	@$(PYTHON) -m venv .venv-peers
+	@$(PEERS) -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements-peers.txt
 	@touch $@
 
 check-python:

@@ -30,32 +30,36 @@ def main():
     size = tuple(map(int, options.size.split(",")))
 
     processes.start_tensorflow()
-    from data_prep import convert, records
-    from data_prep.phantom import write as phantom
     from tfunc.learning import augmentation
-    from tfunc.learning.slices import Slices
     from tfunc.nets import stack
 
     with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        phantom.write("isic", folder / "raw", subjects=options.images, shape=size, seed=0)
-        convert.convert("isic", folder / "raw", folder / "data", {"image_size": size, "intensity": "unit"}, say=len)
-        manifest = records.read_manifest(folder / "data")
-        names = [entry.name for entry in manifest.subjects if entry.labelled]
-        slices = Slices(folder / "data", manifest, names)
+        slices = made_up(pathlib.Path(folder), options.images, size)
         rates = {level: [] for level in augmentation.LEVELS}
         for turn in range(options.rounds + 1):
             for level, found in rates.items():
                 rate = epoch(slices, turn, level)
                 if turn:  # the first is for warming up
                     found.append(rate)
-    print(f"{stack.versions()}, {len(names)} slices of {size[0]}x{size[1]}, {options.rounds} rounds")
+    print(f"{stack.versions()}, {options.images} slices of {size[0]}x{size[1]}, {options.rounds} rounds")
     plain = statistics.median(rates["none"])
     for level, found in rates.items():
         middle = statistics.median(found)
         print(
             f"{level:7} {middle:8.1f} slices/s   {middle / plain:.2f} of plain   ({min(found):.1f} to {max(found):.1f})"
         )
+
+
+def made_up(folder, images, size):
+    """`Slices` of made-up photographs (height, width), prepared in a folder."""
+    from data_prep import convert, records
+    from data_prep.phantom import write as phantom
+    from tfunc.learning.slices import Slices
+
+    phantom.write("isic", folder / "raw", subjects=images, shape=size, seed=0)
+    convert.convert("isic", folder / "raw", folder / "data", {"image_size": size, "intensity": "unit"}, say=len)
+    manifest = records.read_manifest(folder / "data")
+    return Slices(folder / "data", manifest, [entry.name for entry in manifest.subjects if entry.labelled])
 
 
 def epoch(slices, number, level):
