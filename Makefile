@@ -65,7 +65,7 @@ LATER := whole benchmarks test_floors.py scoring/test_counts.py scoring/test_new
     reporting/test_parts.py reporting/test_report_classes.py serving/test_several_export.py serving/test_several_request.py \
     reporting/test_lesion_files.py $(addprefix scoring/test_,aggregate.py comparisons.py conformal.py failure.py findings.py ged.py) \
     $(addprefix scoring/test_,lesion_wise.py lesions.py qu_brats.py retention.py risk_coverage.py surface.py) \
-    $(addprefix learning/test_,ssn.py last_epochs.py) maps/test_stochastic.py study/test_seeds.py
+    $(addprefix learning/test_,ssn.py last_epochs.py loss_scale.py) maps/test_stochastic.py nets/test_adam.py study/test_seeds.py
 test-addons: .venv-addons/installed
 	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) $(LATER:%=--ignore=tests/%) $(PYTEST)
 

@@ -20,6 +20,7 @@ from data_prep.base.errors import UserError, command
 from launch import program, settings
 from tfunc import methods
 from tfunc.maps import options
+from tfunc.nets import precision
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("method", None, list(methods.METHODS), "which method")
@@ -47,7 +48,11 @@ flags.DEFINE_bool(
     "draws (default: as the maps' folder was begun; a new one not)",
 )  # fmt: skip
 flags.DEFINE_integer("batch_size", 16, "slices a batch; the maps do not depend on it")
-flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "of the convolutions")
+flags.DEFINE_enum(
+    "precision", precision.DEFAULT, precision.OF_MAPS,
+    "of the convolutions; auto: as the maps' folder was begun, in a new one bfloat16 where the processor or GPU is fast in it, "
+    "else float32",
+)  # fmt: skip
 flags.DEFINE_bool("allow_negative", False, "with --input: take volumes that look normalised as they are")
 flags.DEFINE_enum("names", None, ["nnunet"], "write the segmentation also as nnU-Net names it, CASE.nii.gz")
 flags.DEFINE_bool(

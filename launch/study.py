@@ -19,6 +19,7 @@ from data_prep.base.errors import UserError
 from launch import program, settings
 from tfunc import methods, runs
 from tfunc.learning import settings as trainings
+from tfunc.nets import precision
 from tfunc.study import seeds
 from tfunc.study.run import Study
 
@@ -81,6 +82,8 @@ def _shared() -> dict[str, list[str]]:
         "evaluate": ["dataset", "data_dir", "run_dir", "threshold_split"],
         "recalibrate": ["dataset", "data_dir", "run_dir"],
     }
+    if FLAGS.precision not in precision.OF_MAPS:  # maps choose their own, then
+        known["predict"].remove("precision")
     return {name: [FLAGS[flag].serialize() for flag in wanted if FLAGS[flag].present] for name, wanted in known.items()}
 
 

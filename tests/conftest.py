@@ -268,6 +268,9 @@ class Ended:
     err: str
 
 
+COMPUTING = ("train", "predict", "study")  # the launchers with a --precision
+
+
 class Launchers:
     """launch("train", "--method=baseline", …) -> `Ended`; `start` and `end` where it is to be killed meanwhile."""
 
@@ -293,6 +296,10 @@ class Launchers:
         """launcher: a name, or the path of any script."""
         self.started += 1
         out, err = (str(self.folder / f"{self.started}.{name}") for name in ("out", "err"))
+        # numbers are compared across machines, and what `auto` comes to is the machine's
+        named = flags if isinstance(launcher, pathlib.Path) else (launcher,)
+        if named and named[0] in COMPUTING and not any(str(flag).startswith("--precision") for flag in flags):
+            flags = (*flags, "--precision=float32")
         script = launcher if isinstance(launcher, pathlib.Path) else ROOT / "launch" / f"{launcher}.py"
         argv = [str(script), *map(str, flags)]
         return self._ask(argv=argv, stdout=out, stderr=err, cwd=str(self.folder)), out, err

@@ -79,7 +79,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     average_weights: bool
     patience: int | None
     seed: int
-    precision: Literal["float32", "bfloat16"]
+    precision: Literal["float32", "bfloat16", "float16"]
     augment: str
     loss: Literal["cross_entropy", "dice_ce"] = "cross_entropy"
     crop: tuple[int, int] | None = None
@@ -112,7 +112,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     @property
     def dtype_policy(self) -> str:
         """Keras' name for the precision."""
-        return "mixed_bfloat16" if self.precision == "bfloat16" else "float32"
+        return self.precision if self.precision == "float32" else f"mixed_{self.precision}"
 
     def document(self) -> Document:
         """As plain JSON types: what config.json holds."""

@@ -348,7 +348,7 @@ def trained(run_dir, data, settings, name="baseline", checksum="a", **changed):
 
 def test_another_training_is_not_done(tmp_path):
     """A network of another configuration, of other records or unfinished is asked for again; a flag it ignores is not."""
-    data, settings = manifest(), {"epochs": 2, "batch_size": 8}
+    data, settings = manifest(), {"epochs": 2, "batch_size": 8, "precision": "float32"}
     study = Study(plan(data, methods.parse(["baseline"]), settings), tmp_path, job, {})
     train = study.jobs["train_baseline"]
     assert not study.done(train)

@@ -17,6 +17,7 @@ from data_prep.base import artefacts, locks
 from data_prep.base.errors import NotReady, UserError, command
 from tfunc import runs
 from tfunc.learning.settings import Settings
+from tfunc.nets import precision
 from tfunc.runs import Config
 
 DIVERGED = "diverged.json"
@@ -38,12 +39,15 @@ class Diverged(UserError):
 def as_begun(folder: pathlib.Path, asked: Config, settings: Settings, init_from: runs.Path | None = None) -> Config:
     """What is asked for, with what the folder keeps where the user asks for nothing.
 
-    That are the version of the random streams, the weights that it began from, and the epochs that it was prolonged to.
+    That are the version of the random streams, the precision, the weights that it began from, and the epochs that it was
+    prolonged to.
     """
     if not (folder / runs.CONFIG).exists() or not is_begun(folder):
         return asked
     stored = runs.read_config(folder)
     kept: dict[str, Any] = {"streams": stored.streams}
+    if settings["precision"] == precision.AUTO:
+        kept["precision"] = stored.precision
     if init_from is None and is_continued(folder):
         kept["init_from"] = stored.init_from
     if settings["epochs"] is None and stored.prolonged:

@@ -21,7 +21,8 @@ from tfunc.learning.second_input import SecondInput
 from tfunc.learning.settings import Inputs, Settings
 from tfunc.learning.slices import Slices
 from tfunc.learning.trainer import Trainer
-from tfunc.nets import memory, trained
+from tfunc.nets import devices, memory, precision, stack, trained
+from tfunc.nets.precision import Choice
 from tfunc.nets.trained import Trained
 from tfunc.networks import Network
 from tfunc.runs import Config
@@ -51,8 +52,9 @@ def fit(
     inputs = chosen.inputs(network, manifest, run_dir, settings)
     folder = runs.network_dir(run_dir, network.name)
     begins, where = _beginning(network, dataset, run_dir, init_from)
-    asked = msgspec.structs.replace(chosen.resolve(network, manifest, settings, inputs), init_from=where)
-    config = claim.as_begun(folder, asked, settings, init_from)
+    choice = _precision(folder, settings["precision"], strategy)
+    resolved = chosen.resolve(network, manifest, {**settings, "precision": choice.name}, inputs)
+    config = claim.as_begun(folder, msgspec.structs.replace(resolved, init_from=where), settings, init_from)
     how = manifest.is_same, say, settings["epochs"] is not None
     if (done := runs.finished(folder)) is not None and config.epochs <= runs.read_config(folder).epochs:
         claim.claim(folder, config, *how)
@@ -68,6 +70,8 @@ def fit(
         claim.claim(folder, config, *how)  # once the data can be trained on
         if (done := runs.finished(folder)) is not None:  # by another process, meanwhile
             return folder, _trained_already(folder, done, config, say)
+        if settings["precision"] == precision.AUTO:
+            say(f"{network.name}: {choice}")
         keras.utils.set_random_seed(config.seed)  # for what an objective of one's own draws without a seed
         with op_determinism(config.deterministic), memory.enough(network.name, _sizes(config, train)):
             trainer = Trainer(config, train, valid, folder, strategy, say, base, begins)
@@ -89,6 +93,21 @@ def _beginning(
         return None, None
     begins = initial.read(init_from)
     return begins, initial.beginning(init_from, begins)
+
+
+def _precision(folder: pathlib.Path, asked: str, strategy: tf.distribute.Strategy | None) -> Choice:
+    """The precision of a training: what is asked for; of `auto` the folder's own, of a new folder what its devices are for.
+
+    Raises `UserError` for one that the stack does not train in.
+    """
+    if asked == precision.FLOAT16 and stack.name() == "addons":
+        expected = f"{precision.FLOAT32} or {precision.BFLOAT16} on the stack of TensorFlow Addons, which is frozen"
+        raise UserError(f"--precision={asked}", expected=expected)
+    if asked != precision.AUTO:
+        return Choice(asked, "as asked for")
+    if (folder / runs.CONFIG).exists() and claim.is_begun(folder):
+        return precision.recorded(runs.read_config(folder).precision)
+    return devices.precision_of(strategy)
 
 
 def _trained_already(

@@ -17,7 +17,7 @@ import msgspec
 from data_prep.base.errors import UserError
 from data_prep.records import Manifest
 from tfunc import networks, runs
-from tfunc.nets import streams
+from tfunc.nets import precision, streams
 from tfunc.networks import Network
 from tfunc.runs import Config
 
@@ -100,7 +100,14 @@ SETTINGS = (
         lowest=0,
         highest=LARGEST_SEED,
     ),
-    Setting("precision", str, "float32", "of the convolutions; losses stay float32", choices=("float32", "bfloat16")),
+    Setting(
+        "precision",
+        str,
+        precision.DEFAULT,
+        "of the convolutions; losses stay float32. auto: bfloat16 where the processor or GPU is fast in it, else float32; a "
+        "folder keeps what it was begun in. float16: for GPUs from before bfloat16, the loss is scaled",
+        choices=precision.OF_TRAINING,
+    ),
     Setting(
         "augment",
         str,
@@ -210,6 +217,8 @@ def resolve(network: Network, manifest: Manifest, settings: Settings, inputs: In
     if chosen["epochs"] is None:
         chosen["epochs"] = network.epochs(dataset, quirks)
     chosen["seed"] += network.seed
+    if chosen["precision"] == precision.AUTO:  # of devices that nobody asked: a training asks them before
+        chosen["precision"] = precision.of_processor().name
     check(chosen)
     chosen["kept_epochs"] = _kept(chosen) if network.by_epoch else 0
     if network.has_own_loss:

@@ -7,7 +7,7 @@ stream of its own.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -15,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfunc.learning.checkpoint import arrays_of, assign
+from tfunc.learning.loss_scale import LossScale, overflows
 from tfunc.learning.objectives import contract
-from tfunc.nets import sampling, stack, streams, trained
+from tfunc.nets import precision, sampling, stack, streams, trained
 from tfunc.nets.own_settings import own_settings
 from tfunc.nets.trained import Trained
 from tfunc.runs import Config
@@ -39,34 +40,56 @@ class Steps:
             self.model: keras.Model = self.objective.model
             decay = AVERAGE_DECAY if config.average_weights else None
             self.optimizer = stack.adam(config.learning_rate, ADAM_EPSILON, self.model.trainable_variables, decay)
+            self.scaling = LossScale() if config.precision == precision.FLOAT16 else None
 
     def variables(self) -> list[Any]:
         """All that a training must save, always in one order."""
-        return [*self.model.variables, *stack.optimizer_variables(self.optimizer)]
+        scaling = self.scaling.variables if self.scaling is not None else []
+        return [*self.model.variables, *stack.optimizer_variables(self.optimizer), *scaling]
 
     def distribute(self, make: Callable[[Any], tf.data.Dataset]) -> Any:
         """The dataset `make` gives, spread over the replicas where there are several."""
         return make(None) if self.replicas == 1 else self.strategy.distribute_datasets_from_function(make)
 
     def step(self, batch: contract.Batch, number: tf.Tensor) -> tf.Tensor:
-        """One optimizer step, number `number`, on a global batch -> the loss, a mean over the batch's real slices."""
+        """One optimizer step, number `number`, on a global batch -> the loss, a mean over the batch's real slices.
+
+        In float16 a step whose gradients overflow changes no weight; the running statistics have moved all the same.
+        """
 
         def replica(batch):
             loss, gradients = self.gradients(batch, number)
-            self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
-            return loss
+            if self.scaling is not None:
+                return loss, gradients, overflows(gradients)
+            self._apply(gradients)
+            return (loss,)
 
-        return self.strategy.reduce("SUM", self.strategy.run(replica, args=(batch,)), axis=None)
+        loss, *scaled = self.strategy.run(replica, args=(batch,))
+        if self.scaling is not None:
+            gradients, overflowed = scaled
+            finite = self.strategy.reduce("SUM", overflowed, axis=None) == 0
+            self.scaling.guard(finite, lambda: self.strategy.run(self._apply, args=(gradients,)))
+        return self.strategy.reduce("SUM", loss, axis=None)
+
+    def _apply(self, gradients: Sequence[tf.Tensor]) -> None:
+        """One step of the optimizer, by the sums of all replicas' gradients."""
+        if self.scaling is not None:
+            gradients = self.scaling.unscaled(gradients)
+        self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
 
     def gradients(self, batch: contract.Batch, step: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """This replica's share of the loss and its gradients; their sums over replicas are the global batch's."""
+        """This replica's share of the loss and its gradients; their sums over replicas are the global batch's.
+
+        In float16 the gradients are those of the scaled loss.
+        """
         keeps = self.keeps(batch, step)
         config = self.config
         seed = streams.objective_seed(config.seed, step, _replica(), self.replicas, config.streams)
         with tf.GradientTape() as tape:
             rows, _, _ = self.objective.rows(batch, True, keeps, seed)
             loss = tf.reduce_sum(rows * batch["weight"])
-        return loss, tape.gradient(loss, self.model.trainable_variables)
+            learnt = loss if self.scaling is None else self.scaling.scaled(loss)
+        return loss, tape.gradient(learnt, self.model.trainable_variables)
 
     def keeps(self, batch: contract.Batch, step: tf.Tensor) -> list[tf.Tensor] | None:
         """Dropout's multipliers of this replica's rows, or None for a model without dropout."""

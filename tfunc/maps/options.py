@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from data_prep.base.errors import UserError
 from tfunc.methods import Method
-from tfunc.nets import streams
+from tfunc.nets import precision, streams
 from tfunc.runs import Config
 
 SUBJECT_SEEDS = 2**31  # the seeds that a subject's own number fits beside in 64 bits
@@ -16,7 +17,8 @@ IMAGE_SEEDS = 2**63
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """samples: passes of a sampled method. seed: of its samples. precision: float32 or bfloat16 convolutions.
+    """samples: passes of a sampled method. seed: of its samples. precision: of the convolutions, `float32`, `bfloat16`, or
+    `auto`, which becomes one of them when a folder of maps is begun.
 
     full_size: photographs, also PNG maps at the photograph's own size. names: `nnunet` for the segmentation under that name
     too. streams: version of the random streams, which is the network's own (`of`). draws: what shares the random numbers of
@@ -72,14 +74,19 @@ class Options:
             raise UserError("--stratified", expected="a method of MC dropout", found=f"--method={method.name}")
         return bool(self.stratified)
 
-    def begun(self, stored: Mapping[str, object] | None) -> Options:
-        """The same with the draws that a folder was begun with, where none are asked for. stored: what it says, if anything."""
-        draws, stratified = ((stored or {}).get(name) for name in ("draws", "stratified"))
-        return dataclasses.replace(
-            self,
-            draws=str(draws) if self.draws is None and draws else self.draws,
-            stratified=bool(stratified) if self.stratified is None and stratified is not None else self.stratified,
-        )
+    def begun(self, stored: Mapping[str, Any] | None) -> Options:
+        """The same with the draws, strata and precision of a folder that was begun, where none are asked for.
+
+        stored: what it says; None of one in which nothing is yet.
+        """
+        if stored is None:
+            return self
+        kept: dict[str, Any] = {"draws": stored.get("draws") or None} if self.draws is None else {}
+        if self.stratified is None and stored.get("stratified") is not None:
+            kept["stratified"] = bool(stored["stratified"])
+        if self.precision == precision.AUTO:
+            kept["precision"] = precision.recorded(stored.get("precision")).name
+        return dataclasses.replace(self, **kept)
 
     def spread(self, method: Method, regions: tuple[tuple[int, ...], ...]) -> Options:
         """The same with the regions whose volumes are kept: of a method whose samples each see a whole subject alike."""

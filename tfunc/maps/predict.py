@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -22,7 +23,7 @@ from tfunc.maps import artefact, packed, predictor
 from tfunc.maps.options import Options
 from tfunc.maps.predictor import Arrays, Predictor
 from tfunc.methods import Method
-from tfunc.nets import memory, stack
+from tfunc.nets import devices, memory, precision, stack
 from tfunc.nets.trained import Trained
 from tfunc.scoring import spread
 
@@ -92,7 +93,7 @@ def predict_split(
     manifest = runs.read_records(data_dir, dataset)
     chosen = _chosen(manifest, split, names)
     folder = runs.predictions_dir(run_dir, method.name, split)
-    options = options.begun(_begun(folder))
+    options = settled(options, _begun(folder), strategy, say)
     made, loaded = predictor.of_method(method, run_dir, dataset, options, strategy)
     require_same_records(manifest, loaded, split)
     asked = document(method, options, loaded, split=split, records=manifest.identity)
@@ -109,6 +110,24 @@ def predict_split(
     _write_all(folder, method, made, subjects, options, loaded[0].config.task, (len(chosen), len(waiting)))
     _finish(folder, asked, manifest, manifest.split(split) or chosen)
     return folder
+
+
+def settled(
+    options: Options,
+    begun: runs.Document | None,
+    strategy: tf.distribute.Strategy | None,
+    say: Callable[[str], Any],
+) -> Options:
+    """The options as a folder was begun with, where nothing else is asked for; in a new one `auto` becomes a precision.
+
+    begun: what the folder says, None for a new one. A precision that the user did not name is said.
+    """
+    found = options.begun(begun)
+    if options.precision == precision.AUTO:
+        choice = precision.recorded(found.precision) if begun is not None else devices.precision_of(strategy)
+        say(str(choice))
+        found = dataclasses.replace(found, precision=choice.name)
+    return found
 
 
 def _begun(folder):

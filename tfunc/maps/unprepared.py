@@ -56,7 +56,7 @@ def predict_inputs(
     """
     if not pathlib.Path(path).exists():
         raise UserError(path, expected="a subject's folder or an image", found="nothing")
-    options = options.begun(_begun(pathlib.Path(out_dir)))
+    options = predict.settled(options, _begun(pathlib.Path(out_dir)), None, say)
     made, loaded = predictor.of_method(method, run_dir, dataset, options)
     reader = loaded[0].config.task.load_reader()
     remarks = _Remarks(say)

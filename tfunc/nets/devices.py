@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from data_prep.base import artefacts, gpus
 from data_prep.base.errors import UserError
-from tfunc.nets import stack
+from tfunc.nets import precision, stack
+from tfunc.nets.precision import Choice
 
 RECORD = "devices.json"
 # what a user may set that changes TensorFlow's arithmetic: it stays as it is set, and is recorded
@@ -89,6 +90,17 @@ def unseen() -> str:
     return f"{gpus.VISIBLE}={','.join(given)} names a GPU, but TensorFlow sees none"
 
 
+def precision_of(strategy: tf.distribute.Strategy | None = None) -> Choice:
+    """What the precision `auto` comes to on a strategy's devices; None: on the first GPU, else the CPU."""
+    if (frozen := precision.of_stack(stack.name())) is not None:
+        return frozen
+    names = _names(strategy or tf.distribute.get_strategy())
+    if any(name.upper().startswith("CPU") for name in names):
+        return precision.of_processor()
+    details = [_details(name) for name in names]
+    return precision.of_gpus([one.get("compute_capability") for one in details])
+
+
 def record(folder: pathlib.Path, strategy: tf.distribute.Strategy, step: int) -> list[str]:
     """Adds to the folder's devices.json that a training goes on from `step` on these devices; returns their names.
 
@@ -112,9 +124,14 @@ def _names(strategy):
 
 
 def _with_model(name):
-    kind, _, index = name.partition(":")
+    model = _details(name).get("device_name")
+    return f"{name} ({model})" if model else name
+
+
+def _details(name):
+    """What TensorFlow says of a GPU, {} of what is none."""
+    kind, _, index = name.upper().partition(":")
     physical = tf.config.list_physical_devices(kind)
     if kind != "GPU" or not index.isdecimal() or int(index) >= len(physical):
-        return name
-    model = tf.config.experimental.get_device_details(physical[int(index)]).get("device_name")
-    return f"{name} ({model})" if model else name
+        return {}
+    return tf.config.experimental.get_device_details(physical[int(index)])

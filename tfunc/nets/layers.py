@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfunc.nets import low_precision
+
 BATCH_NORM_MOMENTUM = 0.9  # torch's momentum of 0.1
 BATCH_NORM_EPSILON = 1e-5
 
@@ -58,7 +60,7 @@ class UpConvolution(keras.layers.Conv2D):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         kernel = tf.cast(upsampling_kernel(tf.convert_to_tensor(self.kernel)), self.compute_dtype)
-        return tf.nn.bias_add(upsample_convolve(inputs, kernel), tf.cast(self.bias, self.compute_dtype))
+        return low_precision.add_bias(upsample_convolve(inputs, kernel), tf.cast(self.bias, self.compute_dtype))
 
 
 class ChannelDropout(keras.layers.SpatialDropout2D):
@@ -70,7 +72,7 @@ class ChannelDropout(keras.layers.SpatialDropout2D):
 
     def call(self, inputs: tf.Tensor, training: bool = False, keep: tf.Tensor | None = None) -> tf.Tensor:
         if keep is not None:
-            return inputs * tf.cast(keep, inputs.dtype)[:, tf.newaxis, tf.newaxis, :]
+            return low_precision.scale_channels(inputs, tf.cast(keep, inputs.dtype))
         return super().call(inputs, training=training)
 
 
