@@ -152,7 +152,7 @@ def warn_unless_axial(header: Header) -> None:
         )
 
 
-def write_map(path: pathlib.Path | str, array: np.ndarray, header: bytes | None = None, compresslevel: int = 3) -> None:
+def write_map(path: pathlib.Path | str, array: np.ndarray, header: bytes | None = None, compresslevel: int = 1) -> None:
     """Writes a map so that it lies on its source: same affine, sform, qform and codes, only dtype and scaling its own.
 
     array: [depth, height, width] with the stored `header` (348 bytes, `Header.block`), or [depth, height, width, classes],

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tfunc.nets import folded as inference
-from tfunc.nets import sampling
+from tfunc.nets import folded_unit, sampling, weights
+from tfunc.nets.graphs import graph
 from tfunc.nets.unet import AuxiliaryHead, unet
 
 NETWORKS = {
@@ -88,3 +89,56 @@ def test_folding_copies(shaken):
         np.testing.assert_array_equal(weight, after)
     model.set_weights([0 * weight for weight in before])
     np.testing.assert_array_equal(folded(image, masks), first)
+
+
+def fixed(function, *arguments):
+    """`function` as prediction runs it: a graph of constants, the size of its images known."""
+    specs = [tf.TensorSpec([None, *values.shape[1:]] if values.ndim == 4 else values.shape) for values in arguments]
+    with weights.constants():
+        return graph(function, *specs).get_concrete_function()(*map(tf.constant, arguments))
+
+
+@pytest.mark.parametrize("size", [(32, 48), (17, 24), (33, 50)])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_joined_without_a_copy_equals_the_model(name, size, shaken):
+    """Two convolutions in place of a concatenation, the bias before them moved behind: edges and padding come out right."""
+    model, image = shaken(unet(3, 8, 3, seed=1, **NETWORKS[name])), images(3, *size, 3)
+    close(fixed(inference.FoldedUNet(model), image), model(image))
+
+
+@pytest.mark.parametrize("size", [(32, 48), (17, 24)])
+@pytest.mark.parametrize("name", ["baseline", "center", "sigma"])
+def test_a_mask_in_the_weights_equals_the_mask_on_the_maps(name, size, shaken, monkeypatch):
+    """One mask for a batch, folded into all units that it pays in, and into all units: dropped channels are constants."""
+    model, image = shaken(unet(3, 8, 3, seed=1, **NETWORKS[name])), images(4, *size, 3)
+    rates = model.dropout_rates
+    uniform = np.random.default_rng(1).random((1, sampling.channels(rates))).astype(np.float32)
+    folded = inference.FoldedUNet(model, sampled=True)
+    expected = model(image, keeps=sampling.keeps(tf.repeat(tf.constant(uniform), 4, 0), rates))
+
+    def sample(batch, numbers):
+        return folded(batch, inference.dropout_masks(numbers, rates))
+
+    close(fixed(sample, image, uniform), expected)
+    monkeypatch.setattr(folded_unit, "ROWS", 10**6)
+    close(fixed(sample, image, uniform), expected)
+    assert not np.allclose(tf.nest.flatten(expected)[0], tf.nest.flatten(model(image))[0], atol=1e-2)
+
+
+def test_equal_networks_in_one_graph_stay_apart(shaken):
+    """What grappler takes for the same computation is not added to twice."""
+    model, image = shaken(unet(3, 8, 2, seed=1)), images(2, 16, 16, 3)
+    members = [inference.FoldedUNet(model) for _ in range(3)]
+    close(fixed(lambda batch: tf.add_n([member(batch) for member in members]), image), 3 * model(image))
+
+
+def test_what_the_limit_leaves_out_stays_a_variable(shaken):
+    """A graph holds as many constants as it may, and the rest of the weights as variables; the output is the same."""
+    model, image = shaken(unet(3, 8, 2, seed=1)), images(2, 16, 16, 3)
+    network, found = inference.FoldedUNet(model), []
+    for limit in (0, 20_000, weights.LARGEST):
+        with weights.constants(limit):
+            traced = graph(network, tf.TensorSpec(image.shape)).get_concrete_function()
+        close(traced(tf.constant(image)), model(image))
+        found.append(len(traced.graph.variables))
+    assert found[0] > found[1] > found[2] == 0

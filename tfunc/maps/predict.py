@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep import grid, map_files, records, splits, voxel_order
-from data_prep.base import artefacts, progress
+from data_prep.base import artefacts, pool, progress
+from data_prep.base.ahead import one_ahead
 from data_prep.base.errors import UserError
 from data_prep.map_files import is_written
 from data_prep.records import Manifest, SubjectEntry
@@ -26,6 +28,8 @@ from tfunc.methods import Method
 from tfunc.nets import devices, memory, precision, stack
 from tfunc.nets.trained import Trained
 from tfunc.scoring import spread
+
+WRITERS = 2  # threads: gzip takes longer than reading, and leaves Python's lock
 
 
 def write_maps(
@@ -175,13 +179,19 @@ def _write_all(
     task: Task,
     counts: tuple[int, int],
 ) -> None:
-    """counts: how many subjects there are, and how many of them wait for their maps."""
+    """counts: how many subjects there are, and how many of them wait for their maps.
+
+    The next subject is read and those before are written while the networks are at work on one.
+    """
     count, waiting = counts
     sizes = {"batch_size": options.batch_size}
     bar = progress.Progress(f"predict {method.name}", count, " subjects", done=count - waiting)
-    with memory.enough(method.name, sizes), bar:
-        for subject, maps in made.subjects(subjects):
-            write_maps(folder, subject, maps, options.full_size, task, options.names)
+
+    def write(found):
+        write_maps(folder, *found, options.full_size, task, options.names)
+
+    with memory.enough(method.name, sizes), bar, concurrent.futures.ThreadPoolExecutor(WRITERS) as writers:
+        for _ in pool.results(writers, write, made.subjects(one_ahead(subjects)), ahead=WRITERS):
             bar.advance()
 
 

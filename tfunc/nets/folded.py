@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
+from tfunc.nets import weights
 from tfunc.nets.folded_unit import Edge, FoldedUnit, fold_unit
 from tfunc.nets.layers import upsample_convolve, upsampling_kernel
 from tfunc.nets.unet import pad_to
@@ -111,9 +112,12 @@ def _logits(x, kernel, bias):
 def _join(risen: tf.Tensor, bias: Weight, skip: tf.Tensor, unit: FoldedUnit, kept: tf.Tensor | None) -> tf.Tensor:
     """The unit's output on `risen` + bias and `skip`, side by side. The bias is not added yet."""
     own, size = risen.shape[1:3], skip.shape[1:3]
-    if not (own.is_fully_defined() and size.is_fully_defined()):
+    known = own.is_fully_defined() and size.is_fully_defined()
+    if not (known and weights.are_constants()) or tf.config.list_logical_devices("GPU"):  # oneDNN alone fuses the sum
         return unit(tf.concat([pad_to(tf.nn.bias_add(risen, bias()), skip), skip], axis=-1), kept)
-    inside = tuple(slice((whole - part) // 2, (whole - part) // 2 + part) for whole, part in zip(size, own, strict=True))
+    inside = tuple(
+        slice((whole - part) // 2, (whole - part) // 2 + part) for whole, part in zip(size, own, strict=True)
+    )
     edge = Edge(unit, bias, inside, tuple(size))
     return unit.joined(risen if own == size else pad_to(risen, skip), skip, edge, kept)
 

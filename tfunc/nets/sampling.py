@@ -57,7 +57,9 @@ def stratified_uniform(seeds: tf.Tensor, samples: int, rates: Rates, version: in
     et al. 1979). The numbers of one T are not the beginning of another's.
     """
     drawn = rows_uniform(seeds, [2, samples, channels(rates)], "stratified_dropout", version)
-    intervals = tf.argsort(tf.argsort(drawn[:, 0], axis=1, stable=True), axis=1, stable=True)  # the ranks: a permutation
+    intervals = tf.argsort(
+        tf.argsort(drawn[:, 0], axis=1, stable=True), axis=1, stable=True
+    )  # the ranks: a permutation
     return tf.transpose((tf.cast(intervals, tf.float32) + drawn[:, 1]) / samples, [1, 0, 2])
 
 

@@ -35,6 +35,11 @@ class Weight:
         return tf.constant(values) if _taken(values) else tf.convert_to_tensor(self._variable)[:, :, channels]
 
 
+def are_constants() -> bool:
+    """Whether what is traced here is inside `constants()`."""
+    return _LEFT.get() is not None
+
+
 def _taken(values):
     """Whether a tensor becomes a constant; what is left for others is less by its size."""
     left = _LEFT.get()
