@@ -92,8 +92,8 @@ def test_maps_of_before_there_was_a_record_are_float32():
     assert Options(precision="bfloat16").begun({"draws": None}).precision == "bfloat16"
 
 
-def test_the_default_is_auto_and_a_configuration_never_is(isic_data):
-    """Settings say `auto`; what a training writes is a precision, for which the processor is asked where no device was."""
+def test_a_configuration_is_never_auto(isic_data):
+    """What a training writes is a precision: for `auto` the processor is asked where no device was."""
     from tfunc import networks
 
     manifest = runs.read_records(isic_data, "isic")

@@ -50,3 +50,30 @@ def test_sample_rows_come_from_their_own_seed():
     np.testing.assert_array_equal(tf.function(sampling.sample_uniform)(seeds[::-1], 3, RATES), draws[:, ::-1])
     assert len(np.unique(draws.reshape(12, -1), axis=0)) == 12
     assert draws.min() >= 0 and draws.max() < 1
+
+
+def test_strata_are_a_latin_hypercube():
+    """Of T numbers of a channel each interval has one; a rate of 1 / T drops a channel in exactly one sample."""
+    rates, samples = [(0.05, 40), (0.5, 24)], 20
+    seeds = tf.constant([[1, 0], [2, 0]], tf.int64)
+    uniform = sampling.stratified_uniform(seeds, samples, rates).numpy()
+    assert uniform.shape == (samples, 2, 64)
+    assert uniform.min() >= 0
+    intervals = np.sort(np.floor(uniform.astype(np.float64) * samples + 1e-6), axis=0)
+    np.testing.assert_array_equal(intervals, np.broadcast_to(np.arange(samples)[:, None, None], intervals.shape))
+    often, half = (
+        np.stack(kept) for kept in zip(*(sampling.keeps(tf.constant(row), rates) for row in uniform), strict=True)
+    )
+    np.testing.assert_array_equal((often == 0).sum(0), 1)
+    np.testing.assert_array_equal((half == 0).sum(0), samples // 2)
+
+
+def test_each_stratified_sample_is_a_draw_of_dropout():
+    """Within a sample the channels are independent: over many seeds the number dropped has the binomial's mean and variance."""
+    rates, seeds = [(0.25, 32)], tf.stack([tf.range(800, dtype=tf.int64), tf.zeros(800, tf.int64)], 1)
+    uniform = sampling.stratified_uniform(seeds, 8, rates).numpy()
+    dropped = (uniform < 0.25).sum(-1)  # [samples, seeds]
+    np.testing.assert_allclose(dropped.mean(1), 8.0, atol=4 * np.sqrt(6.0 / 800))
+    np.testing.assert_allclose(dropped.var(1), 6.0, rtol=0.25)
+    again = sampling.stratified_uniform(seeds[3:5], 8, rates).numpy()
+    np.testing.assert_array_equal(again, uniform[:, 3:5])  # a row depends on its own seed alone

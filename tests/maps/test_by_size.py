@@ -1,0 +1,82 @@
+"""Prediction's graphs of constants: one a size, shared draws once, and the same maps as the graph with everything open."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from data_prep.subject import Subject
+from tfunc import methods
+from tfunc.maps import by_size, predictor
+from tfunc.maps.by_size import BySize
+from tfunc.maps.options import Options
+from tfunc.maps.sampled import MonteCarlo, TestTimeAugmentation
+from tfunc.nets.graphs import graph
+from tfunc.nets.unet import unet
+
+
+def slices(count, height=32, width=48):
+    return np.random.default_rng(1).standard_normal((count, height, width, 3), np.float32)
+
+
+def made(cls, shaken, **options):
+    return cls([shaken(unet(3, 4, 2, seed=1))], Options(samples=4, **options))
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize("cls", [MonteCarlo, TestTimeAugmentation])
+def test_maps_are_those_of_the_open_graph(cls, same, shaken):
+    """Whether the rows of a batch share their draws or not: within rounding of the graph without constants or sizes."""
+    predictive, images = made(cls, shaken), slices(3)
+    seeds = np.array([[5, 0], [5, 0] if same else [6, 0], [5, 0]], np.int64)
+    open_specs = tf.TensorSpec([None, None, None, 3]), tf.TensorSpec([None, 2], tf.int64)
+    expected = graph(lambda *batch: predictive(*batch), *open_specs)(tf.constant(images), tf.constant(seeds))
+    found = BySize(predictive, 3)(images, seeds)
+    for name in ("probability", "uncertainty", "mutual_information"):
+        assert found[name].shape == (3, 32, 48)
+        np.testing.assert_allclose(found[name], expected[name], atol=2e-5, err_msg=name)
+    assert np.ptp(expected["mutual_information"]) > 1e-3  # the samples differ, or equality would say nothing
+
+
+def test_a_size_is_traced_once_and_old_ones_go(shaken, monkeypatch):
+    """A batch of another length is no other graph; of many sizes the last used are kept."""
+    traced = []
+    monkeypatch.setattr(by_size, "SIZES", 2)
+    maps = BySize(lambda images, seeds: traced.append(images.shape[1]) or {"probability": images[..., 0]}, 3)
+    for height in (8, 8, 9, 8, 10, 8, 9):
+        for count in (2, 3):
+            maps(slices(count, height, 8), np.zeros((count, 2), np.int64))
+    assert traced == [8, 9, 10, 9]  # 9 went when 10 came, 8 having been used since
+
+
+def test_batches_end_where_the_draws_change(shaken):
+    """Slices of one subject share a batch and its one seed; another subject's begin a new one, small photographs do not."""
+    batches = []
+
+    def run(images, seeds):
+        batches.append((len(images), len(np.unique(seeds, axis=0))))
+        return {name: np.zeros(images.shape[:3], np.float32) for name in ("prediction", "probability", "uncertainty")}
+
+    for height, expected in ((128, [(4, 1), (1, 1), (4, 1), (1, 1)]), (32, [(4, 1), (4, 2), (2, 1)])):
+        batches.clear()
+        one = predictor.Predictor(lambda: made(MonteCarlo, shaken), 3, 4, Options(batch_size=4))
+        one.run = run
+        image = np.zeros((5, height, 128, 3), np.int16)
+        subjects = [Subject(name, image, np.zeros(3, np.float32), np.ones(3, np.float32)) for name in "ab"]
+        assert len(list(one.subjects(subjects))) == 2
+        assert batches == expected
+
+
+def test_stratified_is_for_masks_only():
+    """A method that has no masks refuses it, before anything is computed."""
+    assert Options(stratified=True).drawn(methods.get("baseline_mc"))["stratified"] is True
+    for name in ("tta", "baseline", "ensemble"):
+        with pytest.raises(Exception, match="--stratified: expected a method of MC dropout"):
+            Options(stratified=True).drawn(methods.get(name))
+
+
+def test_a_folder_stays_stratified_or_not():
+    """What a folder was begun with goes on; one of before is not stratified, and asking otherwise differs."""
+    method = methods.get("center_mc")
+    assert Options().begun({"stratified": True}).drawn(method)["stratified"] is True
+    assert Options().begun({"draws": "subject"}).drawn(method)["stratified"] is False
+    assert Options(stratified=False).begun({"stratified": True}).drawn(method)["stratified"] is False
