@@ -37,9 +37,9 @@ class FoldedUnit:
         kernel, bias = self.kernel(), self.bias()
         folds = self.dropped is not None and self._folds(x, kept)
         if folds:
-            kernel, bias = self.folded(kernel, kept), self.chosen(bias, kept)
+            kernel, bias = self._folded(kernel, kept), self._chosen(bias, kept)
         x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias))
-        return x if self.dropped is None or folds else self.masked(x, kept)
+        return x if self.dropped is None or folds else self._masked(x, kept)
 
     def joined(self, risen: tf.Tensor, skip: tf.Tensor, edge: Edge, kept: tf.Tensor | None = None) -> tf.Tensor:
         """The same of `risen` + its bias and `skip`, side by side: two convolutions, whose sum is part of the fused op.
@@ -53,11 +53,11 @@ class FoldedUnit:
         bias, more = tf.constant(edge.bias), tf.constant(edge.updates)
         folds = self.dropped is not None and self._folds(skip, kept)
         if folds:
-            first, second, more = self.folded(first, kept), self.folded(second, kept), self.folded(more, kept)
-            bias = self.chosen(bias, kept)
+            first, second, more = self._folded(first, kept), self._folded(second, kept), self._folded(more, kept)
+            bias = self._chosen(bias, kept)
         other = edge.added(tf.nn.conv2d(skip, second, 1, "SAME"), more)
         x = tf.nn.relu(tf.add_n([tf.nn.bias_add(tf.nn.conv2d(risen, first, 1, "SAME"), bias), other]))
-        return x if self.dropped is None or folds else self.masked(x, kept)
+        return x if self.dropped is None or folds else self._masked(x, kept)
 
     def _folds(self, x, kept):
         """Whether one mask is shared by the batch and there are more outputs of a channel than weights."""
@@ -67,16 +67,16 @@ class FoldedUnit:
         return (rows or ROWS) * height * width >= np.prod(self.kernel.values.shape[:3])
 
     @staticmethod
-    def folded(kernel, kept):
+    def _folded(kernel, kept):
         """A kernel, or anything whose last axis is the output channels, 0 where they are dropped."""
         return kernel * tf.cast(kept[0], kernel.dtype)
 
-    def chosen(self, bias, kept):
+    def _chosen(self, bias, kept):
         """The bias, and of dropped channels the constant."""
         kept = tf.cast(kept[0], bias.dtype)
         return bias * kept + self.dropped() * (1 - kept)
 
-    def masked(self, x, kept):
+    def _masked(self, x, kept):
         """The unit's output, and of dropped channels the constant."""
         kept = tf.cast(kept, x.dtype)[:, tf.newaxis, tf.newaxis, :]
         return x * kept + self.dropped() * (1 - kept)
