@@ -2,11 +2,11 @@
 
 What lies in the folder, and what a kill at any moment leaves:
     prepare.json                    what was asked for, once a subject is converted, so that no other command mixes in
-    parts/<subject>.tfrecord, .json  a converted subject; the JSON is written second and says that the part is whole
-    <split>-00000-of-00004.tfrecord  a shard: the parts of its subjects, byte after byte
+    parts/<subject>.part            a converted subject, whose checksums say whether it is whole
+    <split>-00000-of-00004.tfrecord  a shard: the slices of its subjects, byte after byte
     parts/<shard>.json              written when the shard is whole; only then are its parts deleted
     dataset.json                    the manifest; only then are parts/ and prepare.json deleted
-A second run redoes no part or shard that its JSON vouches for: its files by size, time and checksum, and the options.
+A second run redoes no part or shard that is whole and vouches for its sources, by size, time and checksum, and the options.
 If the raw folder has changed meanwhile (a broken subject was taken away, say), shards that no longer fit are taken apart
 into parts again. Subjects that cannot be converted are all said at the end, and nothing is claimed by a refused command.
 """

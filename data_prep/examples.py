@@ -63,6 +63,8 @@ def bounding_box(subject: Subject, outside: tuple[float, ...] = ()) -> tuple[int
             used = used | np.any(np.signbit(image), axis=(0, 3))
     else:  # any bit: -0.0 counts, so that the round trip is exact to the bit
         bits = np.bitwise_or.reduce(image.view(f"u{image.itemsize}"), axis=0)
+        if all(edge.any() for edge in (bits[0], bits[-1], bits[:, 0], bits[:, -1])):
+            return 0, 0, *bits.shape[:2]  # photographs are seldom black at an edge
         used = np.any([bits[..., channel] != 0 for channel in range(bits.shape[-1])], axis=0)
     for extra in (subject.label, subject.raw_label):
         if extra is not None:

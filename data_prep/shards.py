@@ -1,7 +1,7 @@
-"""Parts and shards: a part is one converted subject, a shard the parts of several, byte after byte.
+"""Parts and shards: a part is one converted subject (`parts`), a shard the slices of several, byte after byte.
 
-    parts/<subject>.tfrecord, .json  a converted subject; the JSON is written second and says that the part is whole
-    <split>-00000-of-00004.tfrecord  a shard: the parts of its subjects
+    parts/<subject>.part             a converted subject
+    <split>-00000-of-00004.tfrecord  a shard: the slices of its subjects' parts
     parts/<shard>.json               written when the shard is whole; only then are its parts deleted
 
 Shards that are no longer planned are taken apart into parts again, so that nothing is converted twice. A part says what
@@ -18,6 +18,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from data_prep import parts as of_subjects
 from data_prep import records, splits, tf_example
 from data_prep.base import artefacts, notices, stamps
 from data_prep.base.errors import UserError
@@ -26,7 +27,7 @@ from data_prep.subject import Subject
 from data_prep.tasks import Task
 
 PARTS = "parts"
-PIECE = 1 << 20  # bytes copied at a time
+FORMER = "converted by an earlier version, which did not keep what it read"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Request:
         """
         entry = information["entry"]
         if "request" not in information or "files" not in entry:
-            return "converted by an earlier version, which did not keep what it read"
+            return FORMER
         if information["request"] != self.digest:
             return "converted with other options"
         if entry["labelled"] != source.labelled:
@@ -104,10 +105,7 @@ def convert_subject(
 
 
 def _write_part(subject, request, folder, files, noticed):
-    part, trained = folder / f"{subject.name}.tfrecord", subject.training_slices(request.task)
-    with artefacts.aside(part) as temporary, open(temporary, "wb") as file:
-        for example in records.subject_examples(subject, request.task, trained):
-            file.writelines(tf_example.framed(example))
+    trained = subject.training_slices(request.task)
     depth, height, width, _ = subject.image.shape
     information = {
         "slices": depth,
@@ -122,21 +120,16 @@ def _write_part(subject, request, folder, files, noticed):
     if subject.label is not None:
         counts = labels.counts(subject.label)
         information["voxels"] = [counts.get(index, 0) for index in range(len(request.task.classes))]
-    document = {
-        "bytes": part.stat().st_size,
-        "request": request.digest,
-        "entry": information,
-        "noticed": noticed.document(),
-    }
-    artefacts.write_json(folder / f"{subject.name}.json", document)
+    document = {"request": request.digest, "entry": information, "noticed": noticed.document()}
+    examples = records.subject_examples(subject, request.task, trained)
+    pieces = (piece for example in examples for piece in tf_example.framed(example))
+    of_subjects.write(folder, subject.name, document, pieces)
 
 
-def part_done(source: splits.Source, parts: pathlib.Path) -> bool:
-    """Whether the folder `parts` has this subject, whole; `take_apart` has thrown away what is stale."""
-    part, information = parts / f"{source.name}.tfrecord", parts / f"{source.name}.json"
-    if not (part.exists() and information.exists()):
-        return False
-    return bool(artefacts.read_json(information)["bytes"] == part.stat().st_size)
+def any_made(data_dir: pathlib.Path) -> bool:
+    """Whether anything of a conversion under way is there: a part, a shard, or what an earlier version had for a part."""
+    folder = data_dir / PARTS
+    return any(folder.glob(f"*{of_subjects.ENDING}")) or any(folder.glob("*.json"))
 
 
 def shard_done(shard: Shard, data_dir: pathlib.Path) -> bool:
@@ -150,23 +143,26 @@ def join(shard: Shard, data_dir: pathlib.Path) -> None:
     parts, digest, first, subjects = data_dir / PARTS, hashlib.sha256(), 0, []
     with artefacts.aside(data_dir / shard.name) as temporary, open(temporary, "wb") as joined:
         for source in shard.sources:
-            information = artefacts.read_json(parts / f"{source.name}.json")
-            with open(parts / f"{source.name}.tfrecord", "rb") as part:
-                while piece := part.read(PIECE):
+            start = joined.tell()
+            with open(of_subjects.path(parts, source.name), "rb") as part:
+                information, pieces = of_subjects.read(part)
+                for piece in pieces:
                     joined.write(piece)
                     digest.update(piece)
-            subjects.append({"name": source.name, "first_record": first, **information})
+            own = {"name": source.name, "first_record": first, "bytes": joined.tell() - start}
+            subjects.append({**own, **information})
             first += information["entry"]["slices"]
-        size = joined.tell()
-    entry = {"name": shard.name, "bytes": size, "records": first, "sha256": digest.hexdigest()}
-    artefacts.write_json(parts / f"{shard.name}.json", {"shard": entry, "subjects": subjects})
-    _remove_parts(parts, [source.name for source in shard.sources])
+        total = joined.tell()
+    entry = {"name": shard.name, "bytes": total, "records": first, "sha256": digest.hexdigest()}
+    document = json.dumps({"shard": entry, "subjects": subjects}, allow_nan=False)  # not indented: ten times as fast
+    artefacts.write_text(parts / f"{shard.name}.json", document)
+    of_subjects.remove(parts, [source.name for source in shard.sources])
 
 
-def take_apart(shards: Sequence[Shard], data_dir: pathlib.Path, request: Request) -> dict[str, str]:
+def take_apart(shards: Sequence[Shard], data_dir: pathlib.Path, request: Request) -> tuple[dict[str, str], set[str]]:
     """Turns finished shards that are no longer planned back into parts, so that nothing is converted again without need.
 
-    Returns {subject: why} of what was converted and is stale; its part is removed.
+    Returns ({subject: why} of what was converted and is stale, whose part is removed; the subjects whose part is whole).
     """
     planned = {shard.name: [source.name for source in shard.sources] for shard in shards}
     sources, parts = {source.name: source for shard in shards for source in shard.sources}, data_dir / PARTS
@@ -184,16 +180,22 @@ def take_apart(shards: Sequence[Shard], data_dir: pathlib.Path, request: Request
         if path.exists() and path.stat().st_size == content["shard"]["bytes"]:
             why = [look(subject["name"], subject) for subject in content["subjects"]]
             if planned.get(path.name) == held and not any(why):
-                _remove_parts(parts, held)  # a kill after the shard's JSON left some
+                of_subjects.remove(parts, held)  # a kill after the shard's JSON left some
                 continue
             _write_parts(path, content["subjects"], parts)
         path.unlink(missing_ok=True)
         record.unlink()
+    found = set()
     for name in sources:
-        information = parts / f"{name}.json"
-        if information.exists() and look(name, artefacts.read_json(information)):
-            _remove_parts(parts, [name])
-    return stale
+        if of_subjects.remove_former(parts, name):
+            stale[name] = FORMER
+        if (information := of_subjects.whole(parts, name)) is None:
+            continue
+        if look(name, information):
+            of_subjects.remove(parts, [name])
+        else:
+            found.add(name)
+    return stale, found
 
 
 def noticed(shards: Sequence[Shard], data_dir: pathlib.Path) -> notices.Notices:
@@ -205,18 +207,8 @@ def noticed(shards: Sequence[Shard], data_dir: pathlib.Path) -> notices.Notices:
     return found
 
 
-def _remove_parts(parts, names):
-    for name in names:
-        for ending in ("json", "tfrecord"):
-            (parts / f"{name}.{ending}").unlink(missing_ok=True)
-
-
 def _write_parts(path, subjects, parts):
     with open(path, "rb") as shard:
         for subject in subjects:
-            with artefacts.aside(parts / f"{subject['name']}.tfrecord") as temporary, open(temporary, "wb") as part:
-                left = subject["bytes"]
-                while left:
-                    left -= part.write(shard.read(min(left, PIECE)))
-            information = {name: subject[name] for name in ("bytes", "request", "entry", "noticed") if name in subject}
-            artefacts.write_json(parts / f"{subject['name']}.json", information)
+            document = {name: subject[name] for name in ("request", "entry", "noticed") if name in subject}
+            of_subjects.write(parts, subject["name"], document, of_subjects.pieces(shard, subject["bytes"]))

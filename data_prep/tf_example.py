@@ -1,4 +1,4 @@
-"""`tf.train.Example` and TFRecord files as bytes, written without TensorFlow, whose import takes longer than a subject does.
+"""`tf.train.Example` and TFRecord files as bytes, without TensorFlow, whose import takes longer than a subject does.
 
 An Example is a protocol buffer of named features, each a list of byte strings, of float32 or of int64:
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -61,6 +61,17 @@ def framed(record: bytes) -> Iterator[bytes]:
     yield _head(len(record))
     yield record
     yield struct.pack("<I", _masked(crc32c(record)))
+
+
+def records(file: BinaryIO) -> Iterator[bytes]:
+    """The records of an open TFRecord file from where it stands, one by one; raises `ValueError` where it is torn or damaged."""
+    while head := file.read(12):
+        if len(head) < 12 or head != _head(size := int.from_bytes(head[:8], "little")):
+            raise ValueError("no record's length")
+        record, checksum = file.read(size), file.read(4)
+        if len(record) < size or checksum != struct.pack("<I", _masked(crc32c(record))):
+            raise ValueError("a record that does not match its checksum")
+        yield record
 
 
 @functools.lru_cache(maxsize=1024)

@@ -79,13 +79,13 @@ class Work:
 
         Returns {subject: what is wrong with it}; their shards are not made.
         """
-        parts = self.data_dir / shards.PARTS
-        self._say_stale(shards.take_apart(planned, self.data_dir, request))
+        stale, whole = shards.take_apart(planned, self.data_dir, request)
+        self._say_stale(stale)
         planned = [shard for shard in planned if not shards.shard_done(shard, self.data_dir)]
-        waiting = {shard.name: {s.name for s in shard.sources if not shards.part_done(s, parts)} for shard in planned}
+        waiting = {shard.name: {s.name for s in shard.sources} - whole for shard in planned}
         owner = {source.name: shard for shard in planned for source in shard.sources}
         todo = [source for shard in planned for source in shard.sources if source.name in waiting[shard.name]]
-        claimed = any(parts.glob("*.json"))
+        claimed = shards.any_made(self.data_dir)
         if claimed:
             preparation.claim(self.data_dir, self.asked)
         if claimed and todo:
@@ -96,7 +96,9 @@ class Work:
         bad: dict[str, UserError] = {}
         if not todo:
             return bad
-        part = functools.partial(shards.convert_subject, self.task.load_reader().load, request, str(parts))
+        part = functools.partial(
+            shards.convert_subject, self.task.load_reader().load, request, str(self.data_dir / shards.PARTS)
+        )
         with Progress("converting", len(todo), " subjects") as progress:
             for name, error in pool.unordered(executor, part, todo, ahead=2 * workers):
                 progress.advance(note=name)
@@ -156,7 +158,7 @@ class Work:
     def _refuse(self, sources, bad):
         """Raises for all bad subjects, each of which is said; another command is free to take the folder over."""
         preparation.release(self.data_dir)
-        if not any((self.data_dir / shards.PARTS).glob("*.json")):  # nothing was converted: nothing is left behind
+        if not shards.any_made(self.data_dir):  # nothing was converted: nothing is left behind
             shutil.rmtree(self.data_dir / shards.PARTS, ignore_errors=True)
             with contextlib.suppress(OSError):
                 self.data_dir.rmdir()

@@ -91,11 +91,14 @@ def run_dir() -> pathlib.Path:
 def counting_pool(
     size: int, workers: int | None, scheduler: str | None, reads_records: bool = True
 ) -> contextlib.AbstractContextManager[Executor]:
-    """Where maps of so many bytes are counted; asked for only where there is something to count."""
+    """Where maps of so many bytes are counted; asked for only where there is something to count.
+
+    reads_records: whether labels lie in records, which TensorFlow reads; it takes seconds to start, here and in each worker.
+    """
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing here needs a GPU, whose memory each worker would take whole
     if reads_records:
         processes.start_tensorflow()
-    return pool.executor(workers or (1 if size <= SMALL else pool.cpus()), scheduler)
+    return pool.executor(workers or (1 if size <= SMALL else pool.cpus()), scheduler, tensorflow=reads_records)
 
 
 def check_workers(workers: int | None) -> None:

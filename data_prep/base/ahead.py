@@ -25,4 +25,4 @@ def one_ahead(items: Iterable[Item]) -> Iterator[Item]:
         coming = begin()
         while (item := coming.result()) is not _END:
             coming = begin()
-            yield item  # type: ignore[misc]
+            yield item

@@ -18,11 +18,13 @@ from data_prep.base.streams import text_of
 
 
 @contextlib.contextmanager
-def aside(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
+def aside(path: pathlib.Path | str, sync: bool = True) -> Iterator[pathlib.Path]:
     """Yields a temporary path beside `path` (same ending, so that writers choose the same format); renames it at the end.
 
     A kill leaves at most a file named `.partial-<host>-<pid>-<name>`, which nothing reads and the next process that writes
     into the folder removes (`leftovers.sweep`). On an exception the temporary file is removed and `path` stays as it was.
+    sync: forced to the disk before it is renamed; without, a file can be torn when the machine loses its power, and whoever
+    reads it must see that.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,8 +32,8 @@ def aside(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
     temporary = path.with_name(leftovers.partial(path.name))
     try:
         yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        if sync:
+            _sync(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

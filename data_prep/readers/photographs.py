@@ -31,8 +31,9 @@ BINARY = "take the official PNG or BMP, or threshold it yourself"
 def read_photograph(path: pathlib.Path | str, formats: tuple[str, ...] = FORMATS) -> np.ndarray:
     """uint8 [height, width, 3] in RGB; alpha is dropped, grey repeated. Raises `UserError` for anything else."""
     image = _decode(path, formats=formats)
-    if image.mode not in ("RGB", "RGBA", "L", "LA", "P") or _is_deep_png(path):
-        deep = "16 bits a channel" if _is_deep_png(path) else f"Pillow mode {image.mode}"
+    is_deep = image.format == "PNG" and _is_deep_png(path)
+    if image.mode not in ("RGB", "RGBA", "L", "LA", "P") or is_deep:
+        deep = "16 bits a channel" if is_deep else f"Pillow mode {image.mode}"
         raise UserError(path, expected="a photograph of 8 bits a channel", found=deep, do="convert it to 8-bit RGB")
     return np.asarray(image.convert("RGB"))
 
@@ -44,7 +45,7 @@ def read_mask(path: pathlib.Path | str) -> np.ndarray:
     any other mask: grey levels mean interpolation, JPEG noise or several classes; channels that differ mean colours.
     """
     values = _carrier(_decode(path, formats=FORMATS), path)
-    found, counts = np.unique(values, return_counts=True)
+    found, counts = _found(values)
     if len(found) > 2 or (len(found) == 2 and found[0] != 0):
         listed = ", ".join(str(int(value)) for value in found[:6]) + (", …" if len(found) > 6 else "")
         raise UserError(
@@ -55,6 +56,15 @@ def read_mask(path: pathlib.Path | str) -> np.ndarray:
         )
     notices.values("masks", {int(value): int(count) for value, count in zip(found, counts, strict=True)})
     return (values != 0).astype(np.uint8)
+
+
+def _found(values):
+    """(the values that an array holds, in order; how many elements have each)."""
+    if values.dtype not in (np.uint8, np.bool_):
+        return np.unique(values, return_counts=True)
+    counts = np.bincount(values.reshape(-1), minlength=1)  # without sorting, as numpy.unique would
+    found = np.flatnonzero(counts)
+    return found, counts[found]
 
 
 def read_grey(path: pathlib.Path | str) -> np.ndarray:
@@ -163,6 +173,7 @@ def say_if_turned(path: object) -> None:
         notices.once("photographs as stored", line)
 
 
+_TURNING = (b"Exif", b"eXIf", b"exif", b"adobe")  # JPEG's and PNG's blocks, old PNG texts, XMP's names in both
 _TURNS = {  # by EXIF orientation: what brings the stored pixels upright
     1: lambda pixels: pixels,
     2: lambda pixels: pixels[:, ::-1],
@@ -177,8 +188,18 @@ _TURNS = {  # by EXIF orientation: what brings the stored pixels upright
 
 def _orientation(path):
     """The EXIF orientation of an image file, 1 to 8; 1 where it has none or another number."""
+    if not _may_be_turned(path):
+        return 1
     found = _decode(path, pixels=False).getexif().get(0x0112, 1)
     return found if found in _TURNS else 1
+
+
+def _may_be_turned(path):
+    """Whether a file has a block that could hold an orientation; Pillow decodes all of a PNG to look behind its pixels."""
+    with open(path, "rb") as file:
+        content = file.read()
+    simple = content.startswith((b"\xff\xd8", b"\x89PNG", b"BM"))  # TIFF has it among its own entries
+    return not simple or any(mark in content for mark in _TURNING)
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
