@@ -70,10 +70,10 @@ def test_a_cohort_is_predicted_in_one_call(cohort, brats_run, tmp_path):
 
 
 @pytest.mark.parametrize("kept_time", [False, True])
-def test_new_files_under_old_names_are_predicted_again(cohort, there, brats_run, tmp_path, kept_time):
+def test_new_files_under_old_names_are_predicted_again(cohort, brats_run, tmp_path, kept_time):
     """And the others of the cohort are not."""
     first, *others = sorted(cohort.iterdir())
-    shutil.copytree(there, tmp_path / "maps")
+    predicted(cohort, brats_run, tmp_path / "maps")
     before = np.asarray(maps_of(tmp_path / "maps", first.name)["probability"].dataobj)
     path, times = first / f"{first.name}_flair.nii.gz", None
     if kept_time:
@@ -100,9 +100,9 @@ def test_modalities_that_were_mixed_up_are_predicted_again(cohort, brats_run, tm
     assert predicted(first, brats_run, tmp_path / "maps", modalities=files)[0] == {first.name: False}
 
 
-def test_maps_that_do_not_say_what_they_were_made_from_are_made_again(cohort, there, brats_run, tmp_path):
+def test_maps_that_do_not_say_what_they_were_made_from_are_made_again(cohort, brats_run, tmp_path):
     """Those of an earlier version."""
-    shutil.copytree(there, tmp_path / "maps")
+    predicted(cohort, brats_run, tmp_path / "maps")
     for index in (tmp_path / "maps").glob("*.json"):
         document = artefacts.read_json(index)
         del document["files"]
