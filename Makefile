@@ -55,8 +55,8 @@ test-whole: .venv/installed
 
 test-all: test test-whole
 
-# frozen: what the stack did stays tested, and reading old runs; what came later and knows no TensorFlow, and the shape of
-# the code, are looked at once, by make test
+# frozen: what the stack did stays tested, and reading old runs; what came later, features of the current stack and what
+# knows no TensorFlow, and the shape of the code, are looked at once, by make test
 LATER := whole benchmarks test_floors.py scoring/test_counts.py scoring/test_new_metric.py data_prep/test_base.py data_prep/test_tasks.py \
     data_prep/test_map_files.py learning/test_selection.py launch/test_program.py \
     $(addprefix data_prep/test_,resample.py grid.py datasets.py nnunet.py decathlon.py pairs.py own_words.py own_records.py) \
@@ -65,7 +65,11 @@ LATER := whole benchmarks test_floors.py scoring/test_counts.py scoring/test_new
     reporting/test_parts.py reporting/test_report_classes.py serving/test_several_export.py serving/test_several_request.py \
     reporting/test_lesion_files.py $(addprefix scoring/test_,aggregate.py comparisons.py conformal.py failure.py findings.py ged.py) \
     $(addprefix scoring/test_,lesion_wise.py lesions.py qu_brats.py retention.py risk_coverage.py surface.py) \
-    $(addprefix learning/test_,ssn.py last_epochs.py loss_scale.py) maps/test_stochastic.py nets/test_adam.py study/test_seeds.py
+    $(addprefix learning/test_,ssn.py last_epochs.py loss_scale.py) maps/test_stochastic.py nets/test_adam.py study/test_seeds.py \
+    $(addprefix learning/test_,claim.py initial.py prolonged.py several_losses.py) maps/test_several_predictives.py \
+    nets/test_several_classes.py $(addprefix scoring/test_,curves.py recalibrate.py recalibrated_rows.py temperature.py) \
+    launch/test_recalibrate_launcher.py maps/test_recalibrated.py serving/test_recalibrated_export.py \
+    reporting/test_review_section.py test_metrics_facade.py test_readme_python.py data_prep/test_pairwise.py
 test-addons: .venv-addons/installed
 	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) $(LATER:%=--ignore=tests/%) $(PYTEST)
 

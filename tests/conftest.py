@@ -2,6 +2,7 @@
 
 import dataclasses
 import fcntl
+import gc
 import json
 import os
 import pathlib
@@ -48,7 +49,12 @@ TINY = {
 
 
 def pytest_collection_finish(session):
-    """Two logical CPUs, for the tests of replicas; TensorFlow allows it before it has run anything only."""
+    """Two logical CPUs, for the tests of replicas; TensorFlow allows it before it has run anything only.
+
+    What was imported is collected no more: the many small objects of a graph that is traced make the collector run often.
+    """
+    gc.collect()
+    gc.freeze()
     if "tensorflow" in sys.modules:
         import tensorflow as tf
 

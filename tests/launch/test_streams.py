@@ -35,16 +35,26 @@ def folders(tmp_path_factory):
     return [f"--predictions={folder / 'maps'}", f"--labels={folder / 'labels'}", "--kind=probability", "--workers=1"]
 
 
+@pytest.fixture(scope="module")
+def evaluated(folders, tmp_path_factory):
+    """(the folder of that evaluation, how the program ended that made it, to an output of ASCII)."""
+    folder = tmp_path_factory.mktemp("evaluated") / "out"
+    return folder, start("evaluate", *folders, f"--out_dir={folder}", encoding="ascii")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "ascii:strict"])
-def test_output_that_is_not_utf8(folders, tmp_path, encoding):
-    """Every line comes out; arrows and dashes have their likes in ASCII, other characters can be told; files are UTF-8."""
-    first = start("evaluate", *folders, f"--out_dir={tmp_path / 'out'}", encoding=encoding)
-    again = start("evaluate", *folders, f"--out_dir={tmp_path / 'out'}", encoding=encoding)
-    for found in (first, again):
-        said = found.stdout.decode(encoding.partition(":")[0])
+def test_output_that_is_not_utf8(folders, evaluated, encoding):
+    """Every line comes out; arrows and dashes have their likes in ASCII, other characters can be told; files are UTF-8.
+
+    The first time as the next, which finds the evaluation and shows it again.
+    """
+    folder, first = evaluated
+    again = start("evaluate", *folders, f"--out_dir={folder}", encoding=encoding)
+    for found, of in ((first, "ascii"), (again, encoding.partition(":")[0])):
+        said = found.stdout.decode(of)
         assert found.returncode == 0, found.stderr.decode()
         assert "ECE % v" in said and "Dice ^" in said and "sigma-netz" in said and "Report: open " in said
-    assert "σ-netz ü" in (tmp_path / "out" / "table1.md").read_text(encoding="utf-8")
+    assert "σ-netz ü" in (folder / "table1.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("shell", "code"), [("2>&-", 0), (">&-", 0), (">&- 2>&-", 0), ("<&-", 0), ("<&- >&- 2>&-", 0)])

@@ -165,11 +165,15 @@ def test_pipeline_moves_the_given_mask_with_the_label(slices, monkeypatch):
         np.testing.assert_array_equal(label, mask)
 
 
-def test_training_with_augmentation_learns(train, brats_data, tmp_path):
-    """It runs through, validates on unchanged slices, and is another configuration than without."""
+def test_a_training_with_augmentation(trainer, train, brats_data, brats_run):
+    """Its slices are the changed ones, those of its validation are not, and it is another configuration than without."""
     from data_prep.base.errors import UserError
 
-    _, done = train("baseline", "brats", brats_data, tmp_path, augment="light", max_steps=6)
-    assert np.isfinite(done["valid_dice"])
-    with pytest.raises(UserError, match="augment 'light'"):
-        train("baseline", "brats", brats_data, tmp_path, max_steps=6)
+    plain, light = (trainer("baseline", brats_data, augment=augment) for augment in ("none", "light"))
+    first, other = (next(one._training_data().as_numpy_iterator()) for one in (plain, light))
+    np.testing.assert_array_equal(first["slice"], other["slice"])
+    assert (first["image"] != other["image"]).any()
+    first, other = (next(one._validation_data.as_numpy_iterator()) for one in (plain, light))
+    np.testing.assert_array_equal(first["image"], other["image"])
+    with pytest.raises(UserError, match=r"augment 'none' \(there\) against 'light'"):
+        train("baseline", "brats", brats_data, brats_run, augment="light")

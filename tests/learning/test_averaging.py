@@ -177,13 +177,24 @@ def test_one_adam(small):
             close(layer.get_weights(), [weights], 1e-6)
 
 
-def test_replicas_average_alike(small):
-    """On two devices the averages follow the formula too, and both replicas hold the same, averaged and raw."""
+def test_replicas_train_and_average_alike(small):
+    """On two devices the averages follow the formula too, and both replicas hold the same, averaged, raw and running.
+
+    Seven slices in batches of four: each second batch is ragged, and yet each graph is traced once. It validates, saves
+    and finishes, and every variable has moved.
+    """
     two = devices.strategy(["CPU:0", "CPU:1"])
-    one = small(two, batch_size=4, epochs=1)
+    one = small(two, batch_size=4, epochs=2)
+    graphs, before = (one.step_fn, one.count_fn), one.steps.model.get_weights()
     path = walk(one).path
+    assert [graph.experimental_get_tracing_count() for graph in graphs] == [1, 1]
+    done = runs.finished(one.checkpoint.folder)
+    assert done["steps"] == 4 and (one.checkpoint.folder / runs.WEIGHTS).exists()
+    for variable, old in zip(one.steps.model.weights, before, strict=True):
+        alike(two, [variable])
+        assert not np.array_equal(np.asarray(variable), old)
     expected, variables = moving_average(path), one.steps.model.trainable_variables
-    assert len(path) == 2 and distance(expected, path[-1]) > 1e-3
+    assert len(path) == 4 and distance(expected, path[-1]) > 1e-3
     averages = stack.averages(one.steps.optimizer, variables)
     close(arrays(averages), expected)
     alike(two, averages)

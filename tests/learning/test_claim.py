@@ -36,13 +36,22 @@ def diverging(monkeypatch, at):
     monkeypatch.setattr(Trainer, "step_fn", property(step_fn))
 
 
+@pytest.fixture(scope="module")
+def whole(isic_data, train, made_once):
+    """The folder of a training of two epochs that nothing disturbed."""
+
+    def make(folder):
+        train("baseline", "isic", isic_data, folder, deterministic=True)
+
+    return runs.network_dir(made_once("claimed_whole", make), "baseline")
+
+
 @pytest.mark.parametrize("at", [0, 1])
-def test_a_diverged_training_leaves_the_folder_to_another(isic_data, train, tmp_path, monkeypatch, at):
+def test_a_diverged_training_leaves_the_folder_to_another(whole, isic_data, train, tmp_path, monkeypatch, at):
     """At its first step, or after an epoch was saved: one line with the advice, and the same command with another rate works.
 
     Its result is that of a new folder.
     """
-    whole, expected = train("baseline", "isic", isic_data, tmp_path / "whole", deterministic=True)
     diverging(monkeypatch, at)
     with pytest.raises(UserError, match=r"found nan; train again with a lower --learning_rate than 100\b") as caught:
         train("baseline", "isic", isic_data, tmp_path / "run", learning_rate=100.0, deterministic=True)
@@ -50,21 +59,20 @@ def test_a_diverged_training_leaves_the_folder_to_another(isic_data, train, tmp_
     folder, said = runs.network_dir(tmp_path / "run", "baseline"), []
     assert (folder / runs.RESUME).exists() == (folder / claim.DIVERGED).exists() == bool(at)
     _, done = train("baseline", "isic", isic_data, tmp_path / "run", deterministic=True, say=said.append)
-    assert done["last_sha256"] == expected["last_sha256"]
+    assert done["last_sha256"] == runs.finished(whole)["last_sha256"]
     assert (folder / "log.csv").read_text() == (whole / "log.csv").read_text()
     assert any("diverged" in line for line in said) == bool(at)
     assert not (folder / claim.DIVERGED).exists() and len(list(folder.glob("events*"))) == 1 + (at == 0)
     assert artefacts.read_json(folder / runs.CONFIG)["learning_rate"] == 1e-2
 
 
-def test_the_same_training_may_try_again(isic_data, train, tmp_path, monkeypatch):
+def test_the_same_training_may_try_again(whole, isic_data, train, tmp_path, monkeypatch):
     """The same command goes on from what was saved, as if nothing had happened, should it not diverge again."""
-    _, expected = train("baseline", "isic", isic_data, tmp_path / "whole", deterministic=True)
     diverging(monkeypatch, 1)
     with pytest.raises(UserError):
         train("baseline", "isic", isic_data, tmp_path / "run", deterministic=True)
     folder, done = train("baseline", "isic", isic_data, tmp_path / "run", deterministic=True)
-    assert done["last_sha256"] == expected["last_sha256"] and not (folder / claim.DIVERGED).exists()
+    assert done["last_sha256"] == runs.finished(whole)["last_sha256"] and not (folder / claim.DIVERGED).exists()
 
 
 def test_a_prolonged_training_that_diverges_keeps_what_was_finished(isic_run, isic_data, train, tmp_path, monkeypatch):
@@ -78,14 +86,13 @@ def test_a_prolonged_training_that_diverges_keeps_what_was_finished(isic_run, is
     assert (runs.network_dir(run, "baseline") / runs.WEIGHTS).exists()
 
 
-def test_a_training_that_was_killed_before_it_saved_anything(isic_data, train, tmp_path):
+def test_a_training_that_was_killed_before_it_saved_anything(whole, isic_data, train, tmp_path):
     """Its config.json claims nothing: other settings work in its place, weights to begin from among them."""
-    _, done = train("baseline", "isic", isic_data, tmp_path / "whole", epochs=1)
+    done, config = runs.finished(whole), artefacts.read_json(whole / runs.CONFIG)
     folder = runs.network_dir(tmp_path / "run", "baseline")
-    config = artefacts.read_json(runs.network_dir(tmp_path / "whole", "baseline") / runs.CONFIG)
     beginning = {"network": "gone", "weights_sha256": "0"}
     artefacts.write_json(folder / runs.CONFIG, {**config, "batch_size": 512, "streams": 1, "init_from": beginning})
-    _, other = train("baseline", "isic", isic_data, tmp_path / "run", epochs=1)
+    _, other = train("baseline", "isic", isic_data, tmp_path / "run", deterministic=True)
     assert other["last_sha256"] == done["last_sha256"] and other["config_sha256"] == done["config_sha256"]
 
 

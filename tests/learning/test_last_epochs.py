@@ -89,9 +89,8 @@ def test_they_predict_as_an_ensemble(longer, isic_data):
     assert runs.read_predictions(folder)["networks"] == {"checkpoints": runs.finished(longer)["weights_sha256"]}
 
 
-@pytest.mark.parametrize("moment", ["in the epoch", "before the state", "after the state"])
-def test_a_killed_one_ends_with_the_same_files(isic_data, train, tmp_path, monkeypatch, longer, moment):
-    """Stopped in the fourth epoch, between its weights and the state that knows them, or before the older are dropped."""
+def test_a_killed_one_ends_with_the_same_files(isic_data, train, tmp_path, monkeypatch, longer):
+    """Stopped three times: in an epoch, between its weights and the state that knows them, and before the older are dropped."""
     killed = Stopped("by a signal")
 
     def when(cls, name, reached, before):
@@ -107,15 +106,15 @@ def test_a_killed_one_ends_with_the_same_files(isic_data, train, tmp_path, monke
 
         monkeypatch.setattr(cls, name, replaced)
 
-    if moment == "in the epoch":
-        when(Trainer, "_epoch", lambda self, args: self.counters.epoch == 3, False)
-    elif moment == "before the state":
-        when(Trainer, "save", lambda self, args: self.counters.epoch == 4, True)
-    else:
-        when(Checkpoint, "settle", lambda self, args: args[0].epoch == 4, True)
-    with pytest.raises(Stopped):
-        train("checkpoints", "isic", isic_data, tmp_path, epochs=5, **EXACT)
-    monkeypatch.undo()
+    for cls, name, reached, before in (
+        (Trainer, "_epoch", lambda self, args: self.counters.epoch == 2, False),
+        (Trainer, "save", lambda self, args: self.counters.epoch == 3, True),
+        (Checkpoint, "settle", lambda self, args: args[0].epoch == 4, True),
+    ):
+        when(cls, name, reached, before)
+        with pytest.raises(Stopped):
+            train("checkpoints", "isic", isic_data, tmp_path, epochs=5, **EXACT)
+        monkeypatch.undo()
     folder, _ = train("checkpoints", "isic", isic_data, tmp_path, epochs=5, **EXACT)
     same(kept(folder), kept(longer))
 

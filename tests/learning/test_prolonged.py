@@ -54,11 +54,16 @@ def stopped_in(monkeypatch, epoch):
 
 
 @pytest.fixture(scope="module")
-def longer(isic_data, train, tmp_path_factory):
+def longer(isic_data, train, made_once):
     """longer(network): the contents of a training of four epochs at once."""
-    return lambda network: contents(
-        train(network, "isic", isic_data, tmp_path_factory.mktemp("longer"), epochs=4, **EXACT)[0]
-    )
+
+    def made(network):
+        def make(folder):
+            train(network, "isic", isic_data, folder, epochs=4, **EXACT)
+
+        return contents(runs.network_dir(made_once(f"longer_{network}", make), network))
+
+    return made
 
 
 @pytest.mark.parametrize(("network", "interrupted"), [("cv_0", False), ("baseline", True)])

@@ -1,4 +1,7 @@
-"""Two logical CPUs under a MirroredStrategy do the arithmetic of one, ragged batches included."""
+"""Two logical CPUs under a MirroredStrategy do the arithmetic of one, ragged batches included.
+
+A whole training on them is in test_averaging.py.
+"""
 
 import numpy as np
 import pytest
@@ -93,25 +96,6 @@ def test_validation_counts_every_slice_once(trainer, two, brats_data, shaken):
         scores.append(one.score())
     assert scores[0][0] == scores[1][0] and 0 < scores[0][0] < 1
     assert scores[0][1] == pytest.approx(scores[1][1], rel=1e-5)
-
-
-def test_a_whole_training_runs_on_replicas_and_keeps_them_alike(trainer, two, isic_data):
-    """Trains, validates, saves and finishes; afterwards both replicas hold the same weights and running statistics.
-
-    Seven slices in batches of four: each second batch is ragged, and yet each graph is traced once. Every variable has
-    moved.
-    """
-    one = trainer("baseline", isic_data, two, batch_size=4, epochs=2, depth=1)
-    before = one.steps.model.get_weights()
-    done = one.run()
-    assert one.step_fn.experimental_get_tracing_count() == one.count_fn.experimental_get_tracing_count() == 1
-    assert done["steps"] == 4 and (one.checkpoint.folder / "best.weights.h5").exists()
-    for variable, old in zip(one.steps.model.weights, before, strict=True):
-        mirrored = variable if isinstance(variable, tf.distribute.DistributedValues) else variable.value  # Keras 2, 3
-        local = two.experimental_local_results(mirrored)
-        assert not np.array_equal(local[0], old)
-        for other in local[1:]:
-            np.testing.assert_array_equal(local[0], other)
 
 
 def test_more_replicas_than_rows(trainer, two, brats_data):

@@ -235,26 +235,17 @@ def test_selection_is_by_the_mean_dice_over_regions(regions_data):
     assert found == pytest.approx(np.mean(scores), abs=1e-12) and 0 < found < 1
 
 
-def test_crops_and_dice_ce_train(regions_data, train, tmp_path):
-    """Both are kept in config.json; another crop is another training, and the folder refuses it by name."""
-    how = {"crop": "16,24", "loss": "dice_ce", "augment": "light", "epochs": 1}
-    folder, done = train("baseline", "brats_regions", regions_data, tmp_path, **how)
-    config = runs.read_config(folder)
-    assert config.crop == (16, 24) and config.loss == "dice_ce" and done["epochs"] == 1
-    with pytest.raises(UserError, match=r"crop"):
-        train("baseline", "brats_regions", regions_data, tmp_path, **{**how, "crop": "16,16"})
-    said = []
-    train("baseline", "brats_regions", regions_data, tmp_path, say=said.append, **how)
-    assert "trained already" in said[0]
-
-
 @pytest.fixture(scope="session")
-def folds_run(regions_run, regions_data):
+def folds_run(regions_run, regions_data, made_once, tmp_path_factory):
     """The same run with both networks of a cross-validation of two folds."""
-    for index in range(2):
-        fold, quiet = networks.fold(index, 2), lambda line: None
-        fit(fold, "brats_regions", regions_data, regions_run, {**TINY, "folds": 2}, say=quiet)
-    return regions_run
+
+    def make(folder):
+        shutil.copytree(regions_run, folder, dirs_exist_ok=True)
+        for index in range(2):
+            fold, quiet = networks.fold(index, 2), lambda line: None
+            fit(fold, "brats_regions", regions_data, folder, {**TINY, "folds": 2}, say=quiet)
+
+    return shutil.copytree(made_once("regions_folds", make), tmp_path_factory.mktemp("folds_run") / "run")
 
 
 def test_folds_predict_as_an_ensemble(folds_run, regions_data):
@@ -283,16 +274,25 @@ def test_folds_that_are_not_trained_are_said_with_their_command(tmp_path):
         trained.load_all(tmp_path, ("cv",), "brats")
 
 
-def test_flags_of_the_launcher(regions_data, launch, tmp_path):
-    """--crop and --loss are flags of train, kept in config.json; what they can't be is one line, before anything begins."""
+def test_crops_and_dice_ce_train(regions_data, launch, train, tmp_path):
+    """--crop and --loss are flags of train, kept in config.json; what they can't be is one line, before anything begins.
+
+    Another crop is another training, and the folder refuses it by name.
+    """
     where = "--method=baseline", "--dataset=brats_regions", f"--data_dir={regions_data}", f"--run_dir={tmp_path}"
-    small = "--epochs=1", "--start_filters=2", "--depth=1", "--max_steps=1"
+    small = "--epochs=1", "--start_filters=4", "--depth=1", "--batch_size=8", "--learning_rate=1e-2", "--max_steps=1"
     ended = launch("train", *where, *small, "--crop=5")
     assert ended.code == 2 and "--crop=5: expected H,W" in ended.err and len(ended.err.splitlines()) == 1
-    ended = launch("train", *where, *small, "--crop=16,16", "--loss=dice_ce")
+    ended = launch("train", *where, *small, "--crop=16,24", "--loss=dice_ce", "--augment=light")
     assert ended.code == 0, ended.err
     config = runs.read_config(runs.network_dir(tmp_path, "baseline"))
-    assert config.crop == (16, 16) and config.loss == "dice_ce" and config.network.classes == 4
+    assert config.crop == (16, 24) and config.loss == "dice_ce" and config.network.classes == 4
+    how = {"crop": "16,24", "loss": "dice_ce", "augment": "light", "epochs": 1, "max_steps": 1}
+    with pytest.raises(UserError, match=r"crop"):
+        train("baseline", "brats_regions", regions_data, tmp_path, **{**how, "crop": "16,16"})
+    said = []
+    train("baseline", "brats_regions", regions_data, tmp_path, say=said.append, **how)
+    assert "trained already" in said[0]
 
 
 def test_auxiliary_segm_learns_from_written_segmentations(regions_data, train, folds_run):

@@ -208,10 +208,9 @@ def test_a_stopped_one_goes_on_without_the_baseline(isic_data, isic_run, train, 
     assert (prolonged["last_sha256"], prolonged["epochs"]) == (longer["last_sha256"], 3)
 
 
-def test_the_users_beginning_wins(isic_data, isic_run, train, tmp_path):
+def test_the_users_beginning_wins(isic_data, isic_run, brats_run, train, tmp_path):
     """--init_from takes the place of the baseline."""
-    run = shutil.copytree(isic_run, tmp_path / "run")
-    other, _ = train("baseline", "isic", isic_data, tmp_path / "other", epochs=1, seed=3)
+    run, other = shutil.copytree(isic_run, tmp_path / "run"), runs.network_dir(brats_run, "baseline")
     folder, _ = train("ssn", "isic", isic_data, run, epochs=1, init_from=other)
     assert runs.read_config(folder).init_from.weights_sha256 == runs.finished(other)["weights_sha256"]
     assert artefacts.read_json(folder / runs.CONFIG)["init_from"]["network"] == str(other)

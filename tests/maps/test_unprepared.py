@@ -18,14 +18,27 @@ from tfunc.maps.options import Options
 BASELINE = methods.get("baseline")
 
 
+def copied(raw, into):
+    """Copies of three phantom patients without their labels; returns their folder."""
+    for folder in sorted(path for path in raw.glob("*/*") if path.is_dir())[:3]:
+        shutil.copytree(folder, into / folder.name)
+        (into / folder.name / f"{folder.name}_seg.nii.gz").unlink()
+    return into
+
+
 @pytest.fixture
 def cohort(brats_raw, tmp_path):
-    """Copies of three phantom patients without their labels."""
-    folders = sorted(path for path in brats_raw.glob("*/*") if path.is_dir())[:3]
-    for folder in folders:
-        shutil.copytree(folder, tmp_path / "cohort" / folder.name)
-        (tmp_path / "cohort" / folder.name / f"{folder.name}_seg.nii.gz").unlink()
-    return tmp_path / "cohort"
+    return copied(brats_raw, tmp_path / "cohort")
+
+
+@pytest.fixture(scope="module")
+def there(brats_raw, brats_run, made_once):
+    """The maps of such a cohort as it lies. Only to be read."""
+
+    def make(folder):
+        predicted(copied(brats_raw, folder / "cohort"), brats_run, folder / "maps")
+
+    return made_once("cohort_there", make) / "maps"
 
 
 def predicted(path, run, out, **more):
@@ -99,20 +112,19 @@ def test_maps_that_do_not_say_what_they_were_made_from_are_made_again(cohort, br
 
 
 @pytest.mark.parametrize("codes", ["RAS", "PIR", "SAL"])
-def test_a_patient_in_another_voxel_order_gets_the_same_maps(cohort, brats_run, tmp_path, codes):
+def test_a_patient_in_another_voxel_order_gets_the_same_maps(cohort, there, brats_run, tmp_path, codes):
     """To the bit, lying on the patient's own files; said once for the cohort."""
-    predicted(cohort, brats_run, tmp_path / "there")
     for folder in cohort.iterdir():
         turned(folder, codes)
     _, lines = predicted(cohort, brats_run, tmp_path / "turned")
     assert len(lines) == 1 and f"voxels in the order {codes}, not LPS: permuted to LPS, and their maps back" in lines[0]
     for folder in cohort.iterdir():
-        ours, there = maps_of(tmp_path / "turned", folder.name), maps_of(tmp_path / "there", folder.name)
+        ours, theirs = maps_of(tmp_path / "turned", folder.name), maps_of(there, folder.name)
         source = nibabel.load(folder / f"{folder.name}_t1.nii.gz")
         for kind in MAPS:
             np.testing.assert_allclose(ours[kind].affine, source.affine, atol=1e-5)
             assert ours[kind].shape == source.shape
-            back, expected = (nibabel.as_closest_canonical(image) for image in (ours[kind], there[kind]))
+            back, expected = (nibabel.as_closest_canonical(image) for image in (ours[kind], theirs[kind]))
             np.testing.assert_array_equal(np.asarray(back.dataobj), np.asarray(expected.dataobj))
 
 
@@ -159,15 +171,14 @@ def test_one_bad_patient_does_not_cost_the_others(cohort, brats_run, tmp_path):
     assert (tmp_path / "m" / f"{first.name}_prediction.nii.gz").exists()
 
 
-def test_other_records_are_predicted_where_they_have_no_labels(cohort, brats_run, brats_data, tmp_path):
+def test_other_records_are_predicted_where_they_have_no_labels(cohort, there, brats_run, brats_data, tmp_path):
     """A cohort that was prepared: the maps of `--input`. Records with labels stay bound to their own networks."""
     run = shutil.copytree(brats_run, tmp_path / "run")
     manifest = convert.convert("brats", cohort, tmp_path / "data", say=lambda line: None)
     assert [entry.splits for entry in manifest.subjects] == [("predict",)] * 3
     folder = predict.predict_split(BASELINE, "brats", tmp_path / "data", run, "predict", Options())
-    predicted(cohort, run, tmp_path / "maps")
     for entry in manifest.subjects:
-        for kind, image in maps_of(tmp_path / "maps", entry.name).items():
+        for kind, image in maps_of(there, entry.name).items():
             same = maps_of(folder, entry.name)[kind]
             np.testing.assert_array_equal(np.asarray(image.dataobj), np.asarray(same.dataobj))
     for path in cohort.iterdir():
@@ -180,7 +191,7 @@ def test_other_records_are_predicted_where_they_have_no_labels(cohort, brats_run
     assert other.task.order == "RAS"
     for entry in other.subjects:
         for kind, image in maps_of(folder, entry.name).items():
-            same = nibabel.as_closest_canonical(maps_of(tmp_path / "maps", entry.name)[kind])
+            same = nibabel.as_closest_canonical(maps_of(there, entry.name)[kind])
             close = np.isclose(
                 np.asarray(image.dataobj), np.asarray(same.dataobj), atol=1e-5
             )  # its mean is summed otherwise

@@ -16,7 +16,7 @@ from whole.conftest import METHODS, SETTINGS
 
 ROOT = pathlib.Path(__file__).parents[2]
 REGIONS = ("liver", "spleen", "kidney", "tumour")
-FORMS = {"nnunet": METHODS, "decathlon": ("baseline", "ensemble")}  # the networks are the same whatever the form
+FORMS = {"nnunet": METHODS, "decathlon": ("baseline",)}  # the networks are the same whatever the form
 
 
 def run(folder, program, *flags):
@@ -47,7 +47,7 @@ def own(request, made_once):
         run(folder, "prepare", "--dataset=raw/Dataset900_Organs", "--workers=1")
         (folder / "said.txt").write_text(run(folder, "study", "--dataset=Dataset900_Organs", *settings(form)))
         new = (
-            "--method=ensemble",
+            f"--method={'ensemble' if 'ensemble' in FORMS[form] else 'baseline'}",
             "--dataset=Dataset900_Organs",
             "--input=imagesTs",
             "--out_dir=maps",
