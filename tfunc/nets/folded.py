@@ -115,9 +115,8 @@ def _join(risen: tf.Tensor, bias: Weight, skip: tf.Tensor, unit: FoldedUnit, kep
     known = own.is_fully_defined() and size.is_fully_defined()
     if not (known and weights.are_constants()) or tf.config.list_logical_devices("GPU"):  # oneDNN alone fuses the sum
         return unit(tf.concat([pad_to(tf.nn.bias_add(risen, bias()), skip), skip], axis=-1), kept)
-    inside = tuple(
-        slice((whole - part) // 2, (whole - part) // 2 + part) for whole, part in zip(size, own, strict=True)
-    )
+    (top, left), (height, width) = ((whole - part) // 2 for whole, part in zip(size, own, strict=True)), own
+    inside = slice(top, top + height), slice(left, left + width)
     edge = Edge(unit, bias, inside, tuple(size))
     return unit.joined(risen if own == size else pad_to(risen, skip), skip, edge, kept)
 
