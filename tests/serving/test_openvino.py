@@ -24,7 +24,7 @@ from tfunc.serving.signatures import Served
 
 # converting sends figures of usage over the network, from forks of this process, unless this package is not there
 sys.modules["openvino_telemetry"] = None
-ov = pytest.importorskip("openvino", reason="OpenVINO is not installed; the extra `test` has it")
+ov = pytest.importorskip("openvino", reason="OpenVINO is not installed; the extra `openvino` has it")
 
 GUIDE = ROOT / "docs" / "howto" / "serve.md"
 TRAINED = ROOT / "tests" / "fixtures" / "stacks" / "current"  # on made-up photographs: 4 filters, two poolings
