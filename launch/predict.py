@@ -148,7 +148,7 @@ def _checked() -> options.Options:
         raise UserError("--allow_negative", expected="--input with a patient's volumes beside it", do="leave it out")
     _check_recalibrated()
     options.check_seed(FLAGS.seed)
-    return options.Options(
+    asked = options.Options(
         FLAGS.samples,
         FLAGS.seed,
         FLAGS.batch_size,
@@ -160,6 +160,9 @@ def _checked() -> options.Options:
         outer=FLAGS.outer,
         stratified=FLAGS.stratified,
     )
+    if FLAGS.method:
+        asked.stratified_of(methods.get(FLAGS.method))
+    return asked
 
 
 def _check_recalibrated() -> None:
@@ -168,7 +171,7 @@ def _check_recalibrated() -> None:
         raise UserError("--outer", expected="--recalibrated beside it")
     if FLAGS.recalibrated and FLAGS.network:
         raise UserError("--recalibrated", expected="a method", found=f"--network={FLAGS.network}")
-    others = [name for name in ("full_size", "names", "subjects") if getattr(FLAGS, name)]
+    others = [name for name in ("full_size", "names", "subjects", "stratified") if getattr(FLAGS, name)]
     if FLAGS.recalibrated and others and not FLAGS.input:
         found, do = f"--{others[0]}, of a split", "leave it out: written maps are read, all of them"
         raise UserError("--recalibrated", expected="--input, or a split alone", found=found, do=do)

@@ -4,7 +4,7 @@
     python launch/prepare.py --dataset=/data/nnUNet_raw/Dataset004_Hippocampus
 
 BraTS: 33 MB a subject, so 9.5 GB for 285; half a second a subject. ISIC: 0.2 MB an image, 0.5 GB for 2750;
-70 images a second and worker if they are small, far fewer if they are photographs of full size.
+some tens of images a second and worker if they are small, far fewer if they are photographs of full size.
 A killed run is continued by the same command. Result: the folder --data_dir with dataset.json, which names every shard
 and subject; training and prediction read it.
 """

@@ -48,6 +48,21 @@ def test_a_size_is_traced_once_and_old_ones_go(shaken, monkeypatch):
     assert traced == [8, 9, 10, 9]  # 9 went when 10 came, 8 having been used since
 
 
+def test_only_who_shares_is_given_one_seed_for_all():
+    """A predictive of one's own that does not say `SHARES` has a row of seeds for each image, as it always had."""
+
+    class Own:
+        def __call__(self, images, seeds):
+            return {"probability": tf.zeros(tf.shape(images)[:3]) + tf.cast(tf.shape(seeds)[0], tf.float32)}
+
+    class Sharing(Own):
+        SHARES = True
+
+    seeds = np.full((3, 2), 7, np.int64)
+    assert BySize(Own(), 3)(slices(3), seeds)["probability"].numpy().max() == 3
+    assert BySize(Sharing(), 3)(slices(3), seeds)["probability"].numpy().max() == 1
+
+
 def test_batches_end_where_the_draws_change(shaken):
     """Slices of one subject share a batch and its one seed; another subject's begin a new one, small photographs do not."""
     batches = []

@@ -28,8 +28,8 @@ class BySize:
         self._graphs: collections.OrderedDict[tuple[int, ...], Any] = collections.OrderedDict()
 
     def __call__(self, images: np.ndarray, seeds: np.ndarray) -> Maps:
-        """Where all rows have one seed they share what is drawn, and the predictive is given that one, int64 [1, 2]."""
-        shared = bool((seeds == seeds[:1]).all())
+        """Where all rows have one seed, a predictive with `SHARES` is given that one, int64 [1, 2]."""
+        shared = getattr(self.predictive, "SHARES", False) and bool((seeds == seeds[:1]).all())
         seeds = seeds[:1] if shared else seeds
         key = *images.shape[1:3], shared, len(images) == 1
         if key not in self._graphs:

@@ -2,7 +2,7 @@
 
 A predictive is made from (list of models, options) and called with
     images float32 [batch, height, width, channels], normalised
-    seeds int64 [batch, 2], or [1, 2] where all rows draw alike; used by sampled methods only
+    seeds int64 [batch, 2], used by sampled methods only; [1, 2] for a class with `SHARES` where all rows draw alike
 and gives a dict of [batch, height, width] maps:
     probability float32, of the foreground, or [batch, height, width, C] of all C classes where there are more than two
     prediction uint8, its argmax, the index of a class (ties are the lower one)

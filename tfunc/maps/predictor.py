@@ -52,7 +52,9 @@ class Predictor:
         self.strategy = strategy or tf.distribute.get_strategy()
         with self.strategy.scope():
             self.predictive = make_predictive()
-        self.shares = getattr(self.predictive, "SHARES", False)
+        # one slice at a time would leave GPUs, and other replicas, idle
+        alone = self.strategy.num_replicas_in_sync == 1 and not tf.config.list_logical_devices("GPU")
+        self.shares = alone and getattr(self.predictive, "SHARES", False)
         self.maps = BySize(self.predictive, channels)
         self.spread = graph(lambda *batch: self.strategy.run(self.predictive, batch))
 
