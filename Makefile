@@ -66,7 +66,7 @@ LATER := whole benchmarks test_floors.py scoring/test_counts.py scoring/test_new
     reporting/test_lesion_files.py $(addprefix scoring/test_,aggregate.py comparisons.py conformal.py failure.py findings.py ged.py) \
     $(addprefix scoring/test_,lesion_wise.py lesions.py qu_brats.py retention.py risk_coverage.py surface.py) \
     $(addprefix learning/test_,ssn.py last_epochs.py loss_scale.py) maps/test_stochastic.py nets/test_adam.py study/test_seeds.py \
-    $(addprefix learning/test_,claim.py initial.py prolonged.py several_losses.py) maps/test_several_predictives.py \
+    $(addprefix learning/test_,several_losses.py) maps/test_several_predictives.py \
     nets/test_several_classes.py $(addprefix scoring/test_,curves.py recalibrate.py recalibrated_rows.py temperature.py) \
     launch/test_recalibrate_launcher.py maps/test_recalibrated.py serving/test_recalibrated_export.py \
     reporting/test_review_section.py test_metrics_facade.py test_readme_python.py data_prep/test_pairwise.py
