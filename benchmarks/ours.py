@@ -102,7 +102,7 @@ def _shared(batch, strategy):
     return {name: share(name) for name in batch}
 
 
-def predictor(size: Size, precision: str, samples: int = 0, members: int = 1) -> Any:
+def predictor(size: Size, precision: str, samples: int = 0, members: int = 1, engine: str = "tensorflow") -> Any:
     """The `Predictor` of a baseline (samples 0), of MC dropout, or of an ensemble (members above 1), untrained."""
     from tfunc.maps.options import Options
     from tfunc.maps.predictives import Softmax
@@ -110,10 +110,10 @@ def predictor(size: Size, precision: str, samples: int = 0, members: int = 1) ->
     from tfunc.maps.sampled import Ensemble, MonteCarlo
     from tfunc.nets.unet import unet
 
-    options = Options(samples=samples or 1, batch_size=size.batch, precision=precision, draws="subject")
+    options = Options(samples=samples or 1, batch_size=size.batch, precision=precision, draws="subject", engine=engine)
     models = [unet(size.channels, size.filters, depth=size.depth, seed=SEED + index) for index in range(members)]
     kind = MonteCarlo if samples else Ensemble if members > 1 else Softmax
-    return Predictor(functools.partial(kind, models, options), size.channels, 2**size.depth, options)
+    return Predictor(functools.partial(kind, models, options.folded), size.channels, 2**size.depth, options)
 
 
 def seeds(size: Size) -> np.ndarray:
@@ -121,9 +121,11 @@ def seeds(size: Size) -> np.ndarray:
     return np.tile(np.array([[SEED << 32, 0]], np.int64), (size.batch, 1))
 
 
-def prediction(size: Size, precision: str, samples: int = 0, members: int = 1) -> Callable[[], dict[str, np.ndarray]]:
+def prediction(
+    size: Size, precision: str, samples: int = 0, members: int = 1, engine: str = "tensorflow"
+) -> Callable[[], dict[str, np.ndarray]]:
     """All maps of one batch: probability, segmentation, entropy; mutual information where there are samples or members."""
-    made, images, drawn = predictor(size, precision, samples, members), slices(size), seeds(size)
+    made, images, drawn = predictor(size, precision, samples, members, engine), slices(size), seeds(size)
     return lambda: made.run(images, drawn)
 
 

@@ -38,6 +38,7 @@ LIMITS = {
 }
 SAMPLED = {"bfloat16": 0.95, "float32": 0.97}  # a sampled pass to a deterministic one
 OURS, DETERMINISTIC = "probability", "deterministic"
+OPENVINO = "--engine=openvino"  # of predict
 
 
 def words(allowed):
@@ -62,7 +63,7 @@ def flags_of(arguments=None):
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--start_filters", type=int, default=32)
     parser.add_argument("--depth", type=int, default=4)
-    parser.add_argument("--samples", type=int, default=20, help="passes of MC dropout")
+    parser.add_argument("--samples", type=int, default=5, help="passes of MC dropout, in which time is linear")
     parser.add_argument("--slices", type=int, default=16, help="batch of MC dropout: slices of one subject")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="small sizes: whether it runs")
@@ -103,10 +104,18 @@ def of_tfunc(flags):
         if "inference" in flags.part:
             parts[f"inference/{precision}/{OURS}"] = ours.probability(size, precision), size.batch
             parts[f"inference/{precision}/all maps"] = ours.prediction(size, precision), size.batch
+            parts[f"inference/{precision}/all maps, {OPENVINO}"] = (
+                ours.prediction(size, precision, engine="openvino"),
+                size.batch,
+            )
         if "training" in flags.part:
             parts[f"training/{precision}/step"] = ours.training(size, precision), size.batch
         if "mc" in flags.part:
             parts[f"mc/{precision}/sampled"] = ours.prediction(volume, precision, flags.samples), volume.batch
+            parts[f"mc/{precision}/sampled, {OPENVINO}"] = (
+                ours.prediction(volume, precision, flags.samples, engine="openvino"),
+                volume.batch,
+            )
             parts[f"mc/{precision}/{DETERMINISTIC}"] = ours.prediction(volume, precision), volume.batch
     return parts, stack.versions()
 

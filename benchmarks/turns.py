@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+LONG = 5.0  # seconds of a call that is timed also where it is a turn's first
 SECONDS = 1.0  # a turn lasts at least so long, and at least one call, after one that is not timed
 
 
@@ -35,13 +36,17 @@ def serve(parts: Mapping[str, tuple[Callable[[], Any], int]], versions: Mapping[
     print(json.dumps([dict(versions), ready]), flush=True)
     for line in sys.stdin:
         call, _ = parts[line.strip()]
-        call()  # not timed: threads and memory that lay idle while others worked come back
-        times: list[float] = []
+        # the first is not timed: threads and memory that lay idle while others worked come back; a long one has them soon
+        times = [first] if (first := _seconds(call)) > LONG else []
         while not times or sum(times) < SECONDS:
-            start = time.perf_counter()
-            call()
-            times.append(time.perf_counter() - start)
+            times.append(_seconds(call))
         print(json.dumps(times), flush=True)
+
+
+def _seconds(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 class Worker:
@@ -51,7 +56,9 @@ class Worker:
         pipe = subprocess.PIPE
         command = [python, script, *arguments]
         environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ}
-        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+        self.process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, text=True, env=environment, start_new_session=True
+        )  # Ctrl-C is ours
         self.versions, self.images = self._answer()
 
     def _answer(self) -> Any:
@@ -73,14 +80,23 @@ class Worker:
 
 
 def measure(workers: Sequence[Worker], rounds: int) -> dict[str, list[float | None]]:
-    """{part: images a second of each worker, None where it has no such part}: medians over the calls of all rounds."""
+    """{part: images a second of each worker, None where it has no such part}: medians over the calls of all rounds.
+
+    Says each round, and on Ctrl-C gives what was measured until then.
+    """
     names = list(dict.fromkeys(name for one in workers for name in one.images))
     times: dict[tuple[str, int], list[float]] = {}
-    for _ in range(rounds):
-        for name in names:
-            for index, one in enumerate(workers):
-                if name in one.images:
-                    times.setdefault((name, index), []).extend(one.turn(name))
+    try:
+        for number in range(rounds):
+            start = time.perf_counter()
+            for name in names:
+                for index, one in enumerate(workers):
+                    if name in one.images:
+                        times.setdefault((name, index), []).extend(one.turn(name))
+            seconds = time.perf_counter() - start
+            print(f"round {number + 1} of {rounds}: {seconds:.0f} s", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print("stopped; what was measured until now:", file=sys.stderr, flush=True)
     return {
         name: [
             one.images[name] / statistics.median(times[name, index]) if (name, index) in times else None

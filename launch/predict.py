@@ -20,7 +20,7 @@ from data_prep.base.errors import UserError, command
 from launch import program, settings
 from tfunc import methods
 from tfunc.maps import options
-from tfunc.nets import precision
+from tfunc.nets import engine, precision
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("method", None, list(methods.METHODS), "which method")
@@ -52,6 +52,10 @@ flags.DEFINE_enum(
     "precision", precision.DEFAULT, precision.OF_MAPS,
     "of the convolutions; auto: as the maps' folder was begun, in a new one bfloat16 where the processor or GPU is fast in it, "
     "else float32",
+)  # fmt: skip
+flags.DEFINE_enum(
+    "engine", engine.TENSORFLOW, engine.ENGINES,
+    "runs the networks, on the processor; openvino needs the package openvino, the maps are TensorFlow's to rounding",
 )  # fmt: skip
 flags.DEFINE_bool("allow_negative", False, "with --input: take volumes that look normalised as they are")
 flags.DEFINE_enum("names", None, ["nnunet"], "write the segmentation also as nnU-Net names it, CASE.nii.gz")
@@ -159,7 +163,9 @@ def _checked() -> options.Options:
         recalibrated=FLAGS.recalibrated,
         outer=FLAGS.outer,
         stratified=FLAGS.stratified,
+        engine=FLAGS.engine,
     )
+    engine.require(FLAGS.engine)
     if FLAGS.method:
         asked.stratified_of(methods.get(FLAGS.method))
     return asked
@@ -172,6 +178,7 @@ def _check_recalibrated() -> None:
     if FLAGS.recalibrated and FLAGS.network:
         raise UserError("--recalibrated", expected="a method", found=f"--network={FLAGS.network}")
     others = [name for name in ("full_size", "names", "subjects", "stratified") if getattr(FLAGS, name)]
+    others += ["engine"] if FLAGS.engine != engine.TENSORFLOW else []
     if FLAGS.recalibrated and others and not FLAGS.input:
         found, do = f"--{others[0]}, of a split", "leave it out: written maps are read, all of them"
         raise UserError("--recalibrated", expected="--input, or a split alone", found=found, do=do)

@@ -111,11 +111,12 @@ def config(document: Document) -> Document:
 def predictions(document: Document) -> Document:
     """A predictions.json of any schema as today's, or the part of it that there is: what it can't say is left out."""
     drawn = document.get("samples") is not None
-    # what drew before there were versions, and when each slice drew by itself
+    # what drew before there were versions, when each slice drew by itself, and when TensorFlow was the one engine
     before: Document = {
         "streams": 1 if drawn else None,
         "draws": "slice" if drawn else None,
         "stratified": False if drawn else None,
+        "engine": "tensorflow",
     }
     if not is_old(document):
         return {**before, **document}

@@ -16,11 +16,11 @@ import logging
 import math
 import os
 import pathlib
-import zlib
 from typing import Any
 
 import nibabel
 import numpy as np
+from isal import isal_zlib
 
 from data_prep import place
 from data_prep.base import artefacts, notices
@@ -32,9 +32,9 @@ DEFLATE_RATIO = 1032  # deflate cannot shrink further, so a small .gz is known t
 AFFINE_TOLERANCE = 1e-3  # absolute, on each of the affine's elements
 AGAIN = "it is truncated, corrupt or no NIfTI file: download or copy it again"
 MAGIC = b"\x1f\x8b"  # a gzip member's first bytes
-_GZIP = 16 + zlib.MAX_WBITS  # zlib's name of that format
+_GZIP = 16 + isal_zlib.MAX_WBITS  # zlib's name of that format
 COMPRESSED, PIECE = 1 << 18, 1 << 18  # bytes read and inflated at a time
-_UNREADABLE = (EOFError, zlib.error, gzip.BadGzipFile)
+_UNREADABLE = (EOFError, isal_zlib.error, gzip.BadGzipFile)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -212,12 +212,12 @@ def _open(path, do):
 class _Inflated:
     """A gzip file's content, all members of it; bytes after the last that are none are left aside, as gzip does, and said.
 
-    zlib itself finds the members and checks them; Python's `gzip` would hand it 8 KiB at a time.
+    ISA-L, which inflates three times as fast as zlib, finds the members and checks them.
     """
 
     def __init__(self, path, plain):
         self._path, self._plain = path, plain
-        self._member, self._waiting, self._over = zlib.decompressobj(_GZIP), b"", False
+        self._member, self._waiting, self._over = isal_zlib.decompressobj(_GZIP), b"", False
 
     def read(self, size):
         """Up to `size` of the next bytes, fewer only at the end."""
@@ -250,7 +250,7 @@ class _Inflated:
         if waiting and self._over:
             line = f"{self._path}: bytes after the end of its gzip data are not read, as a newline or a page may leave"
             notices.once("bytes after gzip", line)
-        self._member = zlib.decompressobj(_GZIP)
+        self._member = isal_zlib.decompressobj(_GZIP)
         return not self._over
 
 

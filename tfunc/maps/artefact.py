@@ -10,6 +10,7 @@ from collections.abc import Callable
 from data_prep.base import artefacts
 from tfunc import former, kinds, runs
 from tfunc.methods import Method
+from tfunc.nets import engine
 
 
 def document(
@@ -18,9 +19,10 @@ def document(
     precision: str,
     networks: dict[str, str],
     configurations: dict[str, str],
+    own_engine: str = engine.TENSORFLOW,
     **more: object,
 ) -> runs.Document:
-    """What a method's maps depend on. drawn: `Options.drawn`. networks: {name: checksum of its weights}.
+    """What a method's maps depend on. own_engine: what runs its networks. drawn: `Options.drawn`. networks: {name: checksum of its weights}.
 
     configurations: {name: checksum of what maps depend on in its config.json}. more: where the subjects come from.
     """
@@ -34,6 +36,7 @@ def document(
         "uncertainty": kind.raw,
         **drawn,
         "precision": precision,
+        "engine": own_engine,
         "networks": networks,
         "configurations": configurations,
         **more,

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfunc.maps.predictives import Maps
-from tfunc.nets import weights
+from tfunc.nets import engine, weights
+from tfunc.nets.engine import Engine
 from tfunc.nets.graphs import graph
 
 SIZES = 4  # graphs kept: those used last
@@ -23,8 +24,11 @@ SIZES = 4  # graphs kept: those used last
 class BySize:
     """Callable: images float32 [batch, height, width, channels], seeds int64 [batch, 2] -> maps, as the predictive's."""
 
-    def __init__(self, predictive: Callable[[tf.Tensor, tf.Tensor], Maps], channels: int):
-        self.predictive, self.channels = predictive, channels
+    def __init__(
+        self, predictive: Callable[[tf.Tensor, tf.Tensor], Maps], channels: int, own_engine: Engine | None = None
+    ):
+        """own_engine: runs the networks in TensorFlow's place."""
+        self.predictive, self.channels, self.engine = predictive, channels, own_engine
         self._graphs: collections.OrderedDict[tuple[int, ...], Any] = collections.OrderedDict()
 
     def __call__(self, images: np.ndarray, seeds: np.ndarray) -> Maps:
@@ -43,5 +47,5 @@ class BySize:
         rows = 1 if alone else None
         images = tf.TensorSpec([rows, height, width, self.channels], tf.float32)
         seeds = tf.TensorSpec([1 if shared else rows, 2], tf.int64)  # or what is drawn would have other rows than images
-        with weights.constants():
+        with weights.constants(), engine.used(self.engine):
             return graph(lambda *batch: self.predictive(*batch), images, seeds).get_concrete_function()

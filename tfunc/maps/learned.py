@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfunc.maps.options import Options
 from tfunc.maps.predictives import Maps, entropy_maps
-from tfunc.nets import classes, folded
+from tfunc.nets import classes, engine, folded
 
 
 class Aleatoric:
@@ -38,9 +38,14 @@ class AuxiliaryFeatures:
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """See `predictives.Predictive`."""
+        logits, errors = self._outputs(images)
+        return {**entropy_maps(classes.probability(logits)), "uncertainty": classes.foreground(errors)}
+
+    @engine.whole
+    def _outputs(self, images):
+        """The logits of the segmentation and those of its errors."""
         features, _ = self.network.features(images)
-        probability = classes.probability(self.network.head_outputs(features))
-        return {**entropy_maps(probability), "uncertainty": classes.foreground(self.head(features))}
+        return self.network.head_outputs(features), self.head(features)
 
 
 class AuxiliarySegmentation:

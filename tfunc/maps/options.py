@@ -8,7 +8,7 @@ from typing import Any
 
 from data_prep.base.errors import UserError
 from tfunc.methods import Method
-from tfunc.nets import precision, streams
+from tfunc.nets import engine, precision, streams
 from tfunc.runs import Config
 
 SUBJECT_SEEDS = 2**31  # the seeds that a subject's own number fits beside in 64 bits
@@ -26,7 +26,7 @@ class Options:
     classes of each region whose volume in every sample is kept; none: nothing is. recalibrated: whether probabilities are
     written at the temperature of the method's recalibration; outer: the share of a lesion that an outer mask beside them may
     miss, None for no mask. stratified: whether the masks of MC dropout are stratified over the samples; None: as the folder was
-    begun, a new one not. Raises `UserError` naming the flag for a number that no prediction can have.
+    begun, a new one not. engine: runs the networks, of `nets.engine.ENGINES`. Raises `UserError` naming the flag for a number that no prediction can have.
     """
 
     samples: int = 20
@@ -41,6 +41,7 @@ class Options:
     recalibrated: bool = False
     outer: float | None = None
     stratified: bool | None = None
+    engine: str = engine.TENSORFLOW
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "samples"):
@@ -51,6 +52,11 @@ class Options:
     def of(self, config: Config) -> Options:
         """The same for a network of that configuration: whatever samples it draws what it always drew."""
         return dataclasses.replace(self, streams=config.streams)
+
+    @property
+    def folded(self) -> Options:
+        """The same as networks are made with: another engine than TensorFlow rounds them to its precision by itself."""
+        return self if self.engine == engine.TENSORFLOW else dataclasses.replace(self, precision=precision.FLOAT32)
 
     def drawn(self, method: Method) -> dict[str, int | str | bool | None]:
         """The samples, seed, streams, draws and strata that a method's maps depend on: of one that draws nothing, None."""

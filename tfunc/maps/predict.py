@@ -207,7 +207,7 @@ def document(method: Method, options: Options, loaded: Sequence[Trained], **more
     checksums = {network.name: network.checksum for network in loaded}
     configurations = {network.name: network.configuration for network in loaded}
     drawn = options.of(loaded[0].config).drawn(method)
-    return artefact.document(method, drawn, options.precision, checksums, configurations, **more)
+    return artefact.document(method, drawn, options.precision, checksums, configurations, options.engine, **more)
 
 
 def predict_held_out(

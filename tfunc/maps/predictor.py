@@ -22,7 +22,7 @@ from tfunc.maps.by_size import BySize
 from tfunc.maps.options import Options
 from tfunc.maps.predictives import Predictive
 from tfunc.methods import Method
-from tfunc.nets import trained
+from tfunc.nets import engine, trained
 from tfunc.nets.graphs import graph
 from tfunc.nets.trained import Trained
 
@@ -55,7 +55,11 @@ class Predictor:
         # one slice at a time would leave GPUs, and other replicas, idle
         alone = self.strategy.num_replicas_in_sync == 1 and not tf.config.list_logical_devices("GPU")
         self.shares = alone and getattr(self.predictive, "SHARES", False)
-        self.maps = BySize(self.predictive, channels)
+        own_engine = engine.of(options.engine, options.precision)
+        if own_engine is not None and self.strategy.num_replicas_in_sync > 1:
+            found = f"{self.strategy.num_replicas_in_sync} devices"
+            raise UserError(f"--engine={options.engine}", expected="one device, the processor", found=found)
+        self.maps = BySize(self.predictive, channels, own_engine)
         self.spread = graph(lambda *batch: self.strategy.run(self.predictive, batch))
 
     def run(self, images: np.ndarray, seeds: np.ndarray) -> Arrays:
@@ -178,6 +182,6 @@ def of_method(
     models, options = [network.model for network in loaded], options.of(config)
     options = options.spread(method, packed.regions_of(config.task))
     predictor = Predictor(
-        lambda: make(models, options), config.channels, config.smallest, options, strategy, config.task
+        lambda: make(models, options.folded), config.channels, config.smallest, options, strategy, config.task
     )
     return predictor, loaded

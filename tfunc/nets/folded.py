@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from tfunc.nets import weights
+from tfunc.nets import engine, weights
 from tfunc.nets.folded_unit import Edge, FoldedUnit, fold_unit
 from tfunc.nets.layers import upsample_convolve, upsampling_kernel
 from tfunc.nets.unet import pad_to
@@ -65,6 +65,7 @@ class FoldedUNet:
         self.classes = int(structure.logit_head[1].filters)  # of the softmax
         self.rank = structure.rank
 
+    @engine.whole
     def __call__(
         self, images: tf.Tensor, kept: list[tf.Tensor] | None = None
     ) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:

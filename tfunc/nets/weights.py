@@ -57,3 +57,13 @@ def constants(limit: int = LARGEST) -> Iterator[None]:
         yield
     finally:
         _LEFT.reset(token)
+
+
+@contextlib.contextmanager
+def variables() -> Iterator[None]:
+    """What is traced inside holds none as constants, also where `constants` is around it."""
+    token = _LEFT.set(None)
+    try:
+        yield
+    finally:
+        _LEFT.reset(token)
