@@ -75,7 +75,7 @@ def check(data_dir: pathlib.Path, configuration: Mapping[str, Any]) -> None:
 
 def claim(data_dir: pathlib.Path, configuration: Mapping[str, Any]) -> None:
     """Says what the folder is being made into."""
-    artefacts.write_json(data_dir / PREPARE, configuration)
+    artefacts.write_document(data_dir / PREPARE, configuration)
 
 
 def release(data_dir: pathlib.Path) -> None:

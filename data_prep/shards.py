@@ -154,7 +154,8 @@ def join(shard: Shard, data_dir: pathlib.Path) -> None:
             first += information["entry"]["slices"]
         total = joined.tell()
     entry = {"name": shard.name, "bytes": total, "records": first, "sha256": digest.hexdigest()}
-    document = json.dumps({"shard": entry, "subjects": subjects}, allow_nan=False)  # not indented: ten times as fast
+    whole = artefacts.sealed({"shard": entry, "subjects": subjects})
+    document = json.dumps(whole, allow_nan=False)  # not indented: ten times as fast
     artefacts.write_text(parts / f"{shard.name}.json", document)
     of_subjects.remove(parts, [source.name for source in shard.sources])
 

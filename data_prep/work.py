@@ -255,7 +255,7 @@ def _finish(data_dir, content):
     for path in data_dir.glob("*-of-*.tfrecord"):
         if path.name not in planned:  # of an earlier plan, killed before its JSON was written
             path.unlink()
-    artefacts.write_json(data_dir / records.MANIFEST, content)
+    artefacts.write_document(data_dir / records.MANIFEST, content)
     tidy(data_dir)
 
 

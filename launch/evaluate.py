@@ -126,7 +126,7 @@ def main() -> None:
     if not FLAGS.methods:
         raise UserError("--methods", expected="`all`, or names of methods", found="none")
     finished = _folders() if FLAGS.predictions else _run()
-    if not FLAGS.predictions and finished.fresh:
+    if not FLAGS.predictions and not finished.doubt and (finished.fresh or not tensorboard.is_written(finished)):
         print(f"TensorBoard: tensorboard --logdir={program.quoted(tensorboard.write(finished))}")
     if not finished.fresh:
         print(f"{finished.folder} already holds this evaluation; nothing to do.")

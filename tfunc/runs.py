@@ -201,7 +201,7 @@ def claim(folder: Path, document: Document, what: str, compare: Callable[[], str
     path = pathlib.Path(folder) / CONFIG
     leftovers.sweep_once(folder)
     if not path.exists() or not begun:
-        artefacts.write_json(path, document)
+        artefacts.write_document(path, document)
     elif different := compare():
         do = "ask for the same, or choose another --run_dir"
         raise UserError(path, expected=f"the same configuration of {what}", found=different, do=do)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import errno
 import hashlib
 import json
@@ -15,6 +16,9 @@ from typing import Any
 from data_prep.base import leftovers
 from data_prep.base.errors import UserError
 from data_prep.base.streams import text_of
+
+_written: contextvars.ContextVar[list[pathlib.Path] | None] = contextvars.ContextVar("written", default=None)
+SEAL = "seal"  # the entry of our JSON documents by which they vouch for themselves
 
 
 @contextlib.contextmanager
@@ -35,8 +39,22 @@ def aside(path: pathlib.Path | str, sync: bool = True) -> Iterator[pathlib.Path]
         if sync:
             _sync(temporary)
         os.replace(temporary, path)
+        if sync:
+            _sync(path.parent)
+        if (listed := _written.get()) is not None:
+            listed.append(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def written() -> Iterator[list[pathlib.Path]]:
+    """Yields a list of the files that `aside` has renamed inside, in order; it grows."""
+    token = _written.set(listed := [])
+    try:
+        yield listed
+    finally:
+        _written.reset(token)
 
 
 @contextlib.contextmanager
@@ -60,11 +78,13 @@ def folder_aside(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
             raise UserError(path, expected="nothing there", found="what another process wrote meanwhile") from None
+        _sync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _sync(path):
+    """Forces a file, or a folder's list of names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -83,15 +103,46 @@ def write_json(path: pathlib.Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
+def write_document(path: pathlib.Path | str, document: Mapping[str, Any]) -> None:
+    """Writes a JSON object that vouches for itself, as all of ours do: its last entry is a checksum of the others."""
+    write_text(path, json.dumps(sealed(document), indent=1, allow_nan=False) + "\n")
+
+
+def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with its seal, as it is written."""
+    return {**document, SEAL: _seal(document)}
+
+
+def _seal(document):
+    """SHA-256 of a document's content, 64 hexadecimal digits; how it is laid out has no part in it."""
+    plain = json.loads(json.dumps(document, allow_nan=False))  # keys as text, as they come back
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
 def read_json(path: pathlib.Path | str) -> Any:
-    """Reads a JSON file; raises `UserError` naming the file where it is missing or broken."""
+    """Reads a JSON file, without its seal where it has one; raises `UserError` naming the file where it is missing or broken.
+
+    A document of ours that is not as it was written is broken, whether a disk or a hand did it: what is made from it would not
+    be what it says. Files of others, and of earlier versions, have no seal.
+    """
     path = pathlib.Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return unsealed(json.loads(path.read_text(encoding="utf-8")), path)
     except FileNotFoundError:
         raise UserError(path, expected="a JSON file", found="nothing") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UserError(path, expected="a JSON file", found=f"{error}", do="remove it or make it anew") from None
+
+
+def unsealed(value: Any, where: object) -> Any:
+    """What was read, without its seal; raises `UserError` naming `where` for a seal that is not the content's."""
+    if not isinstance(value, dict) or SEAL not in value:
+        return value
+    rest = {name: entry for name, entry in value.items() if name != SEAL}
+    if _seal(rest) != value[SEAL]:
+        do = "restore it, or remove it and make it anew"
+        raise UserError(where, expected="the file as it was written", found="one that was edited or damaged", do=do)
+    return rest
 
 
 def read_document(path: pathlib.Path | str, *entries: str) -> dict[str, Any]:

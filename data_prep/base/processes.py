@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from data_prep.base import allocator
+
 Result = TypeVar("Result")
 
 # oneDNN's convolutions are TensorFlow's default only on processors with instructions for neural networks; on others they
@@ -52,6 +54,7 @@ def start_tensorflow() -> None:
     with _starting:  # a cluster's worker may call from several threads, and the environment is of the whole process
         if "tensorflow" in sys.modules:
             return
+        allocator.keep_freed()
         _start()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.base.artefacts import difference, read_json, write_json
+from data_prep.base.artefacts import difference, read_json, write_document
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
 from data_prep.phantom import organ_layouts
@@ -139,7 +139,7 @@ def _claim(raw_dir, settings, subjects):
 
 
 def _describe(raw_dir, settings, subjects, finished):
-    write_json(raw_dir / "phantom.json", {"note": NOTE, **settings, "subjects": subjects, "finished": finished})
+    write_document(raw_dir / "phantom.json", {"note": NOTE, **settings, "subjects": subjects, "finished": finished})
 
 
 def _write_missing(dataset, layout, raw_dir, subjects, shape, seed):

@@ -94,7 +94,7 @@ class Checkpoint:
             counters.finished.append(now)
         kept = {path.name: _checksum(path) for path in self._last(counters)}
         pointer = artefacts.read_json(self.folder / runs.RESUME)
-        artefacts.write_json(self.folder / runs.RESUME, {**pointer, "finished": counters.finished})
+        artefacts.write_document(self.folder / runs.RESUME, {**pointer, "finished": counters.finished})
         (self.folder / DIVERGED).unlink(missing_ok=True)
         done = {
             "weights_sha256": now["weights_sha256"],
@@ -109,7 +109,7 @@ class Checkpoint:
             "valid_dice": counters.best,
             **stack.versions(),
         }
-        artefacts.write_json(self.folder / runs.FINISHED, done)
+        artefacts.write_document(self.folder / runs.FINISHED, done)
         return done
 
 
@@ -159,7 +159,7 @@ def write(folder: pathlib.Path, arrays: Sequence[np.ndarray], counters: dict[str
         stored: dict[str, Any] = {f"{index:04}": array for index, array in enumerate(arrays)}
         np.savez(temporary, **stored)
         checksum = artefacts.sha256(temporary)
-    artefacts.write_json(folder / runs.RESUME, {"file": path.name, "sha256": checksum, **counters})
+    artefacts.write_document(folder / runs.RESUME, {"file": path.name, "sha256": checksum, **counters})
     for old in folder.glob("resume-*.npz"):
         if old.name != path.name:
             old.unlink()

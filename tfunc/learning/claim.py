@@ -88,13 +88,13 @@ def claim(
     """
     path = folder / runs.CONFIG
     if not path.exists() or not is_begun(folder):
-        artefacts.write_json(path, config.document())
+        artefacts.write_document(path, config.document())
         return
     stored = runs.read_config(folder)
     if (folder / DIVERGED).exists() and runs.difference(stored, config, is_same):
         _make_room(folder)
         say(f"{folder}: what diverged here with other settings is removed")
-        artefacts.write_json(path, config.document())
+        artefacts.write_document(path, config.document())
         return
     grown = grows and config.epochs > stored.epochs
     as_stored = msgspec.structs.replace(config, epochs=stored.epochs) if grown else config
@@ -117,7 +117,7 @@ def release(folder: pathlib.Path, error: Diverged) -> None:
     if not is_begun(folder):
         (folder / runs.CONFIG).unlink(missing_ok=True)
     elif not artefacts.read_document(folder / runs.RESUME).get("finished"):
-        artefacts.write_json(folder / DIVERGED, {"found": str(error)})
+        artefacts.write_document(folder / DIVERGED, {"found": str(error)})
 
 
 def _make_room(folder):
@@ -139,7 +139,7 @@ def _prolong(folder, dataset, epochs, more, say):
     finished = artefacts.read_document(folder / runs.RESUME).get("finished", [])
     stored = artefacts.read_json(folder / runs.CONFIG)  # as it was written: entries that came later stay absent
     more_of_it = {"epochs": more, "prolonged": finished} if finished else {"epochs": more}
-    artefacts.write_json(folder / runs.CONFIG, {**stored, **more_of_it})
+    artefacts.write_document(folder / runs.CONFIG, {**stored, **more_of_it})
 
 
 def _require_state(folder, done, dataset):

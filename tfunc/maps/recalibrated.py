@@ -173,7 +173,7 @@ def rewrite_split(
         for name in maps.subjects:
             _rewrite(pathlib.Path(maps.folder), folder, manifest.subject(name), applied)
             progress.advance()
-    artefacts.write_json(index, asked)
+    artefacts.write_document(index, asked)
     return folder
 
 

@@ -160,7 +160,7 @@ class _Work:
         drawn = spread.read(self.out_dir, subject.name)
         scores = patient_scores.of_maps(self.method, subject, maps, task, drawn)
         more = {"files": files, "read_as": self.load_options, "scores": scores, **self._volumes(subject, maps)}
-        artefacts.write_json(index, {**asked, **more, **stack.versions()})
+        artefacts.write_document(index, {**asked, **more, **stack.versions()})
         return subject, maps
 
     def _volumes(self, subject, maps):

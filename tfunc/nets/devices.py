@@ -111,7 +111,7 @@ def record(folder: pathlib.Path, strategy: tf.distribute.Strategy, step: int) ->
     before = artefacts.read_document(path, "trained_on")["trained_on"] if path.exists() else []
     settings = {name: os.environ[name] for name in CHANGING if os.environ.get(name)}
     entry = {"from_step": step, "devices": used, "environment": settings, **stack.versions()}
-    artefacts.write_json(path, {"trained_on": [*before, entry]})
+    artefacts.write_document(path, {"trained_on": [*before, entry]})
     return used
 
 

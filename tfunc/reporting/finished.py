@@ -102,7 +102,7 @@ def is_done(
     if not path.exists():
         return False
     found = artefacts.read_document(path, "methods", "settings")
-    if _missing(path.parent):
+    if _missing(path.parent) or _damaged(path.parent, found):
         return False
     known, written = found.get("inputs", {}).get("predictions"), path.stat().st_mtime
     for index in map(pathlib.Path, predictions):
@@ -162,6 +162,8 @@ def find(
         doubt = "its notes do not say which subjects had a part in the thresholds or networks"
     if not doubt and (lacking := _missing(folder)):
         doubt = f"it lacks {', '.join(lacking)}, as those of earlier versions do"
+    if not doubt and (damaged := _damaged(folder, stored)):
+        doubt = f"{damaged[0]} is not as it was written"
     if doubt and (os.access(folder, os.W_OK) or {*names} != {*stored["methods"]}):
         return None
     pictures = tuple(folder / name for name in stored["pictures"])
@@ -173,6 +175,12 @@ def find(
 def _missing(folder: pathlib.Path) -> list[str]:
     """Which of the `TABLES` are not there."""
     return [name for name in TABLES if not (folder / name).exists()]
+
+
+def _damaged(folder: pathlib.Path, stored: dict[str, Any]) -> list[str]:
+    """Which of the files that an evaluation wrote are gone or others; earlier versions did not say which they wrote."""
+    listed = stored.get("files", {})
+    return [name for name in listed if not (folder / name).exists() or artefacts.sha256(folder / name) != listed[name]]
 
 
 def _require_folder(folder):

@@ -180,16 +180,18 @@ def _write(
     }
     notes = {part.name: forms.notes(part.rows, asked, part.about, part.of) for part in parts}
     (folder / runs.EVALUATED).unlink(missing_ok=True)  # from here on the old files are being replaced
-    markdown = files.write_all(folder, parts, notes)
-    found = [_patients(part, choosing, request.failure) for part in parts]
-    patient_files.write_all(folder, parts, found)
-    lesion_files.write_all(folder, parts)
-    comparison_files.write_all(folder, parts)
-    pictures = _pictures(folder, parts, truth, task, (examples, by_rule), found[0])
-    content = summary(parts, asked, examples, task)
-    report.write(folder, parts, notes, content, pictures, truth, task, found, fitted)
+    with artefacts.written() as paths:
+        markdown = files.write_all(folder, parts, notes)
+        found = [_patients(part, choosing, request.failure) for part in parts]
+        patient_files.write_all(folder, parts, found)
+        lesion_files.write_all(folder, parts)
+        comparison_files.write_all(folder, parts)
+        pictures = _pictures(folder, parts, truth, task, (examples, by_rule), found[0])
+        content = summary(parts, asked, examples, task)
+        report.write(folder, parts, notes, content, pictures, truth, task, found, fitted)
     content["pictures"] = [picture.name for picture in pictures]
-    artefacts.write_json(folder / runs.EVALUATED, content)
+    content["files"] = {str(path.relative_to(folder)): artefacts.sha256(path) for path in dict.fromkeys(paths)}
+    artefacts.write_document(folder / runs.EVALUATED, content)
     return Finished(folder, markdown, tuple(pictures), content, fresh=True)
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pathlib
 import shutil
 
+from data_prep.base import artefacts
 from tfunc.reporting.publish import Finished
+
+NAME = "tensorboard"  # the folder, in the evaluation's
+
+
+def is_written(finished: Finished) -> bool:
+    """Whether they are there, whole: a kill after an evaluation's last file may have come before them."""
+    return (finished.folder / NAME).is_dir()
 
 
 def write(finished: Finished) -> pathlib.Path:
@@ -16,13 +24,13 @@ def write(finished: Finished) -> pathlib.Path:
     """
     import tensorflow as tf
 
-    folder, summary = finished.folder / "tensorboard", finished.summary
+    folder, summary = finished.folder / NAME, finished.summary
     parts = {"evaluation": summary["methods"]}
     parts |= {f"evaluation_{name}": of["methods"] for name, of in summary.get("regions", {}).items()}
     if "classes" in summary:
         parts["evaluation_classes"] = summary["classes"]["methods"]
     shutil.rmtree(folder, ignore_errors=True)
-    with tf.summary.create_file_writer(str(folder)).as_default(step=0):
+    with artefacts.folder_aside(folder) as aside, tf.summary.create_file_writer(str(aside)).as_default(step=0):
         for part, methods in parts.items():
             for method, found in methods.items():
                 for name, cell in found["table1"].items():

@@ -180,7 +180,7 @@ def made_by(predicted: Mapping[str, Any]) -> dict[str, Any]:
 def write(run_dir: runs.Path, found: Recalibration) -> pathlib.Path:
     """Writes the file, whole or not at all; returns its path."""
     file = path(run_dir, found.method)
-    artefacts.write_json(file, msgspec.to_builtins(found))
+    artefacts.write_document(file, msgspec.to_builtins(found))
     return file
 
 

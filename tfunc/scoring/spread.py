@@ -79,7 +79,7 @@ def write(folder: pathlib.Path | str, subject: str, spreads: Mapping[str, Spread
     regions = {
         name: {"voxels": one.volumes.tolist(), "pairwise_dice": one.pairwise_dice} for name, one in spreads.items()
     }
-    artefacts.write_json(path(folder, subject), {"schema": SCHEMA, "regions": regions})
+    artefacts.write_document(path(folder, subject), {"schema": SCHEMA, "regions": regions})
 
 
 def read(folder: pathlib.Path | str, subject: str, regions: Sequence[str] | None = None) -> dict[str, Spread] | None:

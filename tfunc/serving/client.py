@@ -155,7 +155,7 @@ class _Question:
         answer = (self._photograph if self.task.is_photograph else self._volume)(source, prepared)
         several = not self.task.is_binary
         map_files.write(folder, answer.name, answer.maps, answer.header, answer.own_size, several)
-        artefacts.write_json(folder / f"{answer.name}.json", answer.document)
+        artefacts.write_document(folder / f"{answer.name}.json", answer.document)
         return answer
 
     # --------------------------------------------------------------------------------------------------------- volumes

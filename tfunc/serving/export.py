@@ -82,11 +82,12 @@ def export(
         prediction.require_same_records(records.read_manifest(data_dir), trained)
     description = describe(method, dataset, run_dir, trained, options, sigma_range)
     config = _config(method, trained, options, description)
+    model = model_name(dataset, method.name)
     if folder.exists():
         _require_same(folder, config)
+        _write_examples(export_dir, model)  # a kill may have come before them
         _say_it_is_there(folder, say)
         return folder
-    model = model_name(dataset, method.name)
     predictive = recalibrated.at_temperature(
         predictives.of(method)([each.model for each in trained], options), description
     )
@@ -251,7 +252,7 @@ def write(
             raise UserError(model, expected=f"an answer to {name}", found=reason, do="look at its training") from None
     warmup.write(folder / "assets.extra" / warmup.NAME, model, requests)
     what = {**config, "uncertainty": description.kind.served, "signatures": _described(read_back)}
-    artefacts.write_json(folder / DESCRIPTION, {**what, "version": __version__, **stack.versions()})
+    artefacts.write_document(folder / DESCRIPTION, {**what, "version": __version__, **stack.versions()})
 
 
 def _described(signatures):
