@@ -24,7 +24,7 @@ import tensorflow as tf
 from data_prep.base.errors import UserError
 from tfunc.maps.options import Options
 from tfunc.methods import Method
-from tfunc.nets import classes, folded
+from tfunc.nets import classes, engine, folded
 
 Maps = dict[str, tf.Tensor]
 
@@ -70,4 +70,8 @@ class Softmax:
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """See the module's docstring."""
+        return self._maps(images)
+
+    @engine.whole
+    def _maps(self, images):
         return entropy_maps(classes.probability(self.network(images)))

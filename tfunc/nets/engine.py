@@ -67,7 +67,7 @@ def used(engine: Engine | None) -> Iterator[None]:
 
 
 def whole(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorates the method that runs a network, from images to its outputs: an engine in use is given all of it."""
+    """Decorates a method that runs a network, from images to its outputs or maps: an engine in use is given all of it."""
 
     @functools.wraps(call)
     def method(owner: Any, *arguments: Any) -> Any:

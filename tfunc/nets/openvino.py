@@ -42,7 +42,7 @@ class OpenVino:
         found = tf.numpy_function(network, tensors, network.dtypes, stateful=True)
         found = list(found) if isinstance(found, (list, tuple)) else [found]
         for one, channels in zip(found, network.channels, strict=True):
-            one.set_shape([*tensors[0].shape[:3], channels])
+            one.set_shape([*tensors[0].shape[:3], *channels])
         return tf.nest.pack_sequence_as(network.structure, found)
 
     def _convert(self, owner, call, arguments):
@@ -78,7 +78,7 @@ class _Network:
         """compiled: called with a model whose sizes are fixed -> its queue of requests."""
         self.compiled, self.model, self.structure = compiled, model, structure
         self.dtypes = [one.dtype for one in outputs]
-        self.channels = [one.shape[-1] for one in outputs]
+        self.channels = [tuple(one.shape[3:]) for one in outputs]  # none of a map of one number
         self._queues: collections.OrderedDict[tuple[int, ...], Any] = collections.OrderedDict()
 
     def __call__(self, images: np.ndarray, *masks: np.ndarray) -> list[np.ndarray]:
@@ -86,7 +86,7 @@ class _Network:
         rows, *size = images.shape
         queue = self._queue(size)
         found = [
-            np.empty((rows, *size[:2], channels), dtype.as_numpy_dtype)
+            np.empty((rows, *size[:2], *channels), dtype.as_numpy_dtype)
             for channels, dtype in zip(self.channels, self.dtypes, strict=True)
         ]
 
