@@ -10,10 +10,11 @@ import pytest
 from conftest import GOLDENS, ROOT
 
 import tfunc
+from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 from tfunc import kinds, metrics
 
-CASES = json.loads((GOLDENS / "metrics" / "cases.json").read_text())
+CASES = artefacts.read_json(GOLDENS / "metrics" / "cases.json")
 PROBABILITIES = [name for name, case in CASES.items() if case["entry"] == "probabilities"]
 SUBJECT = GOLDENS / "subject_level"
 

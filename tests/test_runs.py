@@ -134,7 +134,7 @@ def test_an_edited_config_is_one_line(tmp_path, change, words):
 
 def test_an_earlier_config_that_names_no_network_we_had(tmp_path):
     """Schema 1 of a network that the toolkit did not have is refused, not guessed."""
-    old = json.loads((FIXTURES / "current" / "run" / "networks" / "baseline" / runs.CONFIG).read_text())
+    old = artefacts.read_json(FIXTURES / "current" / "run" / "networks" / "baseline" / runs.CONFIG)
     artefacts.write_json(tmp_path / runs.CONFIG, {**old, "network": "mine"})
     with pytest.raises(UserError, match="unknown one for 'mine'"):
         runs.read_config(tmp_path)

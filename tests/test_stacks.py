@@ -6,7 +6,6 @@ folders: on this stack's own, which shows that the file is sound, and on the oth
 
 import csv
 import hashlib
-import json
 import shutil
 
 import nibabel
@@ -16,6 +15,7 @@ from conftest import ROOT
 from made_up_maps import undrawn
 
 from data_prep import records
+from data_prep.base import artefacts
 from data_prep.base import pool as engine
 from tfunc import methods, runs
 from tfunc.learning import slices as datasets
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.parametrize("made_by", STACKS)
 
 
 def read_json(*path):
-    return json.loads(FIXTURES.joinpath(*path).read_text())
+    return artefacts.read_json(FIXTURES.joinpath(*path))
 
 
 def test_the_fixture_is_of_its_stack(made_by):

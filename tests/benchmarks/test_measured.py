@@ -6,6 +6,7 @@ import measured
 import pytest
 from measured import Processor, at_least, at_most
 
+from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 
 CPUINFO = """processor\t: 0
@@ -65,7 +66,7 @@ def test_read_as_written(tmp_path, capsys):
 def test_other_files_are_refused(tmp_path, change, said):
     """What is not this form, or a later one, is named in one line."""
     measured.report(measured.here("growth", {}), path := tmp_path / "found.json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    path.write_text(json.dumps({**artefacts.read_json(path), **change}))
     with pytest.raises(UserError, match=said):
         measured.read(path)
 

@@ -1,7 +1,6 @@
 """The phantoms: same seed, same bytes; official layouts; hard and easy subjects; continued, never mixed up."""
 
 import gzip
-import json
 import pathlib
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 from data_prep.phantom import layouts
 from data_prep.phantom import write as phantom
@@ -195,14 +195,14 @@ def test_a_killed_run_is_continued(dataset, folders, tmp_path, monkeypatch):
     monkeypatch.setattr(layouts, real.__name__, dying)
     with pytest.raises(KeyboardInterrupt):
         phantom.write(dataset, tmp_path / "raw", subjects=4, shape=SMALL[dataset], seed=7)
-    assert json.loads((tmp_path / "raw" / "phantom.json").read_text())["finished"] is False
+    assert artefacts.read_json(tmp_path / "raw" / "phantom.json")["finished"] is False
     (tmp_path / "raw" / ".partial-Phantom18_002_1").mkdir()  # as a kill while writing would leave it
     written = phantom.write(dataset, tmp_path / "raw", subjects=5, shape=SMALL[dataset], seed=7)
     assert (written.kept, written.new, len(drawn)) == (2, 3, 6)
     assert contents(tmp_path / "raw") == contents(folders[dataset])
     again = phantom.write(dataset, tmp_path / "raw", subjects=5, shape=SMALL[dataset], seed=7)
     assert (again.kept, again.new, len(drawn)) == (5, 0, 6)
-    record = json.loads((tmp_path / "raw" / "phantom.json").read_text())
+    record = artefacts.read_json(tmp_path / "raw" / "phantom.json")
     assert record["finished"] is True and "made-up" in record["note"] and record["shape"] == list(SMALL[dataset])
 
 

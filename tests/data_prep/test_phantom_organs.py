@@ -1,6 +1,5 @@
 """The phantom of several classes: both forms hold the same data; grids differ; some subjects lack an organ; CT by its numbers."""
 
-import json
 import pathlib
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from data_prep import voxel_order
+from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 from data_prep.phantom import organ_layouts
 from data_prep.phantom import write as phantom
@@ -39,7 +39,7 @@ def test_nnunet_form(folders):
     assert sorted(path.name for path in (folder / "imagesTr").iterdir()) == [f"{name}_0000.nii.gz" for name in names]
     assert sorted(path.name for path in (folder / "labelsTr").iterdir()) == [f"{name}.nii.gz" for name in names]
     assert sorted(path.name for path in (folder / "imagesTs").iterdir()) == [f"new_00{i}_0000.nii.gz" for i in range(3)]
-    document = json.loads((folder / "dataset.json").read_text())
+    document = artefacts.read_json(folder / "dataset.json")
     assert document["channel_names"] == {"0": "CT"} and document["numTraining"] == 8
     assert document["labels"] == {"background": 0, **LABELS} and document["file_ending"] == ".nii.gz"
     assert {path.name for path in folder.iterdir()} == {
@@ -50,7 +50,7 @@ def test_nnunet_form(folders):
 
 def test_decathlon_form_holds_the_same_data(folders):
     """The same bytes under the Decathlon's names, all of them listed."""
-    document = json.loads((folders["decathlon"] / "dataset.json").read_text())
+    document = artefacts.read_json(folders["decathlon"] / "dataset.json")
     assert document["modality"] == {"0": "CT"} and document["labels"]["4"] == "tumour"
     assert len(document["training"]) == 8 and document["test"] == [f"./imagesTs/new_00{i}.nii.gz" for i in range(3)]
     for entry in document["training"]:

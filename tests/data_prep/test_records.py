@@ -257,7 +257,7 @@ def test_absent_and_unfinished_folders_name_the_commands(tmp_path):
 def test_a_manifest_that_does_not_fit_is_refused(tmp_path, change, match):
     """Each message names the file."""
     dataset(tmp_path, [volume()])
-    content = json.loads((tmp_path / "dataset.json").read_text())
+    content = artefacts.read_json(tmp_path / "dataset.json")
     change(content)
     (tmp_path / "dataset.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=match):

@@ -1,7 +1,6 @@
 """The normalisation and the choice of training slices equal the authors' numbers; bad intensities are refused."""
 
 import dataclasses
-import json
 import pathlib
 
 import msgspec
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 
 from data_prep import normalisation, subject, tasks
+from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 
 BRATS, ISIC = tasks.TASKS["brats"], tasks.TASKS["isic"]
@@ -43,7 +43,7 @@ def test_zscore_does_not_depend_on_memory_order(brats):
 
 def test_training_slices_equal_the_authors(brats):
     """The rule is on normalised voxels: a slice that is not empty but dark drops out."""
-    expected = json.loads((GOLDENS / "preprocess.json").read_text())
+    expected = artefacts.read_json(GOLDENS / "preprocess.json")
     selected = np.flatnonzero(volume(brats["volume"]).training_slices(BRATS))
     assert selected.tolist() == expected["selected_slices"] == brats["selected_slices"].tolist()
     assert selected.tolist() != expected["slices_with_any_nonzero_voxel"]

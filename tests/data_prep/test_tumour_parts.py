@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from data_prep import convert, records, tasks
+from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 from data_prep.phantom import write as phantom
 from data_prep.readers import brats, tumour_parts
@@ -67,7 +68,7 @@ def test_the_same_raw_data_as_both_tasks(tmp_path):
         folder = tmp_path / dataset
         manifest = convert.convert(dataset, tmp_path / "raw", folder, split_files=[str(split)], say=lambda line: None)
         read[dataset] = list(records.read_subjects(folder, manifest, names))
-        assert json.loads(manifest.path.read_text())["schema_version"] == (1 if dataset == "brats" else 2)
+        assert artefacts.read_json(manifest.path)["schema_version"] == (1 if dataset == "brats" else 2)
         assert bool(manifest.subjects[0].voxels) == (dataset == "brats_regions")
     for whole, parts in zip(read["brats"], read["brats_regions"], strict=True):
         np.testing.assert_array_equal(whole.image, parts.image)

@@ -1,8 +1,8 @@
 """prepare --ratio: how many subjects go where, when nothing else says it."""
 
-import json
-
 import pytest
+
+from data_prep.base import artefacts
 
 
 def test_the_ratio_divides_the_subjects(launch, tmp_path):
@@ -11,7 +11,7 @@ def test_the_ratio_divides_the_subjects(launch, tmp_path):
     assert launch("phantom", "--dataset=brats", f"--raw_dir={raw}", "--subjects=8", "--shape=16,16,16").code == 0
     where = ["--dataset=brats", f"--raw_dir={raw}", f"--data_dir={data}", "--workers=1"]
     assert launch("prepare", *where, "--ratio=4,3,1").code == 0
-    subjects = json.loads((data / "dataset.json").read_text())["subjects"]
+    subjects = artefacts.read_json(data / "dataset.json")["subjects"]
     counts = {split: sum(split in one["splits"] for one in subjects) for split in ("train", "valid", "test")}
     assert counts == {"train": 4, "valid": 3, "test": 1}
     assert launch("prepare", *where, "--ratio=4,3,1").code == 0

@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import json
 import shutil
 
 import numpy as np
@@ -22,7 +21,7 @@ from tfunc.nets import sampling, stack, streams
 from tfunc.nets.unet import AuxiliaryHead, unet
 
 FIXTURES = ROOT / "tests" / "fixtures" / "stacks"
-FORMER = json.loads((ROOT / "tests" / "fixtures" / "streams_1.json").read_text())
+FORMER = artefacts.read_json(ROOT / "tests" / "fixtures" / "streams_1.json")
 RATES = [(0.05, 4), (0.5, 3)]
 SEEDS = np.array([[(20 << 32) + 5, 7]])
 PLACE = np.array([20, 3])

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 
 from data_prep import records
+from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 from tfunc.learning.slices import Slices, share
 
@@ -172,7 +173,7 @@ def test_unlabelled_subjects_are_refused(brats_data, tmp_path):
     """They cannot be trained on; the error names one of them."""
     shutil.copytree(brats_data, tmp_path / "data")
     path = tmp_path / "data" / records.MANIFEST
-    content = json.loads(path.read_text())
+    content = artefacts.read_json(path)
     content["subjects"][1].update(labelled=False)
     path.write_text(json.dumps(content))
     with pytest.raises(UserError, match="with labels") as caught:

@@ -60,7 +60,7 @@ def test_a_training_learns_and_leaves_its_artefacts(brats_run, brats_data):
     assert list(folder.glob("events.out.tfevents.*"))
     assert len(list(folder.glob("resume*"))) == 2 and not list(folder.glob(".partial*"))
     assert done["state_sha256"] == artefacts.sha256(folder / runs.RESUME)
-    config = json.loads((folder / runs.CONFIG).read_text())
+    config = artefacts.read_json(folder / runs.CONFIG)
     assert config["start_filters"] == 4 and config["records"]
 
 
@@ -220,7 +220,7 @@ def test_the_other_stacks_state_is_refused(trainer, isic_data):
     one = trainer("baseline", isic_data)
     one.save()
     pointer = one.checkpoint.folder / runs.RESUME
-    pointer.write_text(json.dumps({**json.loads(pointer.read_text()), "stack": "another"}))
+    pointer.write_text(json.dumps({**artefacts.read_json(pointer), "stack": "another"}))
     with pytest.raises(UserError, match=r"resume.json.*stack.*another.*--run_dir"):
         one.run()
 
@@ -251,7 +251,7 @@ def test_other_records_are_refused(brats_run, brats_data, train, tmp_path):
     path.write_text(path.read_text() + " ")  # the same content, written otherwise
     _, done = train("baseline", "brats", tmp_path / "data", brats_run)
     assert done == runs.finished(runs.network_dir(brats_run, "baseline"))
-    document = json.loads(path.read_text())
+    document = artefacts.read_json(path)
     document["subjects"][0]["training_slices"] += 1
     path.write_text(json.dumps(document))
     with pytest.raises(UserError, match="records"):

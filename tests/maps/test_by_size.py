@@ -42,7 +42,7 @@ def test_maps_are_those_of_the_open_graph(cls, same, shaken):
 
 @pytest.mark.parametrize("method", {of.predictive: name for name, of in methods.METHODS.items()}.values())
 def test_every_method_in_every_form_of_batch(method):
-    """One image or several, draws shared or not, two classes or more: each is a graph of its own, and each predictive's traces."""
+    """One image or several, draws shared or not, two classes or more: each is a graph of its own, and every one traces."""
     of, images = methods.get(method), slices(2, 16, 16)
     names = [each if each not in SEVERAL else "baseline" for each in of.networks for _ in range(SEVERAL.get(each, 1))]
     alike, unlike, alone = (2, [[1, 0], [1, 0]]), (2, [[1, 0], [2, 0]]), (1, [[1, 0]])

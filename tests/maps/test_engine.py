@@ -24,7 +24,9 @@ def images():
 
 
 def models_of(method, shaken):
-    names = [each if each not in SEVERAL else "baseline" for each in method.networks for _ in range(SEVERAL.get(each, 1))]
+    names = [
+        each if each not in SEVERAL else "baseline" for each in method.networks for _ in range(SEVERAL.get(each, 1))
+    ]
     return [shaken(trained.build(networks.get(name).resolved(2), 3, 4, 1, seed=1)) for name in names]
 
 
@@ -53,11 +55,15 @@ def test_maps_are_those_of_tensorflow(name, images, shaken):
 def test_networks_run_outside_of_tensorflow(images, shaken):
     """Each network is one call out of the graph, in which no convolution is left."""
     method = methods.get("baseline_mc")
-    maps = BySize(predictives.of(method)(models_of(method, shaken), Options(samples=3)), 3, engine.of("openvino", "float32"))
+    maps = BySize(
+        predictives.of(method)(models_of(method, shaken), Options(samples=3)), 3, engine.of("openvino", "float32")
+    )
     maps(images, np.zeros((3, 2), np.int64))
     (traced,) = maps._graphs.values()
     graph = traced.graph.as_graph_def()
-    kinds = {node.op for function in graph.library.function for node in function.node_def} | {node.op for node in graph.node}
+    kinds = {node.op for function in graph.library.function for node in function.node_def} | {
+        node.op for node in graph.node
+    }
     assert kinds & {"PyFunc", "EagerPyFunc"} and not kinds & {"Conv2D", "_FusedConv2D"}
 
 

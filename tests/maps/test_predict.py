@@ -300,7 +300,7 @@ def test_other_records_than_the_networks_are_refused(run, brats_data, tmp_path):
     manifest = other / "dataset.json"
     manifest.write_text(manifest.read_text() + " ")  # the same content, written otherwise
     assert split(run, other) == split(run, brats_data)
-    document = json.loads(manifest.read_text())
+    document = artefacts.read_json(manifest)
     document["subjects"][0]["splits"] = ["test"]
     manifest.write_text(json.dumps(document))
     with pytest.raises(UserError, match="records that baseline was trained on"):

@@ -1,6 +1,5 @@
 """`predict --recalibrated` writes the same maps at a temperature, of a new patient as of a split, and no segmentation moves."""
 
-import json
 import shutil
 
 import nibabel
@@ -66,16 +65,14 @@ def test_one_new_patient(calibrated, patient, tmp_path):
     np.testing.assert_array_equal(own["prediction"], plain["prediction"])
     np.testing.assert_allclose(own["uncertainty"], kinds.normalised_entropy(own["probability"]), atol=1e-6)
     assert not (tmp_path / "own" / f"{name}_outer.nii.gz").exists()
-    document = json.loads((tmp_path / "own" / f"{name}.json").read_text())
+    document = artefacts.read_json(tmp_path / "own" / f"{name}.json")
     assert document["recalibrated"]["temperature"] == chosen and document["recalibrated"]["approximate"]
     volume = document["volumes"]["whole"]
     voxel = np.prod(nibabel.load(tmp_path / "own" / f"{name}_prediction.nii.gz").header.get_zooms()) / 1000
     assert volume["volume"] == pytest.approx(plain["prediction"].sum() * voxel) and volume["unit"] == "ml"
     assert (volume["low"], volume["high"], volume["covers"]) == (0, None, 1)  # of two subjects
     assert said[-1] == f"{name}: whole {volume['volume']:.4g} ml (0 to any in 100% of patients, approximately)"
-    assert "recalibrated" not in {
-        k for k, v in json.loads((tmp_path / "plain" / f"{name}.json").read_text()).items() if v
-    }
+    assert "recalibrated" not in {k for k, v in artefacts.read_json(tmp_path / "plain" / f"{name}.json").items() if v}
 
 
 def test_outer_mask(calibrated, patient, tmp_path):
@@ -198,6 +195,4 @@ def test_one_photograph_at_its_own_size(isic_run, isic_data, tmp_path):
     assert segmented.read_bytes() == mine.read_bytes()
     picture = np.asarray(Image.open(tmp_path / "own" / f"{photograph.stem}_probability.png"), np.float64) / 65535
     assert picture.mean() == pytest.approx(own.mean(), abs=0.02)
-    assert (
-        json.loads((tmp_path / "own" / f"{photograph.stem}.json").read_text())["volumes"]["lesion"]["unit"] == "pixels"
-    )
+    assert artefacts.read_json(tmp_path / "own" / f"{photograph.stem}.json")["volumes"]["lesion"]["unit"] == "pixels"

@@ -1,10 +1,9 @@
 """What a training runs on is said and recorded; a GPU that was given and is not there is refused or said."""
 
-import json
-
 import pytest
 import tensorflow as tf
 
+from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 from tfunc.nets import devices
 
@@ -46,7 +45,7 @@ def test_each_start_of_a_training_is_recorded(no_gpu, tmp_path):
     devices.record(tmp_path, tf.distribute.get_strategy(), 0)
     no_gpu.setenv("NVIDIA_TF32_OVERRIDE", "0")
     devices.record(tmp_path, tf.distribute.get_strategy(), 7)
-    first, second = json.loads((tmp_path / "devices.json").read_text())["trained_on"]
+    first, second = artefacts.read_json(tmp_path / "devices.json")["trained_on"]
     assert first["devices"] == ["CPU:0"] and first["from_step"] == 0 and first["environment"] == {}
     assert second["from_step"] == 7 and second["environment"] == {"NVIDIA_TF32_OVERRIDE": "0"}
     assert first["tensorflow"] == tf.__version__

@@ -1,16 +1,15 @@
 """The U-Net against the authors' own: structure, counts, numbers; and what is ours: sizes, seeds, files."""
 
-import json
-
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import GOLDENS, port
 
+from data_prep.base import artefacts
 from tfunc.nets.layers import BatchNormalisation, ChannelDropout, UpConvolution
 from tfunc.nets.unet import AuxiliaryHead, unet
 
-MODELS = json.loads((GOLDENS / "model" / "models.json").read_text())
+MODELS = artefacts.read_json(GOLDENS / "model" / "models.json")
 UNETS = [name for name, facts in MODELS.items() if facts["kind"] == "unet"]
 
 
@@ -59,7 +58,7 @@ def test_dropout_positions_are_the_references(center, key):
     names += [f"up_convs.{level}.block.block.{unit}" for level in range(4) for unit in (0, 1)] + ["conv_cls.0"]
     units = unet(3, 2, center=center, dropout=0.5).structure.units()
     dropping = [name for name, unit in zip(names, units, strict=True) if unit.dropout is not None]
-    expected = json.loads((GOLDENS / "model" / "dropout_positions.json").read_text())[key]
+    expected = artefacts.read_json(GOLDENS / "model" / "dropout_positions.json")[key]
     assert [f"{name}.conv2d_batch_relu.dropout" for name in dropping] == expected
 
 

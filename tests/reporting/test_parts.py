@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import shutil
 
 import msgspec
@@ -11,6 +10,7 @@ import pytest
 from made_up_classes import TASK, evaluate_classes, make_classes
 from made_up_maps import evaluate_study, make_study, read_csv, undrawn
 
+from data_prep.base import artefacts
 from data_prep.tasks import Region
 from tfunc.reporting import parts
 from tfunc.scoring.counts import THRESHOLDS
@@ -53,7 +53,7 @@ def test_files_of_several_classes(tmp_path):
     text = (folder / "table1_classes.md").read_text()
     assert text.startswith("| method | top-label ECE % ↓ | class-wise ECE % ↓ | U-E ↑ | mean Dice ↑ |\n")
     assert "core: one, three." in (folder / "table1_core.md").read_text()
-    summary = json.loads((folder / "summary.json").read_text())
+    summary = artefacts.read_json(folder / "summary.json")
     assert list(summary["regions"]) == NAMES[1:4] and summary["regions"]["core"]["classes"] == ["one", "three"]
     assert summary["regions"]["core"]["methods"]["maps"]["table1"]["dice"]["rank"] == 1
     assert list(summary["classes"]["methods"]["maps"]["table1"]) == ["ece_top", "ece_class", "ue", "dice"]

@@ -68,7 +68,7 @@ def test_columns_and_empty_cells(tmp_path):
 
 def test_golden_table_from_files(launch, tmp_path):
     """Three of the authors' methods as NIfTI folders through the command: their means, and exit code 0."""
-    expected = json.loads((TABLE / "expected.json").read_text())["raw_means"]
+    expected = artefacts.read_json(TABLE / "expected.json")["raw_means"]
     subjects = np.load(TABLE / "counts.npz")["subjects"]
     for method, kind in KINDS.items():
         arrays = np.load(TABLE / f"{method}.npz")
@@ -264,7 +264,7 @@ def test_run(data_dir, tmp_path, pictures):
         counts = count(probability, "probability", probability > 0.5, of.label, of.mask)
         assert row["subject"] == name and 0 < of.mask.sum() < of.mask.size
         assert float(row["ece"]) == metrics.calibration_error(counts) and float(row["dice"]) == metrics.dice(counts)
-    lowest, highest = json.loads((tmp_path / "evaluation" / "summary.json").read_text())["methods"]["aleatoric"][
+    lowest, highest = artefacts.read_json(tmp_path / "evaluation" / "summary.json")["methods"]["aleatoric"][
         "sigma_range"
     ]
     assert 0 <= lowest < highest <= 1 and finished.summary["complete"] is False
@@ -346,10 +346,42 @@ def test_a_note_of_before_is_made_anew(sharing, tmp_path):
     assert "The networks' best epochs were chosen on 1 of these 2 subjects." in finished.markdown
     assert not evaluate_run(records_dir, tmp_path, ["baseline"]).fresh
     path = tmp_path / "evaluation" / "summary.json"
-    document = json.loads(path.read_text())
+    document = artefacts.read_json(path)
     del document["shared"]
     path.write_text(json.dumps(document))
     assert evaluate_run(records_dir, tmp_path, ["baseline"]).fresh
+
+
+def test_every_file_vouches_for_the_evaluation(tmp_path):
+    """A file that is another or gone makes the evaluation be made anew, to the same bytes; none is taken for what it was."""
+    make_study(tmp_path)
+    first = evaluate_study(tmp_path)
+    listed = sorted(first.summary["files"])
+    there = {name: (tmp_path / "out" / name).read_bytes() for name in listed}
+    assert {"subjects.csv", "table1.md", "table1.tex", "report.html", "calibration.csv"} <= set(listed)
+    assert not evaluate_study(tmp_path).fresh
+    for name in listed:
+        path, whole = tmp_path / "out" / name, there[name]
+        damaged = bytearray(whole)
+        damaged[len(whole) // 2] ^= 1
+        for content in (bytes(damaged), whole[:-1], None):
+            path.write_bytes(content) if content is not None else path.unlink()
+            assert finished.find(*_asked(tmp_path)) is None
+        path.write_bytes(whole)
+    (tmp_path / "out" / "subjects.csv").write_bytes(b"subject\n")
+    assert evaluate_study(tmp_path).fresh
+    for name in listed:
+        if name != "report.html":  # it says when it was made
+            assert (tmp_path / "out" / name).read_bytes() == there[name], name
+
+
+def _asked(folder):
+    """What `publish.evaluate_folders` asks `finished.find` for, of `evaluate_study`."""
+    maps = sources.folder_maps(folder / "maps", "probability")
+    truth = FolderTruth(str(folder / "labels"), str(folder / "masks"))
+    inputs = finished.inputs(maps)
+    inputs |= {"truth": truth.state(maps[0].subjects), "unpredicted": truth.unpredicted(maps[0].subjects)}
+    return publish.Request(folder / "out"), [one.method for one in maps], inputs | truth.document(), truth
 
 
 def test_a_network_that_keeps_its_last_epoch_chose_on_nobody(sharing, tmp_path):

@@ -140,7 +140,7 @@ def test_figures_are_inline(run, tmp_path):
         (tmp_path / name).write_bytes(b"picture")
     images = report._images([tmp_path / "figure1.png", tmp_path / "figure1.pdf"])
     assert list(images) == ["figure1"] and images["figure1"].endswith("cGljdHVyZQ==")
-    content = json.loads((run[0] / "summary.json").read_text())
+    content = artefacts.read_json(run[0] / "summary.json")
     made = words.pictures(images, content)
     assert "most under-confident" in made and made.count("<img") == 1
 
@@ -285,7 +285,7 @@ def test_who_is_shown(run):
 def test_numbers_are_those_of_subjects_csv(run):
     """The subjects' table holds subjects.csv's numbers, at the thresholds that Table 1 chose."""
     found = json.loads(Parsed(run[0] / "report.html").texts["data"])
-    cells = json.loads((run[0] / "summary.json").read_text())["methods"]
+    cells = artefacts.read_json(run[0] / "summary.json")["methods"]
     rows = {(row["method"], row["subject"]): row for row in read_csv(run[0] / "subjects.csv")}
     for method in found["methods"]:
         table = cells[method["name"]]["table1"]

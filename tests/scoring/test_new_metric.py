@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from made_up_maps import evaluate_study, make_study, read_csv, undrawn
 
+from data_prep.base import artefacts
 from tfunc.reporting import tensorboard
 from tfunc.scoring import measures, metrics
 from tfunc.scoring.aggregate import AGGREGATORS
@@ -61,7 +62,7 @@ def test_every_file_and_form_has_them(evaluated):
         r"Dice $\uparrow$ & volume error \% $\downarrow$ & certain errors $\downarrow$"
         in (folder / "table1.tex").read_text()
     )
-    assert json.loads((folder / "summary.json").read_text())["columns"]["volume_error"]["title"] == "volume error %"
+    assert artefacts.read_json(folder / "summary.json")["columns"]["volume_error"]["title"] == "volume error %"
     page = finished.report.read_text(encoding="utf-8")
     data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])
     assert data["measures"]["certain_errors"] == "certain errors, share of the kept voxels"

@@ -241,7 +241,7 @@ def test_a_recalibration_is_of_its_networks(calibrated, tmp_path):
 def test_another_form_is_refused(calibrated, tmp_path, change, match):
     """A file of a later version, or one that was edited into another form, is refused by name."""
     run_dir, _ = calibrated["brats"]
-    document = json.loads(recalibration.path(run_dir, METHOD).read_text())
+    document = artefacts.read_json(recalibration.path(run_dir, METHOD))
     artefacts.write_json(recalibration.path(tmp_path, METHOD), {**document, **change})
     with pytest.raises(UserError, match=match):
         recalibration.stored(tmp_path, METHOD)

@@ -3,12 +3,12 @@
 import csv
 import dataclasses
 import io
-import json
 import pathlib
 
 import numpy as np
 import pytest
 
+from data_prep.base import artefacts
 from tfunc import kinds, methods, paper
 from tfunc.reporting import figures, forms
 from tfunc.reporting.table1 import table1, title
@@ -18,7 +18,7 @@ from tfunc.scoring.counts import THRESHOLDS, Counts
 from tfunc.scoring.measures import MEASURES
 
 GOLDENS = pathlib.Path(__file__).parents[1] / "goldens" / "table1"
-EXPECTED = json.loads((GOLDENS / "expected.json").read_text())
+EXPECTED = artefacts.read_json(GOLDENS / "expected.json")
 KINDS = {"baseline": "probability", "auxiliary_feat": "error", "aleatoric": "sigma"}
 PAPER = [name for name, method in methods.METHODS.items() if method.in_paper]
 SUFFIX = {"auxiliary_feat": "_rescale", "auxiliary_segm": "_rescale", "aleatoric": "_globalrescale"}

@@ -679,6 +679,17 @@ def test_what_lies_in_the_folder(brats_study):
     assert 'base_path: "/models/brats_baseline_mc"' in (folder.parent / "models.config").read_text()
 
 
+def test_a_kill_before_the_examples(isic_study, tmp_path):
+    """An export that ended between its version and the server's examples gets them from the same command."""
+    export_dir = tmp_path / "baseline_mc"
+    shutil.copytree(isic_study.exported("baseline_mc")[0].parent, export_dir)
+    before = listing(export_dir)
+    for name in ("models.config", "batching.config"):
+        (export_dir / name).unlink()
+    isic_study.export("baseline_mc", export_dir)
+    assert listing(export_dir).keys() == before.keys() if isinstance(before, dict) else listing(export_dir) == before
+
+
 def test_a_failure_leaves_nothing(isic_study, tmp_path, monkeypatch):
     """Whatever fails, and whatever a killed export left, no version is there that was not finished."""
     gone = subprocess.Popen([sys.executable, "-c", ""])

@@ -6,7 +6,6 @@ must show: its maps are the images' own channels.
 
 import http.server
 import io
-import json
 import re
 import shutil
 import socket
@@ -23,6 +22,7 @@ from PIL import Image
 from serving_fixture import Model, Refusal, Server
 
 from data_prep import tasks
+from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 from tfunc import methods
 from tfunc.maps import predict as prediction
@@ -213,7 +213,7 @@ def test_patient(protocol, connect, patient, tmp_path):
     check_overlay(tmp_path / "maps", patient, HALF)
     half = np.asarray(nibabel.load(tmp_path / "maps" / "P1_mutual_information.nii.gz").dataobj)
     np.testing.assert_allclose(half, channel(patient, 1) / 2000, atol=HALF)
-    about = json.loads((tmp_path / "maps" / "P1.json").read_text())
+    about = artefacts.read_json(tmp_path / "maps" / "P1.json")
     assert (about["model"], about["version"], about["signature"]) == ("brats", 3, "subject_bytes")
     volume = int((channel(patient, 2) > 0).sum())
     assert about["predicted_volume"] == volume
@@ -228,7 +228,7 @@ def test_fractions_need_grpc(connect, tmp_path):
     patient = write_patient(tmp_path / "P2", np.float32, 0.25)
     client.request(connect("grpc", "brats"), BRATS, patient, tmp_path / "maps", say=lambda line: None)
     check_overlay(tmp_path / "maps", patient, 1e-7)
-    assert json.loads((tmp_path / "maps" / "P2.json").read_text())["signature"] == "subject"
+    assert artefacts.read_json(tmp_path / "maps" / "P2.json")["signature"] == "subject"
     with pytest.raises(UserError, match=r"P2: expected whole numbers.* found fractions; use gRPC"):
         client.request(connect("rest", "brats"), BRATS, patient, tmp_path / "none")
     assert not (tmp_path / "none").exists()
@@ -428,7 +428,7 @@ def test_the_pages_curl(exported, isic_data, tmp_path):
     shutil.copy(next((isic_data.parent / "raw").glob("*Test*Data/*.jpg")), tmp_path / "photo.jpg")
     command = command.replace("http://localhost:8501", exported.rest)
     subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True, capture_output=True)
-    outputs = json.loads((tmp_path / "maps.json").read_text())["outputs"]
+    outputs = artefacts.read_json(tmp_path / "maps.json")["outputs"]
     assert set(outputs) == {"probability", "uncertainty", "prediction"}
     assert np.shape(outputs["probability"]) == (1, 32, 48)
 

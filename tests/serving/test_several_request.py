@@ -3,7 +3,6 @@
 Against the HTTP and gRPC server of `serving_fixture.py`, with volumes whose spacings and voxel orders differ.
 """
 
-import json
 import subprocess
 import sys
 
@@ -16,6 +15,7 @@ from PIL import Image
 from serving_fixture import Model, Refusal, Server
 
 from data_prep import records, tasks
+from data_prep.base import artefacts
 from data_prep.base.errors import Faults, UserError
 from tfunc.maps.options import Options
 from tfunc.methods import METHODS
@@ -144,7 +144,7 @@ def as_predicted(answer, served, predicted, index, source, tolerance):
     np.testing.assert_array_equal(ours[certain], theirs[certain])
     assert certain.mean() > 0.9 and set(np.unique(ours)) <= set(served_organs.VALUES.values())
     check_document(answer.document, maps["prediction"][0], maps["probability"][0], source)
-    assert json.loads((served / f"case_{index}.json").read_text()) == answer.document
+    assert artefacts.read_json(served / f"case_{index}.json") == answer.document
 
 
 def check_document(document, prediction, probability, source):

@@ -1,7 +1,6 @@
 """Three commands on anyone's data: raw folders as nnU-Net and the Decathlon lay them out, to the report by regions and maps."""
 
 import csv
-import json
 import os
 import pathlib
 import subprocess
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from data_prep import records
+from data_prep.base import artefacts
 from whole.conftest import METHODS, SETTINGS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -73,7 +73,7 @@ def test_it_ends_with_a_report_by_regions(own):
     report = (evaluation / "report.html").read_text(encoding="utf-8")
     assert all(region in report for region in REGIONS)
     assert set(REGIONS) <= {row["region"] for row in rows(folder, "subjects.csv")}
-    summary = json.loads((evaluation / "summary.json").read_text(encoding="utf-8"))
+    summary = artefacts.read_json(evaluation / "summary.json")
     assert list(summary["regions"]) == list(REGIONS)
 
 

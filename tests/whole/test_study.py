@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import json
 
 import nibabel
 import numpy as np
@@ -26,7 +25,7 @@ def table(whole, name):
 
 def test_it_ends_with_table_and_report(whole):
     """Every method has a row, every test subject a line a method; the command prints the table and names the report."""
-    said = json.loads((whole.folder / "said.json").read_text())
+    said = artefacts.read_json(whole.folder / "said.json")
     evaluation = whole.run / "evaluation"
     assert (evaluation / "table1.md").read_text() in said and f"Report: open {evaluation / 'report.html'}" in said
     assert {row["method"] for row in table(whole, "table1.csv")} == set(METHODS)
@@ -53,7 +52,7 @@ def test_its_numbers_are_those_of_its_maps(whole):
         both = prediction.sum() + target.sum()
         dice = 2 * (prediction & target).sum() / both if both else 1.0
         assert float(row["dice"]) == pytest.approx(dice, abs=1e-12)
-        kind = json.loads((folder / runs.PREDICTED).read_text())["kind"]
+        kind = artefacts.read_json(folder / runs.PREDICTED)["kind"]
         if kind == "probability":
             brain = subject.image[..., 2] > 0 if whole.dataset == "brats" else np.ones_like(target)
             p, positive = maps["probability"].reshape(target.shape)[brain].astype(np.float64), target[brain]

@@ -46,6 +46,8 @@ class BySize:
     def _traced(self, height, width, shared, alone):
         rows = 1 if alone else None
         images = tf.TensorSpec([rows, height, width, self.channels], tf.float32)
-        seeds = tf.TensorSpec([1 if shared else rows, 2], tf.int64)  # or what is drawn would have other rows than images
+        seeds = tf.TensorSpec(
+            [1 if shared else rows, 2], tf.int64
+        )  # or what is drawn would have other rows than images
         with weights.constants(), engine.used(self.engine):
             return graph(lambda *batch: self.predictive(*batch), images, seeds).get_concrete_function()

@@ -199,7 +199,9 @@ def _finish(folder: pathlib.Path, asked: runs.Document, manifest: Manifest, whol
     """Writes predictions.json. whole: the entries that make the split complete."""
     done = [entry.name for entry in manifest.subjects if is_written(folder, entry.name)]
     complete = set(done) >= {entry.name for entry in whole}
-    artefacts.write_document(folder / runs.PREDICTED, {**asked, "subjects": done, "complete": complete, **stack.versions()})
+    artefacts.write_document(
+        folder / runs.PREDICTED, {**asked, "subjects": done, "complete": complete, **stack.versions()}
+    )
 
 
 def document(method: Method, options: Options, loaded: Sequence[Trained], **more: object) -> runs.Document:
