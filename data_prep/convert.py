@@ -76,7 +76,7 @@ def convert(
     if finished:
         return _already(data_dir, sources, asked, plan, say)
     conversion = work.Work(task, options, raw_dir, data_dir, asked, plan, skip_bad, say)
-    with _explained(data_dir), _locked(data_dir):
+    with _explained(data_dir), locks.held(data_dir / PARTS, "records"):
         conversion.run(sources, faults, executor or pool.Serial(), workers)
     return records.read_manifest(data_dir)
 
@@ -152,17 +152,6 @@ def summary(manifest: records.Manifest) -> list[str]:
 
 
 # Trouble
-
-
-@contextlib.contextmanager
-def _locked(data_dir):
-    """One preparation at a time in a folder."""
-    file = locks.taken(data_dir / PARTS / ".lock")
-    if file is None:
-        found = "another prepare at work in it"
-        raise UserError(data_dir, expected="a folder of its own", found=found, do="wait for it to end")
-    with file:
-        yield
 
 
 @contextlib.contextmanager

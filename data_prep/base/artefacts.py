@@ -50,7 +50,8 @@ def aside(path: pathlib.Path | str, sync: bool = True) -> Iterator[pathlib.Path]
 @contextlib.contextmanager
 def written() -> Iterator[list[pathlib.Path]]:
     """Yields a list of the files that `aside` has renamed inside, in order; it grows."""
-    token = _written.set(listed := [])
+    listed: list[pathlib.Path] = []
+    token = _written.set(listed)
     try:
         yield listed
     finally:

@@ -1,48 +1,85 @@
-"""One process at a time: a lock on a file, which the system lifts when the process ends, however it ends."""
+"""One process at a time: a lock on a file, which the system lifts when the process ends, however it ends.
+
+Where a file system has no such locks (Lustre mounted without them, NFS without a lock daemon) it is a lease (`leases`).
+"""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
-import functools
-import logging
+import os
 import pathlib
+import socket
+from collections.abc import Iterator
 from typing import IO
 
-NO_LOCKS = (
-    errno.ENOSYS,
-    errno.ENOLCK,
-    errno.ENOTSUP,
-    errno.EOPNOTSUPP,
-    errno.EINVAL,
-)  # what a file system without them says
+from data_prep.base import leases
+from data_prep.base.errors import NotReady
+from data_prep.base.leases import Lease
+
+# what a file system without locks says
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
+NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)  # what a folder says that can only be read
+NAME = ".lock"
 
 
-def taken(path: pathlib.Path | str) -> IO[str] | None:
-    """The open file that now holds the lock of `path`, or None where another process holds it.
+def taken(path: pathlib.Path | str) -> IO[str] | Lease | None:
+    """What now holds the lock of `path`, to be closed, or None where another process holds it.
 
-    The lock lives as long as the file is open: here, or in a command that inherits it. On a file system without locks
-    (Lustre mounted without them, NFS without a lock daemon) the file is returned all the same, and a warning says so.
+    The lock lives as long as the file is open: here, or in a command that inherits it. A lease lives as long as this process.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     file = open(path, "a")  # noqa: SIM115 - whoever asked closes it
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.truncate(0)
+        file.write(_self())
+        file.flush()
     except BlockingIOError:
         file.close()
         return None
     except OSError as error:
+        file.close()
         if error.errno not in NO_LOCKS:
-            file.close()
             raise
-        _warn(str(path.parent), error.strerror)
+        return leases.taken(_lease(path), _self())
     return file
 
 
-@functools.cache
-def _warn(folder: str, reason: str) -> None:
-    text = (
-        "%s: no lock can be taken here (%s), so nothing stops a second process from doing the same work: start one only"
-    )
-    logging.getLogger(__name__).warning(text, folder, reason)
+def holder(path: pathlib.Path | str) -> str:
+    """Who holds the lock of `path`, in words."""
+    for file in (_lease(pathlib.Path(path)), pathlib.Path(path)):
+        with contextlib.suppress(OSError):
+            if text := file.read_text(encoding="utf-8", errors="replace").strip():
+                return text
+    return "another process"
+
+
+@contextlib.contextmanager
+def held(folder: pathlib.Path | str, what: str) -> Iterator[None]:
+    """Inside the block no other process writes `what` in the folder; raises `NotReady` that says who does.
+
+    In a folder that can only be read nobody writes, and nothing is held.
+    """
+    path = pathlib.Path(folder) / NAME
+    try:
+        lock = taken(path)
+    except OSError as error:
+        if error.errno not in NOT_OURS:
+            raise
+        yield
+        return
+    if lock is None:
+        raise NotReady(folder, expected=f"{what} that nobody else writes", found=holder(path), do="wait for it to end")
+    with lock:
+        yield
+
+
+def _self():
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _lease(path):
+    return path.with_name(f"{path.name}.lease")

@@ -100,7 +100,9 @@ def test_one_process_trains_in_a_folder(isic_data, train, tmp_path):
     """A second one is told to wait, and changes nothing."""
     folder = runs.network_dir(tmp_path, "baseline")
     with locks.taken(folder / ".lock"):
-        with pytest.raises(NotReady, match=r"baseline.*a process that does; wait"):
+        with pytest.raises(
+            NotReady, match=r"baseline: expected a network that nobody else writes, found process \d+ on .*; wait"
+        ):
             train("baseline", "isic", isic_data, tmp_path, epochs=1)
         assert [path.name for path in folder.iterdir()] == [".lock"]
     train("baseline", "isic", isic_data, tmp_path, epochs=1)

@@ -217,7 +217,7 @@ def test_a_split_is_written_once_and_taken_up_again(run, brats_data, test_names,
     folder = split(run, brats_data)
     expected = {f"{name}_{kind}.nii.gz" for name in test_names for kind in MAPS}
     expected |= {f"{name}_samples.json" for name in test_names}
-    assert set(written(folder)) == expected | {"predictions.json", "config.json"}
+    assert set(written(folder)) == expected | {"predictions.json", "config.json", ".lock"}
     facts = artefacts.read_json(folder / "predictions.json")
     assert facts["subjects"] == test_names and (facts["samples"], facts["seed"]) == (3, 20)
     assert facts["kind"] == "probability" and set(facts["networks"]) == {"baseline"}

@@ -6,15 +6,14 @@ is kept when it is finished. One that diverged makes room for another configurat
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from data_prep.base import artefacts, locks
-from data_prep.base.errors import NotReady, UserError, command
+from data_prep.base import artefacts
+from data_prep.base.errors import UserError, command
 from tfunc import runs
 from tfunc.learning.settings import Settings
 from tfunc.nets import precision
@@ -63,16 +62,6 @@ def is_begun(folder: pathlib.Path) -> bool:
 def is_continued(folder: pathlib.Path) -> bool:
     """Whether a training there goes on, or is finished: one that diverged begins anew where it is asked for otherwise."""
     return is_begun(folder) and not (folder / DIVERGED).exists()
-
-
-@contextlib.contextmanager
-def held(folder: pathlib.Path) -> Iterator[None]:
-    """Inside the block no other process trains in the folder; raises `NotReady` where one does."""
-    file = locks.taken(folder / ".lock")
-    if file is None:
-        raise NotReady(folder, expected="a network that nobody trains", found="a process that does", do="wait for it")
-    with file:
-        yield
 
 
 def claim(

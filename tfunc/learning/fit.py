@@ -12,6 +12,7 @@ import msgspec
 import tensorflow as tf
 from tensorflow.python.framework import config as framework  # where TensorFlow keeps what turns determinism off again
 
+from data_prep.base import locks
 from data_prep.base.errors import UserError
 from data_prep.records import Manifest
 from tfunc import networks, runs
@@ -66,7 +67,7 @@ def fit(
     _check_sizes(config, manifest, train, valid)
     base = trained.load(run_dir, network.base, dataset) if network.base else None
     checkpoint.require_stack(folder)
-    with claim.held(folder):
+    with locks.held(folder, "a network"):
         claim.claim(folder, config, *how)  # once the data can be trained on
         if (done := runs.finished(folder)) is not None:  # by another process, meanwhile
             return folder, _trained_already(folder, done, config, say)

@@ -22,9 +22,10 @@ def document(
     own_engine: str = engine.TENSORFLOW,
     **more: object,
 ) -> runs.Document:
-    """What a method's maps depend on. own_engine: what runs its networks. drawn: `Options.drawn`. networks: {name: checksum of its weights}.
+    """What a method's maps depend on. drawn: `Options.drawn`. networks: {name: checksum of its weights}.
 
-    configurations: {name: checksum of what maps depend on in its config.json}. more: where the subjects come from.
+    own_engine: what runs them. configurations: {name: checksum of what maps depend on in its config.json}. more: where the
+    subjects come from.
     """
     kind = kinds.get(method.kind)
     return {

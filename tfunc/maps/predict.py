@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep import grid, map_files, records, splits, voxel_order
-from data_prep.base import artefacts, pool, progress
+from data_prep.base import artefacts, locks, pool, progress
 from data_prep.base.ahead import one_ahead
 from data_prep.base.errors import UserError
 from data_prep.map_files import is_written
@@ -101,19 +101,26 @@ def predict_split(
     made, loaded = predictor.of_method(method, run_dir, dataset, options, strategy)
     require_same_records(manifest, loaded, split)
     asked = document(method, options, loaded, split=split, records=manifest.identity)
-    _claim(folder, asked, loaded, runs.all_weights(run_dir), manifest, say)
+    with locks.held(folder, "maps"):
+        _claim(folder, asked, loaded, runs.all_weights(run_dir), manifest, say)
+        _predict(folder, (data_dir, manifest), chosen, method, made, options, loaded[0].config, asked, say)
+    return folder
+
+
+def _predict(folder, where, chosen, method, made, options, config, asked, say):
+    """Writes the maps that are missing of the `chosen` subjects, and predictions.json. where: (data_dir, manifest)."""
+    data_dir, manifest = where
     waiting = [entry.name for entry in chosen if not is_written(folder, entry.name, options.full_size, options.names)]
     stored = runs.read_predictions(folder)
     if not waiting and stored and set(stored["subjects"]) >= {entry.name for entry in chosen}:
         say(f"{folder}: finished already ({len(stored['subjects'])} subjects)")
-        return folder
+        return
     (folder / runs.PREDICTED).unlink(missing_ok=True)
-    order = _order(manifest, loaded[0].config, say)
+    order = _order(manifest, config, say)
     read = records.read_subjects(data_dir, manifest, waiting)
     subjects = (subject.in_order(order) if order else subject for subject in read)
-    _write_all(folder, method, made, subjects, options, loaded[0].config.task, (len(chosen), len(waiting)))
-    _finish(folder, asked, manifest, manifest.split(split) or chosen)
-    return folder
+    _write_all(folder, method, made, subjects, options, config.task, (len(chosen), len(waiting)))
+    _finish(folder, asked, manifest, manifest.split(asked["split"]) or chosen)
 
 
 def settled(

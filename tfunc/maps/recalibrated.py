@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from data_prep import map_files, place
-from data_prep.base import artefacts
+from data_prep.base import artefacts, locks
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
 from data_prep.readers import nifti
@@ -160,21 +160,28 @@ def rewrite_split(
         "recalibrated": applied.document(),
         "made_from": made_from,
     }
+    with locks.held(folder, "maps"):
+        _rewrite_all(maps, folder, manifest, applied, asked, say)
+    return folder
+
+
+def _rewrite_all(maps, folder, manifest, applied, asked, say):
+    """Writes all maps and predictions.json, unless they are there as they are `asked` for."""
+    alpha = applied.alpha
     index = folder / runs.PREDICTED
     if index.exists():
         if artefacts.read_document(index) == asked and all(_is_written(folder, name, alpha) for name in maps.subjects):
             say(f"{folder}: finished already ({len(maps.subjects)} subjects)")
-            return folder
+            return
         say(f"{folder}: out of date; all is written again")
         index.unlink()
         for file in folder.glob(f"*_{OUTER}.nii.gz"):
             file.unlink()
-    with Progress(f"recalibrate {method}", len(maps.subjects), " subjects") as progress:
+    with Progress(f"recalibrate {maps.method}", len(maps.subjects), " subjects") as progress:
         for name in maps.subjects:
             _rewrite(pathlib.Path(maps.folder), folder, manifest.subject(name), applied)
             progress.advance()
     artefacts.write_document(index, asked)
-    return folder
 
 
 def _is_written(folder, name, alpha):

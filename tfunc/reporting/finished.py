@@ -145,7 +145,6 @@ def find(
     the folder should be: all before anything is counted.
     """
     folder = request.out_dir
-    _require_folder(folder)
     leftovers.sweep_once(folder)
     if not (folder / runs.EVALUATED).exists():
         return None
@@ -183,7 +182,8 @@ def _damaged(folder: pathlib.Path, stored: dict[str, Any]) -> list[str]:
     return [name for name in listed if not (folder / name).exists() or artefacts.sha256(folder / name) != listed[name]]
 
 
-def _require_folder(folder):
+def require_folder(folder: pathlib.Path) -> None:
+    """Raises `UserError` where a file is in the way of an evaluation's folder."""
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not nearest.is_dir():
         expected = "a folder to write to, or nothing"

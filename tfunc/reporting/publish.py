@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.base import artefacts
+from data_prep.base import artefacts, locks
 from data_prep.base.errors import NotReady, UserError
 from data_prep.tasks import Task
 from tfunc import methods, paper, runs
@@ -78,17 +78,19 @@ def evaluate_run(
     choosing = others[0].subjects if others else None
     shared = overlap.shared(truth.manifest, run_dir, names, all_maps[0].subjects, choosing)
     former = functools.partial(finished.inputs, [*all_maps, *more], volumes.former_state)
-    if (found := finished.find(request, names, inputs, truth, shared, former)) is not None:
-        return found
-    with make_pool(finished.size(all_maps)) as pool:
-        evaluated = evaluate(all_maps, truth, pool, distances=request.distances)
-        without = Distances(measured=False)
-        other = evaluate(others, truth, pool, distances=without) if others else None
-        of_ranking = other
-        if rankings and rankings is not others:
-            of_ranking = evaluate(rankings, truth, pool, distances=without)
-    thresholds = tables.thresholds(other) if other else None
-    return _write(request, evaluated, inputs, thresholds, truth, truth.task, shared, of_ranking, fitted)
+    finished.require_folder(request.out_dir)
+    with locks.held(request.out_dir, "an evaluation"):
+        if (found := finished.find(request, names, inputs, truth, shared, former)) is not None:
+            return found
+        with make_pool(finished.size(all_maps)) as pool:
+            evaluated = evaluate(all_maps, truth, pool, distances=request.distances)
+            without = Distances(measured=False)
+            other = evaluate(others, truth, pool, distances=without) if others else None
+            of_ranking = other
+            if rankings and rankings is not others:
+                of_ranking = evaluate(rankings, truth, pool, distances=without)
+        thresholds = tables.thresholds(other) if other else None
+        return _write(request, evaluated, inputs, thresholds, truth, truth.task, shared, of_ranking, fitted)
 
 
 def _rankings(request, where, names, truth):
@@ -125,11 +127,13 @@ def evaluate_folders(
     if truth.classes is not None:
         inputs["activation"] = all_maps[0].activation
     names = [maps.method for maps in all_maps]
-    if (found := finished.find(request, names, inputs, truth)) is not None:
-        return found
-    with make_pool(finished.size(all_maps)) as pool:
-        evaluated = evaluate(all_maps, truth, pool, request.sigma_range, distances=request.distances)
-    return _write(request, evaluated, inputs, None, truth, task)
+    finished.require_folder(request.out_dir)
+    with locks.held(request.out_dir, "an evaluation"):
+        if (found := finished.find(request, names, inputs, truth)) is not None:
+            return found
+        with make_pool(finished.size(all_maps)) as pool:
+            evaluated = evaluate(all_maps, truth, pool, request.sigma_range, distances=request.distances)
+        return _write(request, evaluated, inputs, None, truth, task)
 
 
 def _check_range(sigma_range, all_maps):

@@ -16,12 +16,13 @@ from typing import IO
 
 from data_prep.base import signals
 from data_prep.base.errors import Stopped
+from data_prep.base.leases import Lease
 
 UNTOLD = ("next:", "look:", "$", "|", "W0000", "I0000")  # beginnings of lines that are advice, progress or TensorFlow's
 
 
 def start(
-    command: list[str], log: pathlib.Path, lock: IO[str], environment: Mapping[str, str] | None = None
+    command: list[str], log: pathlib.Path, lock: IO[str] | Lease, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen:
     """Starts a command; its output goes to its log, which is UTF-8, and it holds the lock.
 

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from data_prep.base import gpus, locks, progress, signals
 from data_prep.base.errors import NotReady, Stopped, UserError
+from data_prep.base.leases import Lease
 from tfunc import runs
 from tfunc.study import commands
 from tfunc.study.jobs import Job
@@ -81,7 +82,7 @@ class Study:
         """Where the job's output goes."""
         return self.folder / "logs" / f"{job.name}.log"
 
-    def claim(self, job: Job) -> IO[str] | None:
+    def claim(self, job: Job) -> IO[str] | Lease | None:
         """An open file that holds the job's lock, or None where another study runs it."""
         try:
             return locks.taken(self.folder / "locks" / f"{job.name}.lock")
@@ -89,7 +90,7 @@ class Study:
             expected = f"a run folder that can be written, as {job.name} is not done"
             raise UserError(self.run_dir, expected=expected, found=error.strerror or str(error)) from None
 
-    def start(self, job: Job, lock: IO[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen:
+    def start(self, job: Job, lock: IO[str] | Lease, environment: Mapping[str, str] | None = None) -> subprocess.Popen:
         """Starts the job's command, which takes the lock over. environment: what it finds beside this process's own."""
         return commands.start(self.command(job), self.log(job), lock, environment)
 

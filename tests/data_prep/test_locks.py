@@ -1,0 +1,99 @@
+"""One process at a time: who is second is told who is first; where a file system has no locks a lease does it."""
+
+import errno
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT
+
+from data_prep.base import leases, locks
+from data_prep.base.errors import NotReady
+
+HOLDER = """
+import sys, time
+from data_prep.base import leases, locks
+leases.BEAT = 0.05
+if {without}:
+    def flock(file, how):
+        raise OSError(38, "Function not implemented")
+    locks.fcntl.flock = flock
+with locks.held({folder!r}, "maps"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def without_locks(monkeypatch):
+    def flock(file, how):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+
+
+@pytest.fixture(params=[False, True], ids=["flock", "lease"])
+def other(request, tmp_path, monkeypatch):
+    """Another process that holds the folder; by a lease where the file system has no locks."""
+    if request.param:
+        without_locks(monkeypatch)
+    code = HOLDER.format(folder=str(tmp_path), without=request.param)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
+    assert process.stdout.readline() == b"held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_the_second_is_told_who_is_first(other, tmp_path):
+    with (
+        pytest.raises(NotReady, match=rf"expected maps that nobody else writes, found process {other.pid} on .*; wait"),
+        locks.held(tmp_path, "maps"),
+    ):
+        pass
+
+
+def test_a_killed_one_holds_nothing(other, tmp_path, monkeypatch):
+    """A lock falls with its process; a lease some time after, here a second."""
+    monkeypatch.setattr(leases, "LAPSED", 1.0)
+    other.kill()
+    other.wait()
+    end = time.monotonic() + 10
+    while True:
+        try:
+            with locks.held(tmp_path, "maps"):
+                break
+        except NotReady:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+def test_a_living_one_keeps_its_lease(other, tmp_path, monkeypatch):
+    """However long it works: it touches the file."""
+    monkeypatch.setattr(leases, "LAPSED", 1.0)
+    time.sleep(1.5)
+    with pytest.raises(NotReady), locks.held(tmp_path, "maps"):
+        pass
+
+
+def test_a_lease_ends_with_its_block(tmp_path, monkeypatch):
+    """And leaves no file that another would take for one; a failed block lets go, too."""
+    without_locks(monkeypatch)
+    for _ in range(2):
+        with pytest.raises(KeyError), locks.held(tmp_path, "maps"):
+            assert locks.taken(tmp_path / locks.NAME) is None
+            raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == [locks.NAME]
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not hasattr(os, "setresuid"), reason="root may write anywhere")
+def test_a_folder_that_can_only_be_read_is_held_by_nobody(tmp_path, monkeypatch):
+    """What is finished there can still be shown."""
+
+    def refuse(path, mode):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(locks, "open", refuse, raising=False)
+    with locks.held(tmp_path, "an evaluation"):
+        pass
