@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_prep import records
-from data_prep.base import artefacts
+from data_prep.base import artefacts, locks
 from tfunc import runs
 from whole.conftest import METHODS, SETTINGS
 
@@ -61,14 +61,19 @@ def test_its_numbers_are_those_of_its_maps(whole):
             assert float(row["ece"]) == pytest.approx(sum(gaps) / len(p), abs=1e-6)
 
 
+def times(folder):
+    """When each file was written, but for those that say who is at work."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file() and path.name != locks.NAME}
+
+
 def test_a_second_call_starts_nothing(whole, launch):
     """The same command finds every job done, says so, and touches no file of the study."""
-    before = {path: path.stat().st_mtime_ns for path in whole.run.rglob("*") if path.is_file()}
+    before = times(whole.run)
     ended = launch("study", *whole.where, *SETTINGS)
     assert ended.code == 0, ended.err
     assert "jobs are done; nothing to do" in ended.out and not jobs_of(ended.out)
     assert (whole.run / "evaluation" / "table1.md").read_text() in ended.out
-    assert before == {path: path.stat().st_mtime_ns for path in whole.run.rglob("*") if path.is_file()}
+    assert before == times(whole.run)
 
 
 def test_one_artefact_deleted_is_made_again(whole, launch, tmp_path):

@@ -8,7 +8,7 @@ import keras
 
 from data_prep.base.errors import NotReady, UserError
 from tfunc import networks, runs
-from tfunc.nets import streams, unet
+from tfunc.nets import streams, unet, weight_files
 from tfunc.nets.own_settings import own_settings
 from tfunc.networks import Network
 from tfunc.runs import Config, Path
@@ -87,7 +87,7 @@ def load(run_dir: Path, name: str, dataset: str) -> Trained:
     if config.task.name != dataset:
         raise UserError(folder, expected=f"a network of {dataset}", found=config.task.name)
     model = _like(config)
-    model.load_weights(str(folder / runs.WEIGHTS))
+    weight_files.load(model, folder / runs.WEIGHTS)
     return Trained(name, model, done["weights_sha256"], config, runs.configuration(run_dir, name))
 
 
@@ -100,7 +100,7 @@ def load_epochs(run_dir: Path, last: Trained) -> list[Trained]:
     for name, checksum in (runs.finished(folder) or {})["kept_sha256"].items():
         runs.require_weights(folder / name, checksum)
         model = _like(last.config)
-        model.load_weights(str(folder / name))
+        weight_files.load(model, folder / name)
         found.append(dataclasses.replace(last, model=model))
     return found
 

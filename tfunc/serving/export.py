@@ -6,6 +6,7 @@ watches the folder sees a version that works or none. Beside the versions lie ex
 
 from __future__ import annotations
 
+import math
 import pathlib
 import re
 from collections.abc import Callable, Sequence
@@ -180,6 +181,10 @@ def evaluated_range(
     if made is not None and _is_older(evaluation, path, predicted, trained):
         raise NotReady(path, expected=expected, found="an evaluation older than its maps", do=do)
     lowest, highest = found["sigma_range"]
+    if not 0 <= lowest < highest < math.inf:
+        raise UserError(
+            path, expected=f"{expected}, two finite numbers, rising from 0 or more", found=f"{lowest}, {highest}", do=do
+        )
     return lowest, highest
 
 
