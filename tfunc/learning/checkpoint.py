@@ -60,13 +60,11 @@ class Checkpoint:
 
     def keep(self, model: keras.Model, counters: Counters) -> None:
         """Writes the weights of the kept epoch under its name; the next `save` makes them the best ones."""
-        with artefacts.aside(self._candidate(counters)) as temporary:
-            model.save_weights(str(temporary))  # Keras insists on the ending, which `aside` keeps
+        _save_weights(model, self._candidate(counters))
 
     def keep_epoch(self, model: keras.Model, counters: Counters) -> None:
         """Writes the weights of the epoch that was closed under its number; the next `save` drops the one that is too old."""
-        with artefacts.aside(self.folder / LAST.format(counters.epoch)) as temporary:
-            model.save_weights(str(temporary))
+        _save_weights(model, self.folder / LAST.format(counters.epoch))
 
     def _last(self, counters):
         """The files of the last epochs, by the state."""
@@ -150,6 +148,16 @@ def fingerprint(variables: Sequence[Any]) -> str:
     for array in arrays_of(variables):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _save_weights(model, path):
+    """Keras insists on the file's ending, which `aside` keeps."""
+    size = sum(array.nbytes for array in model.get_weights())
+    with artefacts.aside(path) as temporary:
+        artefacts.check_room(
+            temporary, size + size // 8 + 4096 * len(model.layers)
+        )  # HDF5's own lists beside the arrays
+        model.save_weights(str(temporary))
 
 
 def write(folder: pathlib.Path, arrays: Sequence[np.ndarray], counters: dict[str, Any]) -> None:
