@@ -6,13 +6,14 @@ import contextlib
 import os
 import pathlib
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 from absl import app, flags
 
-from data_prep.base import processes, streams
+from data_prep.base import processes, signals, streams
 from data_prep.base.errors import Command, Stopped, UserError
 from launch import edge
 
@@ -28,6 +29,7 @@ FOLDERS = {  # which of the folders that the user gave the other programs must b
     "study": ("data_dir", "run_dir"),
     "export": ("run_dir",),
 }
+ANEW = ("phantom", "export", "recalibrate", "request")  # programs that keep nothing of what was begun
 
 
 def typed(command: Command) -> str:
@@ -98,21 +100,47 @@ def _stop(message: str, code: int) -> NoReturn:
 def run(main: Callable[[], object]) -> None:
     """Runs `main()` under absl. What the user can mend becomes one line and exit code 2 or 3; what is left is a bug (1)."""
 
+    asked: list[int] = []
+
+    def end(number):
+        asked.append(number)
+        raise signals.Asked(number)
+
     def guarded(_):
         try:
             main()
             _flush()  # here, where a full disk or a reader that has left still becomes a line and a code
-        except (UserError, Stopped) as error:
+        except Stopped as error:
             stop(error)
-        except BrokenPipeError:
-            _left()
-        except KeyboardInterrupt:
-            _stop("interrupted; the same command continues where it stopped", 130)
-        except Exception as error:
-            _end_at_the_edge(error)
+        except BaseException as error:
+            if asked:  # whatever others' code made of it on its way
+                _end_as_asked(asked[0])
+            _end(error)
             raise
 
-    app.run(guarded, flags_parser=_flags_parser)
+    with signals.caught(end):
+        try:
+            app.run(guarded, flags_parser=_flags_parser)
+        except signals.Asked as error:  # before `main` or after it
+            _end_as_asked(error.number)
+
+
+def _end_as_asked(number: int) -> NoReturn:
+    """One line, and the signal's exit code, as a shell reports it."""
+    follows = "begins anew" if pathlib.Path(sys.argv[0]).stem in ANEW else "continues with what is left"
+    _stop(f"stopped by {signal.Signals(number).name}; the same command {follows}", 128 + number)
+
+
+def _end(error: BaseException) -> None:
+    """Ends with the line and code of an error; returns for a bug, and for an end that is one already."""
+    if isinstance(error, UserError):
+        stop(error)
+    if isinstance(error, BrokenPipeError):
+        _left()
+    if isinstance(error, KeyboardInterrupt):
+        _stop("interrupted; the same command continues from what was saved last", 130)
+    if isinstance(error, Exception):
+        _end_at_the_edge(error)
 
 
 def _flush() -> None:
