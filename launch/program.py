@@ -29,7 +29,7 @@ FOLDERS = {  # which of the folders that the user gave the other programs must b
     "study": ("data_dir", "run_dir"),
     "export": ("run_dir",),
 }
-ANEW = ("phantom", "export", "recalibrate", "request")  # programs that keep nothing of what was begun
+ANEW = ("phantom", "evaluate", "recalibrate", "export", "request")  # programs that keep nothing of what was begun
 
 
 def typed(command: Command) -> str:
