@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import ROOT
+from refusals import refused
 
 from data_prep.base import artefacts, leftovers
 from data_prep.base.errors import UserError
@@ -210,3 +211,30 @@ def test_the_net(monkeypatch, capsys):
     assert ended.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: /r/n: expected permission to read and write there, found Permission denied; mend")
+
+
+def test_no_room_for_a_training_or_an_export(launch, brats_data, brats_run, tmp_path):
+    """Said before the first step and before the model is built, by number; nothing is exported."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import runpy, shutil, sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "shutil.disk_usage = lambda _: type('Usage', (), {'free': 1000})\n"
+        f"sys.argv[:2] = [{str(ROOT)!r} + f'/launch/{{sys.argv[1]}}.py']\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    flags = ["--method=baseline", "--dataset=brats", f"--data_dir={brats_data}"]
+    small = ["--start_filters=4", "--depth=1", "--epochs=1"]
+    refused(
+        launch(script, "train", *flags, *small, f"--run_dir={tmp_path / 'run'}"),
+        2,
+        "networks/baseline: expected",
+        "state",
+    )
+    out = tmp_path / "export"
+    refused(
+        launch(script, "export", *flags, f"--run_dir={brats_run}", f"--export_dir={out}"),
+        2,
+        f"{out}: expected",
+        "0.0 MB",
+    )
+    assert not out.exists()

@@ -20,7 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from data_prep.base import artefacts
+from data_prep.base import artefacts, room
 from data_prep.base.errors import UserError
 from tfunc import runs
 from tfunc.learning.claim import DIVERGED
@@ -41,6 +41,16 @@ class Checkpoint:
         """Saves the state, variables in the order in which they go back, and settles the kept weights."""
         write(self.folder, arrays_of(variables), {"stack": stack.name(), **dataclasses.asdict(counters)})
         self.settle(counters)
+
+    def require_room(self, model: keras.Model, variables: Sequence[Any], steps: int) -> None:
+        """Raises `UserError` where the disk has no room for what a training that has taken `steps` will write.
+
+        At most the state and the kept weights twice, since what is old goes when the new is whole, and the last epochs.
+        """
+        state, weights = (sum(array.nbytes for array in arrays_of(of)) for of in (variables, model.weights))
+        is_new = steps == 0  # else one of each is there
+        size = (1 + is_new) * (state + weights) + (self.kept_epochs + 1 if is_new and self.kept_epochs else 0) * weights
+        room.require(self.folder, size, "weights and state")
 
     def restore(self, variables: Sequence[Any]) -> Counters | None:
         """Puts the saved state into `variables`; returns its counters, or None where nothing was saved.

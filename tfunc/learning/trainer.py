@@ -82,6 +82,8 @@ class Trainer:
         total = selection.total_steps(self.config, steps)
         if self._over(total):
             self.say(f"{self.name}: nothing is left to train, by --max_steps or --patience if not by its epochs")
+        else:
+            self.checkpoint.require_room(self.steps.model, self.steps.variables(), self.counters.step)
         used = ", ".join(devices.record(self.checkpoint.folder, self.steps.strategy, self.counters.step))
         self.say(f"{self.name}: {self.steps.model.count_params():,} parameters, {steps} steps an epoch, on {used}")
         bar = progress.Progress(self.name, total, " steps", done=self.counters.step)
