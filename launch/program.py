@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
+import os
 import pathlib
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 from absl import app, flags
 
-from data_prep.base import processes, streams
+from data_prep.base import processes, signals, streams
 from data_prep.base.errors import Command, Stopped, UserError
+from launch import edge
 
 streams.settle()
 processes.set_environment()  # a launcher may import TensorFlow on its own
@@ -26,16 +29,7 @@ FOLDERS = {  # which of the folders that the user gave the other programs must b
     "study": ("data_dir", "run_dir"),
     "export": ("run_dir",),
 }
-MENDABLE = {  # what a full or protected disk, or a file where a folder should be, says
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "EPERM", "ENOENT", "ENOTDIR", "EEXIST", "EISDIR")
-}
-
-
-_TOO_LITTLE_MEMORY = (
-    "memory: not enough for this; give a smaller --batch_size, fewer --workers or --jobs_per_machine, or train a"
-    " smaller network"
-)
+ANEW = ("phantom", "evaluate", "recalibrate", "export", "request")  # programs that keep nothing of what was begun
 
 
 def typed(command: Command) -> str:
@@ -104,31 +98,72 @@ def _stop(message: str, code: int) -> NoReturn:
 
 
 def run(main: Callable[[], object]) -> None:
-    """Runs `main()` under absl. `UserError` becomes one line and its exit code; any other exception is a bug (1)."""
+    """Runs `main()` under absl. What the user can mend becomes one line and exit code 2 or 3; what is left is a bug (1)."""
+
+    asked: list[int] = []
+
+    def end(number):
+        asked.append(number)
+        raise signals.Asked(number)
 
     def guarded(_):
         try:
             main()
-            sys.stdout.flush()  # here, where a full disk or a reader that has left still becomes a line and a code
-        except (UserError, Stopped) as error:
+            _flush()  # here, where a full disk or a reader that has left still becomes a line and a code
+        except Stopped as error:
             stop(error)
-        except BrokenPipeError:
-            _left()
-        except OSError as error:
-            if error.errno not in MENDABLE:
-                raise
-            try:
-                sys.stdout.flush()
-            except OSError:  # it is what is full
-                streams.abandon(1)
-            _stop(f"{error.filename or 'the disk'}: {error.strerror}", UserError.exit_code)
-        except KeyboardInterrupt:
-            _stop("interrupted; the same command continues where it stopped", 130)
-        except MemoryError:
-            _stop(_TOO_LITTLE_MEMORY, UserError.exit_code)
-        except Exception as error:
-            if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's, which isn't imported here
-                raise
-            _stop(_TOO_LITTLE_MEMORY, UserError.exit_code)
+        except BaseException as error:
+            if asked:  # whatever others' code made of it on its way
+                _end_as_asked(asked[0])
+            _end(error)
+            raise
 
-    app.run(guarded, flags_parser=_flags_parser)
+    with signals.caught(end):
+        try:
+            app.run(guarded, flags_parser=_flags_parser)
+        except signals.Asked as error:  # before `main` or after it
+            _end_as_asked(error.number)
+
+
+def _end_as_asked(number: int) -> NoReturn:
+    """One line, and the signal's exit code, as a shell reports it."""
+    follows = "begins anew" if pathlib.Path(sys.argv[0]).stem in ANEW else "continues with what is left"
+    _stop(f"stopped by {signal.Signals(number).name}; the same command {follows}", 128 + number)
+
+
+def _end(error: BaseException) -> None:
+    """Ends with the line and code of an error; returns for a bug, and for an end that is one already."""
+    if isinstance(error, UserError):
+        stop(error)
+    if isinstance(error, BrokenPipeError):
+        _left()
+    if isinstance(error, KeyboardInterrupt):
+        _stop("interrupted; the same command continues from what was saved last", 130)
+    if isinstance(error, Exception):
+        _end_at_the_edge(error)
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        streams.abandon(1)
+        error.filename = "standard output"
+        raise
+
+
+def _end_at_the_edge(error: Exception) -> None:
+    """Says the line of what the user can mend, and ends; returns for a bug.
+
+    Of a file that HDF5 could not write it says nothing more, and does not crash on it.
+    """
+    with contextlib.suppress(OSError):
+        _flush()
+    found = edge.explained(error)
+    if found is None:
+        return
+    if not edge.is_of_hdf5(error):
+        stop(found)
+    with contextlib.suppress(SystemExit):
+        stop(found)
+    os._exit(found.exit_code)

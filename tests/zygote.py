@@ -12,6 +12,7 @@ import pathlib
 import runpy
 import signal
 import sys
+import threading
 import traceback
 
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a GPU's driver does not survive a fork
@@ -44,6 +45,9 @@ def child(request):
     except BaseException:
         traceback.print_exc()
         code = 1
+    for thread in threading.enumerate():  # as the end of a process of one's own waits for them
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,6 +18,10 @@ from data_prep.base import leftovers
 from data_prep.base.errors import UserError
 from data_prep.base.streams import text_of
 
+FULL = {
+    getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)
+}  # what only a write says
+SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # NumPy's words for a disk that took a part
 _written: contextvars.ContextVar[list[pathlib.Path] | None] = contextvars.ContextVar("written", default=None)
 SEAL = "seal"  # the entry of our JSON documents by which they vouch for themselves
 
@@ -35,7 +40,8 @@ def aside(path: pathlib.Path | str, sync: bool = True) -> Iterator[pathlib.Path]
     leftovers.sweep_once(path.parent)
     temporary = path.with_name(leftovers.partial(path.name))
     try:
-        yield temporary
+        with _naming(temporary, path):
+            yield temporary
         if sync:
             _sync(temporary)
         os.replace(temporary, path)
@@ -70,7 +76,8 @@ def folder_aside(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
     temporary = path.with_name(leftovers.partial(path.name))
     temporary.mkdir()
     try:
-        yield temporary
+        with _naming(temporary, path):
+            yield temporary
         for written in [*temporary.rglob("*"), temporary]:
             _sync(written)
         try:
@@ -84,13 +91,49 @@ def folder_aside(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def _naming(temporary, path):
+    """An error of what is written at `temporary` names `path`, which is what the user knows.
+
+    An error of a write has no file's name, and NumPy's no number either; one of reading must not get this name.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None and SHORT_WRITE.search(str(error)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        if error.filename is None and error.errno in FULL:
+            error.filename = str(path)
+        elif isinstance(error.filename, str) and error.filename.startswith(str(temporary)):
+            error.filename = str(path) + error.filename.removeprefix(str(temporary))
+        raise
+
+
 def _sync(path):
     """Forces a file, or a folder's list of names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        error.filename = leftovers.meant(str(path))
+        raise
     finally:
         os.close(descriptor)
+
+
+def check_room(path: pathlib.Path | str, size: int) -> None:
+    """Raises the `OSError` of a full disk or quota, naming `path`, where a file of `size` bytes can't be written there now.
+
+    For a writer that does not survive the error: HDF5 crashes when a file that it could not write is closed.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with _naming(path, path), open(path, "ab") as file:
+        if size > (before := file.tell()):
+            try:
+                os.posix_fallocate(file.fileno(), before, size - before)
+            finally:
+                file.truncate(before)
 
 
 def write_text(path: pathlib.Path | str, text: str) -> None:

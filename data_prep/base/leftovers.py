@@ -24,6 +24,11 @@ def partial(name: str) -> str:
     return f".partial-{_writer()}-{os.getpid()}-{name}"
 
 
+def meant(path: str) -> str:
+    """The path under which a file or folder that is being written aside shall be found, as an error names it."""
+    return str(pathlib.PurePath(*map(_name_meant, pathlib.PurePath(path).parts))) if ".partial-" in path else path
+
+
 def sweep(folder: pathlib.Path | str) -> None:
     """Removes what is left in `folder` by processes of this host that are gone, and whatever of the kind is a week old.
 
@@ -51,6 +56,12 @@ def _sweep_once(folder: str, process: int) -> None:
 def sweep_once(folder: pathlib.Path | str) -> None:
     """`sweep`, the first time that this process asks."""
     _sweep_once(os.path.abspath(folder), os.getpid())
+
+
+def _name_meant(name):
+    ours = re.sub(rf"^\.partial-{re.escape(_writer())}-\d+-", "", name)  # a host's name may look like more of it
+    found = _LEFT.fullmatch(ours)
+    return found["name"] if found else ours
 
 
 def _is_left(path):

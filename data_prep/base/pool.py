@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from data_prep.base.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+ASKED_SECONDS = 0.2
 ON_A_CLUSTER = 256  # calls under way where the number of workers is not ours and may change
 
 
@@ -154,6 +156,7 @@ def _ending(under_way):
     try:
         yield
     except concurrent.futures.BrokenExecutor:
+        time.sleep(ASKED_SECONDS)  # where a scheduler ended the worker, its signal to this process arrives meanwhile
         raise UserError(
             "a worker process died",
             found="probably too little memory for all of them",

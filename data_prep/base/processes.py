@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from data_prep.base import allocator
+from data_prep.base import allocator, signals
 
 Result = TypeVar("Result")
 
@@ -92,6 +92,7 @@ def start_worker(tensorflow: bool = True) -> None:
         multiprocessing.parent_process().join()
         os._exit(1)
 
+    signals.ignore_in_worker()
     threading.Thread(target=watch, daemon=True).start()
     if tensorflow:
         start_tensorflow()
@@ -115,7 +116,7 @@ def _standard_error_aside():
         os.dup2(aside.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # a signal that asks to end is none, and needs no lines
             aside.seek(0)
             os.write(kept, aside.read())
             raise

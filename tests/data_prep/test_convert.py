@@ -1,7 +1,7 @@
 """Conversion gives the same files however many workers there are and wherever it was killed, and redoes nothing."""
 
 import collections
-import concurrent.futures
+import concurrent.futures.process
 import dataclasses
 import io
 import json

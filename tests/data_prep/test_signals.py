@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
+from conftest import ROOT
 
 from data_prep.base import signals
 
@@ -29,13 +32,51 @@ def test_an_ignored_signal_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_second_interrupt_does_not_wait():
-    """Whoever presses Ctrl-C twice means it."""
+def test_the_same_request_twice_is_one():
+    """`timeout` sends its signal to the process and to its group; a study's jobs hear the terminal's and the study's."""
+    heard = []
+    with signals.caught(heard.append):
+        for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+    assert heard == [signal.SIGINT]
+    with signals.caught(heard.append):  # the next block hears the next
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert heard == [signal.SIGINT, signal.SIGTERM]
+
+
+def test_a_block_in_a_block():
+    """The inner one hears it; what follows on the way out is the same request for the outer one."""
+    outer, inner = [], []
+    with signals.caught(outer.append):
+        with signals.caught(inner.append):
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert (outer, inner) == ([], [signal.SIGTERM])
+
+
+def test_a_second_interrupt_does_not_wait(monkeypatch):
+    """Whoever presses Ctrl-C again means it."""
+    monkeypatch.setattr(signals, "SAME_SECONDS", 0.0)
     heard = []
     with pytest.raises(KeyboardInterrupt), signals.caught(heard.append):
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
     assert heard == [signal.SIGINT]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_a_second_signal_ends_the_process(number):
+    """At once, and the shell sees by what."""
+    script = (
+        "import os, time\n"
+        "from data_prep.base import signals\n"
+        "signals.SAME_SECONDS = 0.0\n"
+        "with signals.caught(print):\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+        "    time.sleep(60)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=50).returncode == -number
 
 
 def test_another_thread_catches_nothing():

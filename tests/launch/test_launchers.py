@@ -244,7 +244,7 @@ def test_inputs_that_make_no_sense(launch, where, isic_run, tmp_path):
     refused(launch(*other, f"--input={tmp_path / 'none'}"), 2, "photograph")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_exits_with_its_code(launch, isic_data, tmp_path, number):
     """During a training: its state is saved, one line says how to go on, and the code is the signal's, 143 for SIGTERM."""
     flags = ["--method=baseline", "--dataset=isic", f"--data_dir={isic_data}", f"--run_dir={tmp_path}", "--epochs=500"]

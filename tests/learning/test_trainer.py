@@ -171,10 +171,25 @@ def steps_until(one, count, number=signal.SIGTERM):
     one.step_fn = step
 
 
-def test_a_stopped_training_equals_an_uninterrupted_one(another, uninterrupted):
-    """SIGTERM, Ctrl-C and SIGHUP save at the next step; new objects end with the same weights, optimizer and log, to the bit.
+def stopped_in_validation(one):
+    """Lets SIGUSR1 arrive twice in the first batch of a validation; returns the list of the batches that were counted."""
+    real, counted = one.count_fn, []
 
-    It arrives in the first step, in the last of an epoch and in the last of all, between training and its validation.
+    def count(batch):
+        counted.append(batch)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return real(batch)
+
+    one.count_fn = count
+    return counted
+
+
+def test_a_stopped_training_equals_an_uninterrupted_one(another, uninterrupted):
+    """A signal that asks to end saves at the next step; new objects end with the same weights, optimizer and log, to the bit.
+
+    It arrives in the first step, in the last of an epoch and in the last of all, between training and its validation, and in
+    that validation, where the model has its averaged weights; there in the first batch, and twice, as `timeout` sends it.
     """
     done, weights, lines = uninterrupted
     one, before = another(), signal.getsignal(signal.SIGTERM)
@@ -188,6 +203,11 @@ def test_a_stopped_training_equals_an_uninterrupted_one(another, uninterrupted):
         assert stopped.value.exit_code == 128 + number
         assert signal.getsignal(signal.SIGTERM) is before
         one = another(one.checkpoint.folder)
+    counted = stopped_in_validation(one)
+    with pytest.raises(Stopped, match=f"stopped at step {3 * an_epoch}; .*continues") as stopped:
+        one.run()
+    assert stopped.value.exit_code == 128 + signal.SIGUSR1 and len(counted) == 1
+    one = another(one.checkpoint.folder)
     assert one.run()["steps"] == done["steps"] == 3 * an_epoch
     assert (one.checkpoint.folder / "log.csv").read_text() == lines
     for ours, theirs in zip(final(one), weights, strict=True):

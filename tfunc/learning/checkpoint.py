@@ -20,7 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from data_prep.base import artefacts
+from data_prep.base import artefacts, room
 from data_prep.base.errors import UserError
 from tfunc import runs
 from tfunc.learning.claim import DIVERGED
@@ -42,6 +42,16 @@ class Checkpoint:
         write(self.folder, arrays_of(variables), {"stack": stack.name(), **dataclasses.asdict(counters)})
         self.settle(counters)
 
+    def require_room(self, model: keras.Model, variables: Sequence[Any], steps: int) -> None:
+        """Raises `UserError` where the disk has no room for what a training that has taken `steps` will write.
+
+        At most the state and the kept weights twice, since what is old goes when the new is whole, and the last epochs.
+        """
+        state, weights = (sum(array.nbytes for array in arrays_of(of)) for of in (variables, model.weights))
+        is_new = steps == 0  # else one of each is there
+        size = (1 + is_new) * (state + weights) + (self.kept_epochs + 1 if is_new and self.kept_epochs else 0) * weights
+        room.require(self.folder, size, "weights and state")
+
     def restore(self, variables: Sequence[Any]) -> Counters | None:
         """Puts the saved state into `variables`; returns its counters, or None where nothing was saved.
 
@@ -60,13 +70,11 @@ class Checkpoint:
 
     def keep(self, model: keras.Model, counters: Counters) -> None:
         """Writes the weights of the kept epoch under its name; the next `save` makes them the best ones."""
-        with artefacts.aside(self._candidate(counters)) as temporary:
-            model.save_weights(str(temporary))  # Keras insists on the ending, which `aside` keeps
+        _save_weights(model, self._candidate(counters))
 
     def keep_epoch(self, model: keras.Model, counters: Counters) -> None:
         """Writes the weights of the epoch that was closed under its number; the next `save` drops the one that is too old."""
-        with artefacts.aside(self.folder / LAST.format(counters.epoch)) as temporary:
-            model.save_weights(str(temporary))
+        _save_weights(model, self.folder / LAST.format(counters.epoch))
 
     def _last(self, counters):
         """The files of the last epochs, by the state."""
@@ -150,6 +158,16 @@ def fingerprint(variables: Sequence[Any]) -> str:
     for array in arrays_of(variables):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _save_weights(model, path):
+    """Keras insists on the file's ending, which `aside` keeps."""
+    size = sum(array.nbytes for array in model.get_weights())
+    with artefacts.aside(path) as temporary:
+        artefacts.check_room(
+            temporary, size + size // 8 + 4096 * len(model.layers)
+        )  # HDF5's own lists beside the arrays
+        model.save_weights(str(temporary))
 
 
 def write(folder: pathlib.Path, arrays: Sequence[np.ndarray], counters: dict[str, Any]) -> None:

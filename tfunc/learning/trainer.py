@@ -82,14 +82,17 @@ class Trainer:
         total = selection.total_steps(self.config, steps)
         if self._over(total):
             self.say(f"{self.name}: nothing is left to train, by --max_steps or --patience if not by its epochs")
+        else:
+            self.checkpoint.require_room(self.steps.model, self.steps.variables(), self.counters.step)
         used = ", ".join(devices.record(self.checkpoint.folder, self.steps.strategy, self.counters.step))
         self.say(f"{self.name}: {self.steps.model.count_params():,} parameters, {steps} steps an epoch, on {used}")
         bar = progress.Progress(self.name, total, " steps", done=self.counters.step)
         with signals.caught(self._request_stop), self.monitor, bar:
             while not self._over(total):
+                self._stop_if_asked()
                 self._epoch(total, bar)
-                with self.steps.averaged():
-                    self._validate(total)
+                self._stop_if_asked()
+                self._validate(total)
                 self.save()
         return self.checkpoint.finish(self.steps.variables(), self.counters)
 
@@ -113,6 +116,8 @@ class Trainer:
         counts: dict[int, np.ndarray] = {}
         loss_sum, slices = 0.0, 0
         for batch in _guarded(self._validation_data, self.valid):
+            if self.stop:
+                raise _Left
             for subject, *columns, rows, real in self.steps.each_replica(self.count_fn(batch)):
                 found = np.stack(columns, axis=-1)  # [slices, regions, 3]
                 for number in np.unique(subject[real]):
@@ -131,17 +136,21 @@ class Trainer:
                 raise self._diverged(f"step {counters.step}", "loss", loss)
             counters.take_step(loss)
             bar.advance(note=f"loss {counters.loss_sum / counters.step_in_epoch:.4f}")
-            if self.stop or time.monotonic() - saved > SAVE_SECONDS:
+            self._stop_if_asked()
+            if time.monotonic() - saved > SAVE_SECONDS:
                 self.save()
                 saved = time.monotonic()
-            if self.stop:
-                said = f"{self.name}: stopped at step {counters.step}; the same command continues from there"
-                raise Stopped(said, self.stop)
 
     def _validate(self, total):
         """Scores every validation subject, keeps the best weights, and closes the epoch."""
+        try:
+            with self.steps.averaged():
+                self._close_epoch(total, *self.score())
+        except _Left:  # to be validated anew: with the weights that learn, which are back
+            self._stop_if_asked()
+
+    def _close_epoch(self, total, score, loss):
         counters = self.counters
-        score, loss = self.score()
         if not np.isfinite(loss):
             raise self._diverged(f"epoch {counters.epoch + 1}", "validation loss", loss)
         better = counters.close_epoch(score, loss, self.config.reference_quirks)
@@ -155,6 +164,13 @@ class Trainer:
             f"{self.name} epoch {counters.epoch}/{self.config.epochs} loss {counters.history[-1]['loss']:.4f} "
             f"valid Dice {score:.4f}{' *' if better else f' (best {counters.best:.4f} at {counters.best_epoch})'}"
         )
+
+    def _stop_if_asked(self):
+        """Saves and ends where a signal asked for it, also between an epoch's last step and its validation."""
+        if self.stop:
+            self.save()
+            said = f"{self.name}: stopped at step {self.counters.step}; the same command continues from there"
+            raise Stopped(said, self.stop)
 
     def _diverged(self, when, what, loss):
         do = f"train again with a lower --learning_rate than {self.config.learning_rate:g}"
@@ -176,6 +192,10 @@ class Trainer:
 
     def _request_stop(self, number):
         self.stop = number
+
+
+class _Left(Exception):
+    """A validation that a signal asked to end."""
 
 
 def _guarded(data, source):

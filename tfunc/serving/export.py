@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from data_prep import records, voxel_order
-from data_prep.base import artefacts, leftovers
+from data_prep.base import artefacts, leftovers, room
 from data_prep.base.errors import NotReady, UserError, command
 from tfunc import __version__, kinds, runs
 from tfunc.maps import predict as prediction
@@ -89,6 +89,7 @@ def export(
         _write_examples(export_dir, model)  # a kill may have come before them
         _say_it_is_there(folder, say)
         return folder
+    room.require(export_dir, sum(array.nbytes for each in trained for array in each.model.get_weights()), "the model")
     predictive = recalibrated.at_temperature(
         predictives.of(method)([each.model for each in trained], options), description
     )
