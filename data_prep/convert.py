@@ -24,11 +24,15 @@ from typing import Any
 from data_prep import datasets, planner, preparation, records, splits, tasks, work
 from data_prep import patients as people
 from data_prep.base import locks, notices, pool
-from data_prep.base.errors import Faults, UserError
+from data_prep.base.errors import UserError
+from data_prep.readers import finding
 from data_prep.shards import PARTS
 
 # what a disk or a folder says that the user can mend
-MENDABLE = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "ENOENT", "ENOTDIR", "EEXIST")}
+MENDABLE = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "ENOENT", "ENOTDIR", "EEXIST", "ENAMETOOLONG")
+}
 
 
 def convert(
@@ -83,19 +87,13 @@ def convert(
 
 def _found(reader, raw_dir):
     """The subjects found, and {name: `UserError`} of those that can't be used. Raises where nothing is found at all."""
-    faults: Mapping[str, UserError] = {}
-    try:
-        sources = reader.find(raw_dir)
-    except Faults as error:
-        sources, faults = error.found, error.faults
-        if not sources:
-            raise
+    sources, faults = finding.sources(lambda: reader.find(raw_dir))
     by_name = {}
     for source in sources:
         other = by_name.setdefault(source.name, source)
         if other is not source:
-            found = f"{source.name} at {other.image} too"
-            raise UserError(source.image, expected="a name of its own for each subject", found=found, do="rename one")
+            twice = f"{source.name} at {other.image} too"
+            raise UserError(source.image, expected="a name of its own for each subject", found=twice, do="rename one")
     if not sources:
         raise UserError(raw_dir, expected="raw subjects", found="none")
     return sources, faults
@@ -116,14 +114,14 @@ def _already(data_dir, sources, asked, plan, say):
     sources = [source for source in sources if source.name not in skipped]
     by_patient = preparation.UNIT in manifest.configuration
     assignment, planned, patients = plan.plan(sources, by_patient)
-    found = {**asked, "subjects": preparation.fingerprint(planned, assignment)}
-    if by_patient and plan.patients is None and found["subjects"] != manifest.configuration.get("subjects"):
+    now = {**asked, "subjects": preparation.fingerprint(planned, assignment)}
+    if by_patient and plan.patients is None and now["subjects"] != manifest.configuration.get("subjects"):
         read_then = {source.name: manifest.patients.get(source.name, source.name) for source in sources}
         assignment, planned, _ = plan.plan(sources, patients=read_then)
-        found["subjects"] = preparation.fingerprint(planned, assignment)
-    preparation.require_same(manifest, found)
+        now["subjects"] = preparation.fingerprint(planned, assignment)
+    preparation.require_same(manifest, now)
     preparation.refuse_changed(manifest, sources, plan.raw_dir)
-    _as_asked(manifest, found, say)
+    _as_asked(manifest, now, say)
     if skipped:
         say(f"left out when it was made: {', '.join(sorted(skipped))}")
     if not by_patient and (described := people.described(patients)):
