@@ -25,7 +25,7 @@ from data_prep import datasets, planner, preparation, records, splits, tasks, wo
 from data_prep import patients as people
 from data_prep.base import locks, notices, pool
 from data_prep.base.errors import UserError
-from data_prep.readers import finding
+from data_prep.readers import finding, folders
 from data_prep.shards import PARTS
 
 # what a disk or a folder says that the user can mend
@@ -47,6 +47,7 @@ def convert(
     allow_missing: bool = False,
     patients: pathlib.Path | str | None = None,
     skip_bad: bool = False,
+    follow_links: bool = False,
     executor: concurrent.futures.Executor | None = None,
     workers: int = 1,
     say: Callable[[str], object] = print,
@@ -56,23 +57,25 @@ def convert(
     dataset: a name of `tasks.TASKS`, or a task as `datasets.find` has it. options: handed to the reader's `load`; those of
     `tasks.OPTIONS`. seed, split_files, split_fold and allow_missing: see `splits.assign`. patients: a table of subjects and
     patients, see `patients.known`. skip_bad: leave out subjects that cannot be converted, and say which in the manifest; without
-    it all of them are said and the conversion is refused. executor: None to work in this process. workers: how many the
-    executor has; at most twice as many subjects are under way, which bounds memory. say: called with each line for the
-    user. Raises `UserError` for raw data, split files or folders that the user must mend.
+    it all of them are said and the conversion is refused. follow_links: whether links may lead out of raw_dir. executor: None to
+    work in this process. workers: how many the executor has; at most twice as many subjects are under way, which bounds
+    memory. say: called with each line for the user. Raises `UserError` for raw data, split files or folders that the user
+    must mend.
     """
     options, data_dir = dict(options or {}), pathlib.Path(data_dir)
-    task = tasks.resolved(
-        datasets.find(dataset, raw_dir)[0] if isinstance(dataset, str) else dataset,
-        normalise=options.get("intensity"),
-        frame=options.get("image_size"),
-        label_map=options.get("label_map"),
-    )
+    with folders.kept_within(raw_dir, follow_links):
+        task = tasks.resolved(
+            datasets.find(dataset, raw_dir)[0] if isinstance(dataset, str) else dataset,
+            normalise=options.get("intensity"),
+            frame=options.get("image_size"),
+            label_map=options.get("label_map"),
+        )
     split = {"seed": seed, "split_files": split_files, "split_fold": split_fold, "allow_missing": allow_missing}
     asked = preparation.asked(task, raw_dir, options, {**split, "patients": patients})
     finished = (data_dir / records.MANIFEST).exists()
     if finished and not pathlib.Path(raw_dir).is_dir():  # the raw data may go once they are converted
         return _as_asked(records.read_manifest(data_dir), asked, say)
-    with notices.gathered() as noticed:
+    with notices.gathered() as noticed, folders.kept_within(raw_dir, follow_links):
         sources, faults = _found(task.load_reader(), raw_dir)
     for line in noticed.lines():
         say(line)

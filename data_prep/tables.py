@@ -15,6 +15,7 @@ import re
 import unicodedata
 from typing import Any
 
+from data_prep.base import regular
 from data_prep.base.errors import UserError
 
 SEPARATORS = ",;\t|"
@@ -31,6 +32,7 @@ def rows(path: pathlib.Path | str) -> list[Row]:
 
     The separator is what the first line has most of. Raises `UserError` for what is no table of text.
     """
+    regular.require(path)
     try:
         text = unicodedata.normalize("NFC", _text(pathlib.Path(path).read_bytes()))
         first = text.lstrip("\r\n").partition("\n")[0]

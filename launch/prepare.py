@@ -25,7 +25,7 @@ from absl import flags
 from data_prep import convert, datasets, splits, tasks
 from data_prep.base import pool
 from data_prep.base.errors import UserError, command
-from data_prep.readers import labels, photographs
+from data_prep.readers import folders, labels, photographs
 from launch import program
 
 FLAGS = flags.FLAGS
@@ -43,6 +43,7 @@ flags.DEFINE_list(
     "cross-validation's lists of lists. Default: the official split, or one by --seed.",
 )
 flags.DEFINE_integer("split_fold", None, "Where a cross-validation file stands alone: the fold to use; default 0.")
+flags.DEFINE_boolean("follow_links", False, "Read what links in the raw data lead to outside of their folder.")
 flags.DEFINE_boolean("allow_missing", False, "Leave out subjects of the split files that the data do not have.")
 flags.DEFINE_string(
     "patients", None, "Table (CSV) of subject and patient: splits keep a patient's subjects together. Default: by name."
@@ -75,7 +76,8 @@ flags.DEFINE_integer("seed", 100, "Seed of the split, where neither a file nor t
 def main() -> None:
     if not FLAGS.dataset:
         raise UserError("--dataset", expected="a value", found="none", do="see --helpshort")
-    task, raw_dir = datasets.find(FLAGS.dataset, FLAGS.raw_dir)
+    with folders.kept_within(FLAGS.raw_dir or FLAGS.dataset, FLAGS.follow_links):
+        task, raw_dir = datasets.find(FLAGS.dataset, FLAGS.raw_dir)
     if FLAGS.ratio is not None:
         task = msgspec.structs.replace(task, ratio=parse_ratio(FLAGS.ratio))
     data_dir = FLAGS.data_dir or f"data/{task.name}"
@@ -91,6 +93,7 @@ def main() -> None:
             allow_missing=FLAGS.allow_missing,
             patients=FLAGS.patients,
             skip_bad=FLAGS.skip_bad,
+            follow_links=FLAGS.follow_links,
             executor=executor,
             workers=FLAGS.workers,
         )

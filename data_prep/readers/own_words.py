@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from data_prep import tasks
+from data_prep.base import regular
 from data_prep.base.artefacts import read_json
 from data_prep.base.errors import UserError
 from data_prep.base.names import checked
@@ -30,6 +31,7 @@ def laid_over(task: tasks.Task, folder: pathlib.Path) -> tasks.Task:
     path = folder / FILE
     if not path.exists():
         return task
+    regular.require(path)
     try:
         words = read_json(path)
     except UserError as error:
