@@ -128,9 +128,11 @@ def _numbers(content, path):
     if not isinstance(given, dict) or not given:
         _refuse(path, '`labels` as {"background": 0, "liver": 1}', _kind(content, "labels"))
     if all(isinstance(value, str) for value in given.values()):
-        if strange := [key for key in given if not key.isdecimal()]:
+        if strange := [key for key in given if not key.isdecimal() or len(key) > labels.LONGEST]:
             _refuse(
-                path, '`labels` as {"background": 0, "liver": 1} or {"0": "background", "1": "liver"}', repr(strange[0])
+                path,
+                '`labels` as {"background": 0, "liver": 1} or {"0": "background", "1": "liver"}',
+                repr(strange[0])[:80],
             )
         found = [(name.strip(), (int(key),)) for key, name in given.items()]
     else:
