@@ -58,9 +58,8 @@ def convert(
     `tasks.OPTIONS`. seed, split_files, split_fold and allow_missing: see `splits.assign`. patients: a table of subjects and
     patients, see `patients.known`. skip_bad: leave out subjects that cannot be converted, and say which in the manifest; without
     it all of them are said and the conversion is refused. follow_links: whether links may lead out of raw_dir. executor: None to
-    work in this process. workers: how many the executor has; at most twice as many subjects are under way, which bounds
-    memory. say: called with each line for the user. Raises `UserError` for raw data, split files or folders that the user
-    must mend.
+    work in this process. workers: how many it has; at most twice as many subjects are under way, which bounds memory.
+    say: called with each line for the user. Raises `UserError` for raw data, split files or folders to mend.
     """
     options, data_dir = dict(options or {}), pathlib.Path(data_dir)
     with folders.kept_within(raw_dir, follow_links):

@@ -12,7 +12,7 @@ VERSION = 2**31 - 1  # TensorFlow Serving's, of a model
 LABEL = 65535  # the highest number that a raw label may be
 SUBJECTS = 100_000
 JOBS = 1_000_000
-SIDE = 65_536  # of a picture or volume, in voxels
+SIDE = 1_000_000  # of a picture in pixels, and a share of a --ratio
 
 # of a training's settings, by the name of the flag
 TRAINING = {

@@ -53,7 +53,7 @@ def test_sizes_and_ratios(launch, tmp_path):
     """Numbers in lists too: a side or a share that no data set has, and digits without end."""
     where = [f"--raw_dir={tmp_path}", f"--data_dir={tmp_path / 'data'}", "--dataset=isic"]
     for number in (*BEYOND, "9" * 5000):
-        refused(launch("prepare", *where, f"--image_size={number},2"), 2, "--image_size=", "at most 65536")
-        refused(launch("prepare", *where, f"--ratio={number},2,2"), 2, "--ratio=", "at most 65536")
+        refused(launch("prepare", *where, f"--image_size={number},2"), 2, "--image_size=", "at most 1000000")
+        refused(launch("prepare", *where, f"--ratio={number},2,2"), 2, "--ratio=", "at most 1000000")
         refused(launch("phantom", *where[:1], "--dataset=brats", f"--shape={number},16,16"), 2, "--shape")
         refused(launch("prepare", *where[:2], "--dataset=brats", f"--label_map={number}:1"), 2, "--label_map=")
