@@ -24,11 +24,15 @@ from typing import Any
 from data_prep import datasets, planner, preparation, records, splits, tasks, work
 from data_prep import patients as people
 from data_prep.base import locks, notices, pool
-from data_prep.base.errors import Faults, UserError
+from data_prep.base.errors import UserError
+from data_prep.readers import finding, folders
 from data_prep.shards import PARTS
 
 # what a disk or a folder says that the user can mend
-MENDABLE = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "ENOENT", "ENOTDIR", "EEXIST")}
+MENDABLE = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "ENOENT", "ENOTDIR", "EEXIST", "ENAMETOOLONG")
+}
 
 
 def convert(
@@ -43,6 +47,7 @@ def convert(
     allow_missing: bool = False,
     patients: pathlib.Path | str | None = None,
     skip_bad: bool = False,
+    follow_links: bool = False,
     executor: concurrent.futures.Executor | None = None,
     workers: int = 1,
     say: Callable[[str], object] = print,
@@ -52,23 +57,24 @@ def convert(
     dataset: a name of `tasks.TASKS`, or a task as `datasets.find` has it. options: handed to the reader's `load`; those of
     `tasks.OPTIONS`. seed, split_files, split_fold and allow_missing: see `splits.assign`. patients: a table of subjects and
     patients, see `patients.known`. skip_bad: leave out subjects that cannot be converted, and say which in the manifest; without
-    it all of them are said and the conversion is refused. executor: None to work in this process. workers: how many the
-    executor has; at most twice as many subjects are under way, which bounds memory. say: called with each line for the
-    user. Raises `UserError` for raw data, split files or folders that the user must mend.
+    it all of them are said and the conversion is refused. follow_links: whether links may lead out of raw_dir. executor: None to
+    work in this process. workers: how many it has; at most twice as many subjects are under way, which bounds memory.
+    say: called with each line for the user. Raises `UserError` for raw data, split files or folders to mend.
     """
     options, data_dir = dict(options or {}), pathlib.Path(data_dir)
-    task = tasks.resolved(
-        datasets.find(dataset, raw_dir)[0] if isinstance(dataset, str) else dataset,
-        normalise=options.get("intensity"),
-        frame=options.get("image_size"),
-        label_map=options.get("label_map"),
-    )
+    with folders.kept_within(raw_dir, follow_links):
+        task = tasks.resolved(
+            datasets.find(dataset, raw_dir)[0] if isinstance(dataset, str) else dataset,
+            normalise=options.get("intensity"),
+            frame=options.get("image_size"),
+            label_map=options.get("label_map"),
+        )
     split = {"seed": seed, "split_files": split_files, "split_fold": split_fold, "allow_missing": allow_missing}
     asked = preparation.asked(task, raw_dir, options, {**split, "patients": patients})
     finished = (data_dir / records.MANIFEST).exists()
     if finished and not pathlib.Path(raw_dir).is_dir():  # the raw data may go once they are converted
         return _as_asked(records.read_manifest(data_dir), asked, say)
-    with notices.gathered() as noticed:
+    with notices.gathered() as noticed, folders.kept_within(raw_dir, follow_links):
         sources, faults = _found(task.load_reader(), raw_dir)
     for line in noticed.lines():
         say(line)
@@ -83,19 +89,13 @@ def convert(
 
 def _found(reader, raw_dir):
     """The subjects found, and {name: `UserError`} of those that can't be used. Raises where nothing is found at all."""
-    faults: Mapping[str, UserError] = {}
-    try:
-        sources = reader.find(raw_dir)
-    except Faults as error:
-        sources, faults = error.found, error.faults
-        if not sources:
-            raise
+    sources, faults = finding.sources(lambda: reader.find(raw_dir))
     by_name = {}
     for source in sources:
         other = by_name.setdefault(source.name, source)
         if other is not source:
-            found = f"{source.name} at {other.image} too"
-            raise UserError(source.image, expected="a name of its own for each subject", found=found, do="rename one")
+            twice = f"{source.name} at {other.image} too"
+            raise UserError(source.image, expected="a name of its own for each subject", found=twice, do="rename one")
     if not sources:
         raise UserError(raw_dir, expected="raw subjects", found="none")
     return sources, faults
@@ -116,14 +116,14 @@ def _already(data_dir, sources, asked, plan, say):
     sources = [source for source in sources if source.name not in skipped]
     by_patient = preparation.UNIT in manifest.configuration
     assignment, planned, patients = plan.plan(sources, by_patient)
-    found = {**asked, "subjects": preparation.fingerprint(planned, assignment)}
-    if by_patient and plan.patients is None and found["subjects"] != manifest.configuration.get("subjects"):
+    now = {**asked, "subjects": preparation.fingerprint(planned, assignment)}
+    if by_patient and plan.patients is None and now["subjects"] != manifest.configuration.get("subjects"):
         read_then = {source.name: manifest.patients.get(source.name, source.name) for source in sources}
         assignment, planned, _ = plan.plan(sources, patients=read_then)
-        found["subjects"] = preparation.fingerprint(planned, assignment)
-    preparation.require_same(manifest, found)
+        now["subjects"] = preparation.fingerprint(planned, assignment)
+    preparation.require_same(manifest, now)
     preparation.refuse_changed(manifest, sources, plan.raw_dir)
-    _as_asked(manifest, found, say)
+    _as_asked(manifest, now, say)
     if skipped:
         say(f"left out when it was made: {', '.join(sorted(skipped))}")
     if not by_patient and (described := people.described(patients)):

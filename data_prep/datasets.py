@@ -9,6 +9,7 @@ import msgspec
 
 from data_prep import tasks
 from data_prep.base.errors import UserError
+from data_prep.base.names import checked
 from data_prep.tasks import Task
 
 # of each form a reader, in the order of asking; each has `accepts` and `task`, beside what every reader has
@@ -35,6 +36,7 @@ def find(dataset: str, raw_dir: pathlib.Path | str | None = None) -> tuple[Task,
             task = reader.task(folder)
             own = raw_dir is None or pathlib.Path(dataset).resolve() == folder.resolve()
             task = task if own else msgspec.structs.replace(task, name=pathlib.Path(dataset).name)
+            checked(task.name, "a data set", folder, "give it one: --dataset=NAME --raw_dir=FOLDER")
             if task.name in tasks.TASKS:  # whatever comes later would take it for that one
                 expected, do = (
                     "another name than a data set of the table",

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from data_prep import former, tasks, voxel_order
-from data_prep.base import artefacts
+from data_prep.base import artefacts, names
 from data_prep.base.errors import NotReady, UserError, command
 from data_prep.tasks import Task
 
@@ -167,12 +167,28 @@ def read_manifest(data_dir: pathlib.Path | str) -> Manifest:
         manifest = _manifest(path, upgrade(content), checksums)
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(path, "every entry of the manifest", f"none or a wrong one for {error}") from None
+    _require_names(manifest)
     for shard in manifest.shards:
         file = path.parent / shard.name
         size = file.stat().st_size if file.exists() else None
         if size != shard.bytes:
             raise damaged(file, f"{shard.bytes} bytes", "no file" if size is None else f"{size} bytes")
+    if lost := {entry.shard for entry in manifest.subjects} - {shard.name for shard in manifest.shards}:
+        raise damaged(path, "subjects in the shards that it lists", names.shown(min(lost)))
     return manifest
+
+
+def _require_names(manifest):
+    """Raises `UserError` for names of which paths are made, here and in a run, that are none of a file in its folder."""
+    shards = [shard.name for shard in manifest.shards]
+    splits = dict.fromkeys(split for entry in manifest.subjects for split in entry.splits)
+    do = "prepare the data again under other names"
+    for what, given in (
+        ("a subject", [entry.name for entry in manifest.subjects]),
+        ("a shard", shards),
+        ("a split", splits),
+    ):
+        names.require(given, what, manifest.path, do)
 
 
 def upgrade(content: dict[str, Any]) -> dict[str, Any]:
@@ -199,13 +215,13 @@ def _manifest(path, content, checksums):
         return SubjectEntry(**{**entry, **tuples, "header": None if header is None else base64.b64decode(header)})
 
     own = {"path", "subjects", "shards", "task", "checksums", "skipped"}
-    names = {field.name for field in dataclasses.fields(Manifest)} - own
+    entries = {field.name for field in dataclasses.fields(Manifest)} - own
     folds = content["folds"] and tuple(
-        {part: tuple(names) for part, names in fold.items()} for fold in content["folds"]
+        {part: tuple(listed) for part, listed in fold.items()} for fold in content["folds"]
     )
     subjects = tuple(map(subject, content["subjects"]))
     return Manifest(
-        **{name: content[name] for name in names - {"channels", "members", "folds"}},
+        **{name: content[name] for name in entries - {"channels", "members", "folds"}},
         channels=tuple(content["channels"]),
         members=content["members"] and tuple(map(tuple, content["members"])),
         folds=folds,

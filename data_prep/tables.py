@@ -1,7 +1,8 @@
 """Tables as spreadsheets save them: CSV with commas, semicolons, tabs or bars, in UTF-8, UTF-16 or the Windows code page.
 
 A first line `sep=;`, by which Excel tells itself the separator, is no row. Text is in Unicode's composed form (NFC), in which
-names are compared.
+names are compared. A cell of text that a spreadsheet would run as a formula stands behind an apostrophe, in what we write, and is
+read without it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ import io
 import pathlib
 import re
 import unicodedata
+from typing import Any
 
+from data_prep.base import regular
 from data_prep.base.errors import UserError
 
 SEPARATORS = ",;\t|"
+PLAIN = "'"  # by which a spreadsheet knows that a cell is text
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SEPARATOR_LINE = re.compile(r"""["']?sep=(?P<separator>[^\r\n])["']?[ ,;\t|]*\r?\n?""", re.IGNORECASE)
 
@@ -27,6 +32,7 @@ def rows(path: pathlib.Path | str) -> list[Row]:
 
     The separator is what the first line has most of. Raises `UserError` for what is no table of text.
     """
+    regular.require(path)
     try:
         text = unicodedata.normalize("NFC", _text(pathlib.Path(path).read_bytes()))
         first = text.lstrip("\r\n").partition("\n")[0]
@@ -34,11 +40,32 @@ def rows(path: pathlib.Path | str) -> list[Row]:
         if told := _SEPARATOR_LINE.match(text):
             text, separator, before = text[told.end() :], told["separator"], 1
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        read = [(reader.line_num + before, [cell.strip() for cell in cells]) for cells in reader]
+        read = [(reader.line_num + before, [bare(cell.strip()).strip() for cell in cells]) for cells in reader]
         return [row for row in read if any(row[1])]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         do = "save it as CSV in UTF-8"
         raise UserError(path, expected="a CSV table", found=str(error), do=do) from None
+
+
+def guarded(cell: Any) -> Any:
+    """A cell as it is written: text that begins as a formula does has `PLAIN` before it, a number is left alone."""
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r", "\n")  # which Python before 3.13 writes without quotes, as the end of a row
+    return PLAIN + text if cell.startswith(_FORMULA) and not _is_number(cell) else text
+
+
+def bare(cell: str) -> str:
+    """A cell as it was before it was `guarded`."""
+    return cell[1:] if cell[:1] == PLAIN and cell[1:].startswith(_FORMULA) and not _is_number(cell[1:]) else cell
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def heading(text: str) -> str:

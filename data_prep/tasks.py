@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.base.errors import UserError
+from data_prep.base.names import Component, Words
 
 IGNORED = 255  # the class index of voxels that count nowhere
 MOST_CLASSES = 250  # of a task: an index is one byte, and some of its values mean no class
@@ -40,7 +41,7 @@ class Channel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window: of the rule `ct`, once `prepare` has measured it.
     """
 
-    name: str
+    name: Words
     normalise: Normalise
     outside: float = 0.0
     window: Window | None = None
@@ -49,15 +50,15 @@ class Channel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Class(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One index of the softmax. labels: the numbers in a raw mask that mean it; the first is what maps are written with."""
 
-    name: str
+    name: Words
     labels: tuple[int, ...]
 
 
 class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A named set of classes that is evaluated as one binary problem. classes: their indices."""
 
-    name: str
-    title: str
+    name: Words
+    title: Words
     classes: tuple[int, ...]
 
 
@@ -86,7 +87,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     stands in; None where it is not known, and for photographs.
     """
 
-    name: str
+    name: Component
     title: str
     unit: Literal["voxels", "pixels"]
     reader: str
@@ -231,10 +232,8 @@ TASKS = {
 }
 
 
-OPTIONS = {
-    "photograph": ("image_size", "intensity"),
-    "volume": ("label_map", "allow_negative"),
-}  # what a form of task may be asked for
+# what a form of task may be asked for
+OPTIONS = {"photograph": ("image_size", "intensity"), "volume": ("label_map", "allow_negative")}
 
 
 def options(task: Task) -> tuple[str, ...]:

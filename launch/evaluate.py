@@ -35,7 +35,7 @@ from absl import flags
 from data_prep import tasks
 from data_prep.base.errors import UserError, command
 from data_prep.readers import labels
-from launch import program, settings
+from launch import ceilings, program, settings
 from tfunc import kinds, runs
 from tfunc.methods import METHODS, RECALIBRATED, parse, recalibrated_of
 from tfunc.reporting import publish, tensorboard
@@ -83,7 +83,8 @@ flags.DEFINE_string(
 )  # fmt: skip
 flags.DEFINE_integer(
     "ignore_label", None, "With --predictions: voxels of this number in the labels count nowhere; elsewhere a "
-    "segmentation of it is background. For 0, --label_map names background and foreground.", lower_bound=0
+    "segmentation of it is background. For 0, --label_map names background and foreground.",
+    lower_bound=0, upper_bound=ceilings.LABEL,
 )  # fmt: skip
 flags.DEFINE_enum(
     "kind", None, list(kinds.NAMES), "With --predictions: what the maps are; confidence is error's old name."
@@ -110,7 +111,13 @@ flags.DEFINE_list("sigma_range", None, "With --kind=sigma: MIN,MAX that become 0
 flags.DEFINE_string(
     "out_dir", None, "Where the files go; by default <run_dir>/evaluation; required with --predictions."
 )
-flags.DEFINE_integer("workers", None, "Processes; by default one a CPU, or none beside this for a small set.")
+flags.DEFINE_integer(
+    "workers",
+    None,
+    "Processes; by default one a CPU, or none beside this for a small set.",
+    lower_bound=1,
+    upper_bound=ceilings.PROCESSES,
+)
 flags.DEFINE_string("scheduler", None, "A Dask scheduler (tcp://host:8786) in place of local processes.")
 
 

@@ -16,7 +16,7 @@ from absl import flags
 
 from data_prep.base import processes
 from data_prep.base.errors import UserError
-from launch import program, settings
+from launch import ceilings, program, settings
 from tfunc import methods
 from tfunc.maps.options import Options
 
@@ -26,9 +26,15 @@ flags.DEFINE_string("dataset", None, "which data set: the name that it was prepa
 flags.DEFINE_string("run_dir", None, "folder of the run (default runs/<dataset>)")
 flags.DEFINE_string("data_dir", None, "records that the networks must have been trained on (default: not checked)")
 flags.DEFINE_string("export_dir", None, "where the versions go (default <run_dir>/export/<method>)")
-flags.DEFINE_integer("version", None, "number of the version (default: 1, or the newest there is)")
-flags.DEFINE_integer("samples", 20, "passes of a sampled method")
-flags.DEFINE_integer("seed", 20, "of the samples, where a request gives none")
+flags.DEFINE_integer(
+    "version",
+    None,
+    "number of the version (default: 1, or the newest there is)",
+    lower_bound=1,
+    upper_bound=ceilings.VERSION,
+)
+flags.DEFINE_integer("samples", 20, "passes of a sampled method", lower_bound=1, upper_bound=ceilings.PASSES)
+flags.DEFINE_integer("seed", 20, "of the samples, where a request gives none", lower_bound=0, upper_bound=ceilings.SEED)
 flags.DEFINE_bool("stratified", None, "MC dropout's masks stratified over the samples (default: not)")
 flags.DEFINE_list("sigma_range", None, "MIN,MAX that become 0 and 1, for a sigma (default: the evaluation's)")
 flags.DEFINE_bool("recalibrated", False, "serve probabilities at the temperature that launch/recalibrate.py fitted")

@@ -8,6 +8,7 @@ Takes about 3 s (20 BraTS subjects), 1 s (40 ISIC photographs) or 2 s (27 abdome
 same files; a folder that was interrupted is continued, and a finished one can be grown with a larger --subjects.
 """
 
+import math
 import pathlib
 import sys
 
@@ -18,16 +19,23 @@ from absl import flags
 from data_prep import tasks
 from data_prep.base.errors import UserError, command
 from data_prep.phantom import write as phantom
-from launch import program
+from data_prep.readers import photographs
+from launch import ceilings, program
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("dataset", None, phantom.DATASETS, "Which data set to imitate.", required=True)
 flags.DEFINE_string("raw_dir", None, "Folder to write to: new, empty or an earlier phantom.", required=True)
-flags.DEFINE_integer("subjects", None, "How many subjects, at least 3; default 20 (brats), 40 (isic) or 24 (organs).")
+flags.DEFINE_integer(
+    "subjects",
+    None,
+    "How many subjects, at least 3; default 20 (brats), 40 (isic) or 24 (organs).",
+    lower_bound=1,
+    upper_bound=ceilings.SUBJECTS,
+)
 flags.DEFINE_string(
     "shape", None, "depth,height,width (brats 24,64,64, organs about 20,64,64) or height,width (isic 96,128); >= 16."
 )
-flags.DEFINE_integer("seed", 0, "Another seed gives other subjects.")
+flags.DEFINE_integer("seed", 0, "Another seed gives other subjects.", lower_bound=0, upper_bound=ceilings.SEED)
 flags.DEFINE_string(
     "form", None, "organs: nnunet (nnU-Net's raw form) or decathlon (the Medical Segmentation Decathlon's)."
 )
@@ -47,10 +55,15 @@ def main() -> None:
 
 
 def _shape(text):
+    if text is None:
+        return None
     try:
-        return None if text is None else tuple(int(part) for part in text.split(","))
+        shape = tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise UserError("--shape", expected="whole numbers between commas", found=repr(text)) from None
+        raise UserError("--shape", expected="whole numbers between commas", found=repr(text)[:80]) from None
+    if math.prod(map(abs, shape)) > photographs.MAX_PIXELS:
+        raise UserError(f"--shape={text}", expected=f"at most {photographs.MAX_PIXELS} voxels")
+    return shape
 
 
 if __name__ == "__main__":

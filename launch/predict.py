@@ -17,7 +17,7 @@ from absl import flags
 from data_prep import records, splits, tasks
 from data_prep.base import artefacts, processes
 from data_prep.base.errors import UserError, command
-from launch import program, settings
+from launch import ceilings, program, settings
 from tfunc import methods
 from tfunc.maps import options
 from tfunc.nets import engine, precision
@@ -36,8 +36,8 @@ flags.DEFINE_string(
 )
 flags.DEFINE_list("modalities", None, "with --input of one patient: its files, as flair=a.nii.gz,t1=b.nii.gz, …")
 flags.DEFINE_string("out_dir", None, "where the maps of --input go")
-flags.DEFINE_integer("samples", 20, "passes of a sampled method")
-flags.DEFINE_integer("seed", 20, "of the samples' dropout masks")
+flags.DEFINE_integer("samples", 20, "passes of a sampled method", lower_bound=1, upper_bound=ceilings.PASSES)
+flags.DEFINE_integer("seed", 20, "of the samples' dropout masks", lower_bound=0, upper_bound=ceilings.SEED)
 flags.DEFINE_enum(
     "draws", None, ["subject", "slice"],
     "what shares the masks of one sample: a whole subject, or each slice by itself (default: as the maps' folder was begun; "
@@ -47,7 +47,13 @@ flags.DEFINE_bool(
     "stratified", None, "MC dropout: the masks of a channel stratified over the samples, which settles sooner than independent "
     "draws (default: as the maps' folder was begun; a new one not)",
 )  # fmt: skip
-flags.DEFINE_integer("batch_size", 16, "slices a batch; the maps do not depend on it")
+flags.DEFINE_integer(
+    "batch_size",
+    16,
+    "slices a batch; the maps do not depend on it",
+    lower_bound=1,
+    upper_bound=ceilings.TRAINING["batch_size"],
+)
 flags.DEFINE_enum(
     "precision", precision.DEFAULT, precision.OF_MAPS,
     "of the convolutions; auto: as the maps' folder was begun, in a new one bfloat16 where the processor or GPU is fast in it, "

@@ -25,8 +25,8 @@ from absl import flags
 from data_prep import convert, datasets, splits, tasks
 from data_prep.base import pool
 from data_prep.base.errors import UserError, command
-from data_prep.readers import labels, photographs
-from launch import program
+from data_prep.readers import folders, labels, photographs
+from launch import ceilings, program
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -42,7 +42,14 @@ flags.DEFINE_list(
     "Split files (JSON), comma separated, at most one of each form: flat lists; an ensemble's lists of lists; "
     "cross-validation's lists of lists. Default: the official split, or one by --seed.",
 )
-flags.DEFINE_integer("split_fold", None, "Where a cross-validation file stands alone: the fold to use; default 0.")
+flags.DEFINE_integer(
+    "split_fold",
+    None,
+    "Where a cross-validation file stands alone: the fold to use; default 0.",
+    lower_bound=0,
+    upper_bound=ceilings.PASSES,
+)
+flags.DEFINE_boolean("follow_links", False, "Read what links in the raw data lead to outside of their folder.")
 flags.DEFINE_boolean("allow_missing", False, "Leave out subjects of the split files that the data do not have.")
 flags.DEFINE_string(
     "patients", None, "Table (CSV) of subject and patient: splits keep a patient's subjects together. Default: by name."
@@ -63,19 +70,31 @@ flags.DEFINE_string(
 flags.DEFINE_boolean(
     "allow_negative", None, "brats: take volumes that look normalised, with negative voxels, as they are."
 )
-flags.DEFINE_integer("workers", min(8, os.cpu_count() or 1), "Subjects converted at the same time.", lower_bound=1)
+flags.DEFINE_integer(
+    "workers",
+    min(8, os.cpu_count() or 1),
+    "Subjects converted at the same time.",
+    lower_bound=1,
+    upper_bound=ceilings.PROCESSES,
+)
 flags.DEFINE_list(
     "ratio",
     None,
     "train,valid,test: how subjects are divided, where neither a file nor the layout says it; as 14,10,16.",
 )
-flags.DEFINE_integer("seed", 100, "Seed of the split, where neither a file nor the layout says it.")
+flags.DEFINE_integer(
+    "seed",
+    100,
+    "Seed of the split, where neither a file nor the layout says it.",
+    upper_bound=ceilings.SEED,
+)
 
 
 def main() -> None:
     if not FLAGS.dataset:
         raise UserError("--dataset", expected="a value", found="none", do="see --helpshort")
-    task, raw_dir = datasets.find(FLAGS.dataset, FLAGS.raw_dir)
+    with folders.kept_within(FLAGS.raw_dir or FLAGS.dataset, FLAGS.follow_links):
+        task, raw_dir = datasets.find(FLAGS.dataset, FLAGS.raw_dir)
     if FLAGS.ratio is not None:
         task = msgspec.structs.replace(task, ratio=parse_ratio(FLAGS.ratio))
     data_dir = FLAGS.data_dir or f"data/{task.name}"
@@ -91,6 +110,7 @@ def main() -> None:
             allow_missing=FLAGS.allow_missing,
             patients=FLAGS.patients,
             skip_bad=FLAGS.skip_bad,
+            follow_links=FLAGS.follow_links,
             executor=executor,
             workers=FLAGS.workers,
         )
@@ -129,21 +149,25 @@ def options(
 
 def parse_ratio(parts: Sequence[str]) -> tuple[int, int, int]:
     """(train, valid, test) of --ratio; raises `UserError` for anything but three whole numbers above 0."""
-    if len(parts) != 3 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise UserError(f"--ratio={','.join(parts)}", expected="three whole numbers above 0: train,valid,test")
-    train, valid, test = map(int, parts)
+    train, valid, test = _whole(parts, 3, f"--ratio={','.join(parts)}", "three whole numbers above 0: train,valid,test")
     return train, valid, test
 
 
 def parse_size(text: str) -> tuple[int, int]:
     """(height, width) of `192,256`."""
-    parts = text.split(",")
-    if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise UserError(f"--image_size={text}", expected="height,width as 192,256")
-    height, width = map(int, parts)
+    height, width = _whole(text.split(","), 2, f"--image_size={text}", "height,width as 192,256")
     if height * width > photographs.MAX_PIXELS:
         raise UserError(f"--image_size={text}", expected=f"at most {photographs.MAX_PIXELS} pixels")
     return height, width
+
+
+def _whole(parts, count, where, expected):
+    """So many whole numbers above 0; raises `UserError` for others, and for any that no data set comes near."""
+    if len(parts) != count or not all(part.strip().isdecimal() and part.strip(" 0") for part in parts):
+        raise UserError(where, expected=expected)
+    if any(len(part.strip()) > len(str(ceilings.SIDE)) or int(part) > ceilings.SIDE for part in parts):
+        raise UserError(where[:80], expected=f"{expected}, each at most {ceilings.SIDE}")
+    return [int(part) for part in parts]
 
 
 if __name__ == "__main__":

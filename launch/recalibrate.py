@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 from absl import flags
 
 from data_prep.base.errors import UserError, command
-from launch import program, settings
+from launch import ceilings, program, settings
 from tfunc import methods
 from tfunc.scoring import recalibrate
 from tfunc.scoring.recalibration import Guarantees, Recalibration
@@ -33,7 +33,13 @@ flags.DEFINE_list(
     [f"{alpha:g}" for alpha in recalibrate.ALPHAS],
     "shares of a lesion that an outer mask may miss, in expectation over patients",
 )
-flags.DEFINE_integer("workers", None, "processes; by default one a CPU, or none beside this for a small set")
+flags.DEFINE_integer(
+    "workers",
+    None,
+    "processes; by default one a CPU, or none beside this for a small set",
+    lower_bound=1,
+    upper_bound=ceilings.PROCESSES,
+)
 flags.DEFINE_string("scheduler", None, "a Dask scheduler (tcp://host:8786) in place of local processes")
 WAYS = {
     "before": "as written",

@@ -20,7 +20,7 @@ from absl import flags
 
 from data_prep import tasks, voxel_order
 from data_prep.base.errors import UserError
-from launch import program
+from launch import ceilings, program
 
 if TYPE_CHECKING:
     from tfunc.serving.client import Answer
@@ -29,7 +29,9 @@ FLAGS = flags.FLAGS
 flags.DEFINE_enum("dataset", None, list(tasks.TASKS), "what a model was trained on that does not say it itself")
 flags.DEFINE_string("server", "http://localhost:8501", "REST as http://host:8501, or gRPC as grpc://host:8500")
 flags.DEFINE_string("model", None, "the model's name at the server", required=True)
-flags.DEFINE_integer("version", None, "of the model (default: the latest that is served)", lower_bound=0)
+flags.DEFINE_integer(
+    "version", None, "of the model (default: the latest that is served)", lower_bound=0, upper_bound=ceilings.VERSION
+)
 flags.DEFINE_string("input", None, "a patient's folder or image, or a folder of them as imagesTs", required=True)
 flags.DEFINE_string("out_dir", None, "where the maps go", required=True)
 flags.DEFINE_float("timeout", 600.0, "seconds to wait for an answer")

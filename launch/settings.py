@@ -14,6 +14,7 @@ from absl import flags
 from data_prep import tasks
 from data_prep.base import pool, processes
 from data_prep.base.errors import UserError, command
+from launch import ceilings
 from tfunc import runs
 from tfunc.learning.settings import SETTINGS, Settings
 
@@ -46,7 +47,8 @@ def _define(row):
             bool: flags.DEFINE_bool,
             str: flags.DEFINE_string,
         }
-        kinds[row.kind](row.name, row.default, row.help)
+        bounds = {"lower_bound": row.lowest, "upper_bound": ceilings.TRAINING[row.name]} if row.kind is int else {}
+        kinds[row.kind](row.name, row.default, row.help, **bounds)
 
 
 def training() -> Settings:

@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 from absl import flags
 
 from data_prep.base.errors import UserError
-from launch import program, settings
+from launch import ceilings, program, settings
 from tfunc import methods, runs
 from tfunc.learning import settings as trainings
 from tfunc.nets import precision
@@ -28,9 +28,13 @@ settings.define_dataset()
 settings.define_training()
 flags.adopt_module_key_flags(settings)
 flags.DEFINE_list("methods", ["all"], f"all, or some of {', '.join(methods.METHODS)}")
-flags.DEFINE_integer("samples", 20, "passes of the sampled methods", lower_bound=1)
+flags.DEFINE_integer("samples", 20, "passes of the sampled methods", lower_bound=1, upper_bound=ceilings.PASSES)
 flags.DEFINE_integer(
-    "seeds", 1, "train that many times, from --seed on, and tell how much Table 1 differs: seeds.csv", lower_bound=1
+    "seeds",
+    1,
+    "train that many times, from --seed on, and tell how much Table 1 differs: seeds.csv",
+    lower_bound=1,
+    upper_bound=ceilings.PASSES,
 )
 flags.DEFINE_enum("threshold_split", "test", ["test", "valid"], "who chooses the thresholds of U-E and BnF")
 flags.DEFINE_bool(
@@ -39,9 +43,13 @@ flags.DEFINE_bool(
 )  # fmt: skip
 flags.DEFINE_bool("dry_run", False, "print the plan and stop")
 flags.DEFINE_string("job", None, "run this one job of the plan")
-flags.DEFINE_integer("job_index", None, "run the job of this number, from 0")
+flags.DEFINE_integer("job_index", None, "run the job of this number, from 0", lower_bound=0, upper_bound=ceilings.JOBS)
 flags.DEFINE_integer(
-    "jobs_per_machine", 1, "jobs at a time; each sees one GPU, shared where they are fewer", lower_bound=1
+    "jobs_per_machine",
+    1,
+    "jobs at a time; each sees one GPU, shared where they are fewer",
+    lower_bound=1,
+    upper_bound=ceilings.PROCESSES,
 )
 
 

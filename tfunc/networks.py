@@ -9,6 +9,7 @@ import msgspec
 
 from data_prep import split_files
 from data_prep.base.errors import Command, UserError, command
+from data_prep.base.names import Component
 from data_prep.folds import k_folds, leave_out_blocks
 from data_prep.records import Manifest
 from tfunc import paper
@@ -35,7 +36,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cross-validation which never saw the subject.
     """
 
-    name: str
+    name: Component
     objective: str = "segmentation"
     model: Literal["unet", "auxiliary_head"] = "unet"
     dropout: float = 0.05
@@ -47,7 +48,7 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subset: Literal["train", "member", "fold"] = "train"
     index: int = 0
     count: int = 0
-    needs: tuple[str, ...] = ()
+    needs: tuple[Component, ...] = ()
     base: str = ""
     begins: str = ""
     inherits: tuple[str, ...] = ()

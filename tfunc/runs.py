@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from data_prep import records, tasks
-from data_prep.base import artefacts, leftovers
+from data_prep.base import artefacts, leftovers, names
 from data_prep.base.errors import Command, NotReady, UserError
 from data_prep.records import Manifest
 from data_prep.tasks import Task
@@ -32,8 +32,6 @@ HELD_OUT = "heldout"  # the split name under which a cross-validated network's p
 
 Path = pathlib.Path | str
 Document = dict[str, Any]
-
-
 # of a network's config.json: what maps depend on, in any schema
 OF_MAPS = ("schema", "network", "dataset", "task", "input", "channels", "count", "start_filters", "depth", "streams")
 
@@ -272,6 +270,8 @@ def read_predictions(folder: Path) -> Document | None:
     document = artefacts.read_json(path)
     if not isinstance(document, dict):
         raise UserError(path, expected="what predictions say of themselves", found="other JSON", do="predict again")
+    for entry, what in (("subjects", "a subject"), ("networks", "a network")):
+        names.require(document.get(entry) or (), what, path, "predict again")
     return former.predictions(document)
 
 

@@ -61,9 +61,11 @@ def holder(path: pathlib.Path | str) -> str:
 def held(folder: pathlib.Path | str, what: str) -> Iterator[None]:
     """Inside the block no other process writes `what` in the folder; raises `NotReady` that says who does.
 
-    In a folder that can only be read nobody writes, and nothing is held.
+    In a folder that can only be read nobody writes, and nothing is held. A folder that is new is gone again where the block
+    fails before anything was written.
     """
     path = pathlib.Path(folder) / NAME
+    new = not path.parent.exists()
     try:
         lock = taken(path)
     except OSError as error:
@@ -74,7 +76,13 @@ def held(folder: pathlib.Path | str, what: str) -> Iterator[None]:
     if lock is None:
         raise NotReady(folder, expected=f"{what} that nobody else writes", found=holder(path), do="wait for it to end")
     with lock:
-        yield
+        try:
+            yield
+        except BaseException:
+            if new and [entry.name for entry in path.parent.iterdir()] == [NAME]:
+                path.unlink()
+                path.parent.rmdir()
+            raise
 
 
 def _self():

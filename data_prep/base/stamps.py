@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from data_prep.base import artefacts
+from data_prep.base import artefacts, regular
 from data_prep.base.errors import UserError
 
 
@@ -38,6 +38,7 @@ def taken(paths: Iterable[pathlib.Path | str], root: pathlib.Path | str | None =
 
 
 def _taken(path, root):
+    regular.require(path)
     try:
         found = os.stat(path)
         return Stamp(_relative(path, root), found.st_size, found.st_mtime_ns, found.st_ctime_ns, artefacts.sha256(path))

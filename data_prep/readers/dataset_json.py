@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from data_prep import tasks
 from data_prep.base.artefacts import read_json
 from data_prep.base.errors import UserError
+from data_prep.base.names import checked
 from data_prep.readers import labels
 
 FILE = "dataset.json"
@@ -96,7 +97,7 @@ def _channels(content, path):
     listed = [names[index] for index in expected]
     if strange := [name for name in listed if not isinstance(name, str) or not name.strip()]:
         _refuse(path, f"a name for each channel of `{entry}`", repr(strange[0]))
-    seen = [name.strip() for name in listed]
+    seen = [checked(name.strip(), "a channel", path, _DO, slash=True) for name in listed]
     return tuple(name if seen.count(name) == 1 else f"{name}_{index:04d}" for index, name in enumerate(seen))
 
 
@@ -127,9 +128,11 @@ def _numbers(content, path):
     if not isinstance(given, dict) or not given:
         _refuse(path, '`labels` as {"background": 0, "liver": 1}', _kind(content, "labels"))
     if all(isinstance(value, str) for value in given.values()):
-        if strange := [key for key in given if not key.isdecimal()]:
+        if strange := [key for key in given if not key.isdecimal() or len(key) > labels.LONGEST]:
             _refuse(
-                path, '`labels` as {"background": 0, "liver": 1} or {"0": "background", "1": "liver"}', repr(strange[0])
+                path,
+                '`labels` as {"background": 0, "liver": 1} or {"0": "background", "1": "liver"}',
+                repr(strange[0])[:80],
             )
         found = [(name.strip(), (int(key),)) for key, name in given.items()]
     else:
@@ -140,7 +143,7 @@ def _numbers(content, path):
             found.append((name.strip(), tuple(dict.fromkeys(value)) if isinstance(value, list) else (value,)))
     if beyond := [number for _, numbers in found for number in numbers if number > labels.MOST]:
         _refuse(path, f"numbers from 0 to {labels.MOST} in `labels`", str(beyond[0]))
-    names = [name for name, _ in found]
+    names = [checked(name, "a label", path, _DO, slash=True) if name else "" for name, _ in found]
     if twice := [name for name in names if names.count(name) > 1 or not name]:
         _refuse(path, "another name for each entry of `labels`", repr(twice[0]))
     lists = {name.strip() for name, value in given.items() if isinstance(value, list)}

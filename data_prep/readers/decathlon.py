@@ -16,7 +16,18 @@ import numpy as np
 from data_prep import tasks
 from data_prep.base import notices
 from data_prep.base.errors import Faults, UserError
-from data_prep.readers import dataset_json, described, new_cases, nifti, nnunet, own_folds, own_words, patient_folder
+from data_prep.base.names import inside
+from data_prep.readers import (
+    dataset_json,
+    described,
+    folders,
+    new_cases,
+    nifti,
+    nnunet,
+    own_folds,
+    own_words,
+    patient_folder,
+)
 from data_prep.readers.cases import Source
 
 _DO = "add it, or take it out of the list"
@@ -139,12 +150,10 @@ def _test(folder):
 
 
 def _inside(folder, name):
-    """A listed file; raises `UserError` where it would lie outside the folder."""
-    path = pathlib.PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
-        expected = "files inside the folder, as ./imagesTr/x.nii.gz"
-        raise UserError(folder / dataset_json.FILE, expected=expected, found=name[:80], do="correct it")
-    return folder / path
+    """A listed file; raises `UserError` where it would lie outside the folder, or a link leads out of it unasked."""
+    path = folder / inside(name, folder / dataset_json.FILE)
+    folders.require_within(path)
+    return path
 
 
 def _sampled(listed, count):

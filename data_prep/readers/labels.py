@@ -20,6 +20,7 @@ from data_prep.readers import label_sets, nifti
 
 ROUNDING = 1e-3  # what writing labels as scaled integers, or as float32, may take a whole number away from itself
 MOST = tasks.MOST_LABEL
+LONGEST = 9  # digits of a number that may be a label
 IMAGE = 64  # distinct numbers from which on a file is an image rather than labels
 
 
@@ -212,7 +213,8 @@ def parse_map(text: str | None, most: int = 255, classes: int = 2) -> dict[int, 
     pairs = [pair.split(":") for pair in text.split(",")]
     targets = [str(target) for target in range(classes)]
     for pair in pairs:
-        if len(pair) != 2 or not pair[0].strip().isdecimal() or pair[1].strip() not in targets:
+        known = len(pair) == 2 and pair[0].strip().isdecimal() and len(pair[0].strip()) <= LONGEST
+        if not known or pair[1].strip() not in targets:
             which = "0 or 1" if classes == 2 else f"its class, 0 to {classes - 1}"
             raise UserError(f"--label_map={text}", expected=f"raw label and {which}, as 1:1,2:1,4:0")
     found = {int(raw): int(target) for raw, target in pairs}

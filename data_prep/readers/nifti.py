@@ -23,7 +23,7 @@ import numpy as np
 from isal import isal_zlib
 
 from data_prep import place
-from data_prep.base import artefacts, notices
+from data_prep.base import artefacts, notices, regular
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti_header
 from data_prep.readers.nifti_header import SLACK
@@ -198,6 +198,7 @@ def read_map(
 @contextlib.contextmanager
 def _open(path, do):
     """The file's bytes, inflated if they are gzip (by content: names lie); low-level errors become `UserError`."""
+    regular.require(path)
     try:
         with open(path, "rb") as plain:
             magic = plain.read(2)

@@ -222,7 +222,7 @@ def _labels(folder, ending):
 
 def _files(folder):
     """The files of a folder, hidden ones left out; none where it is not there."""
-    return [folder / name for name in next(folders.walk(folder))[1]] if folder.is_dir() else []
+    return [folder / name for name in folders.files(folder)] if folder.is_dir() else []
 
 
 def _is_image(file):

@@ -10,8 +10,10 @@ from typing import Any, NoReturn
 import msgspec
 
 from data_prep import tasks
+from data_prep.base import regular
 from data_prep.base.artefacts import read_json
 from data_prep.base.errors import UserError
+from data_prep.base.names import checked
 from data_prep.readers.described import AIR
 
 FILE = "tfunc.json"
@@ -29,6 +31,7 @@ def laid_over(task: tasks.Task, folder: pathlib.Path) -> tasks.Task:
     path = folder / FILE
     if not path.exists():
         return task
+    regular.require(path)
     try:
         words = read_json(path)
     except UserError as error:
@@ -81,7 +84,7 @@ def _classes(task, words, ignore, path):
         if not found or not isinstance(name, str) or not name.strip():
             there = ", ".join(str(one["labels"][0]) for one in classes)
             _refuse(path, f"`classes` as names for labels of {there}", f"{label!r}: {name!r}")
-        found[0]["name"] = name
+        found[0]["name"] = checked(name, "a class", path, _DO, slash=True)
     names = [one["name"] for one in classes]
     if twice := [name for name in names if names.count(name) > 1]:
         _refuse(path, "another name for each class", f"{twice[0]!r} twice")
@@ -111,6 +114,7 @@ def _regions(document, task, words, path):
 def _region(region, classes, path):
     if not isinstance(region, dict) or not set(region) <= {"name", "title", "classes"} or not region.get("name"):
         _refuse(path, "`name`, `title` and `classes` for each region", repr(region))
+    checked(region["name"], "a region", path, _DO, slash=True)
     members = region.get("classes")
     if not isinstance(members, list) or not members:
         _refuse(path, f"a list `classes` for the region {region['name']}", repr(members))

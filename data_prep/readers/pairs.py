@@ -157,7 +157,7 @@ def _both(folder):
 
 def _named(folder, masks):
     found = {}
-    for name in next(names for _, names in folders.walk(folder)):
+    for name in folders.files(folder):
         stem = _stem(name)
         if stem is None:
             continue

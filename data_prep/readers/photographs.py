@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from data_prep import triangle
-from data_prep.base import notices
+from data_prep.base import notices, regular
 from data_prep.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -196,6 +196,7 @@ def _orientation(path):
 
 def _may_be_turned(path):
     """Whether a file has a block that could hold an orientation; Pillow decodes all of a PNG to look behind its pixels."""
+    regular.require(path)
     with open(path, "rb") as file:
         content = file.read()
     simple = content.startswith((b"\xff\xd8", b"\x89PNG", b"BM"))  # TIFF has it among its own entries
@@ -232,6 +233,7 @@ def size(path: pathlib.Path | str) -> tuple[int, int]:
 
 def _decode(path, pixels=True, formats=ANY):
     """A Pillow image, loaded if its `pixels` are wanted, sizes checked before anything is decoded."""
+    regular.require(path)
     try:
         with Image.open(path, formats=formats) as image:
             if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:  # a camera's JPEG may hold a preview too
@@ -256,6 +258,7 @@ def _whole(formats):
 
 def _is_deep_png(path):
     """True for 16 bits a channel, which Pillow would cut to 8 without a word."""
+    regular.require(path)
     with open(path, "rb") as file:
         head = file.read(25)
     return head.startswith(b"\x89PNG") and head[24] == 16

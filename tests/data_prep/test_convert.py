@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from data_prep import convert, normalisation, records, shards, splits, subject, tasks, tf_example, work
-from data_prep.base import artefacts, notices
+from data_prep.base import artefacts, locks, notices
 from data_prep.base import processes as workers
-from data_prep.base.errors import UserError
+from data_prep.base.errors import NotReady, UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -470,7 +470,10 @@ def test_no_subjects_and_no_place_are_refused(tmp_path):
 
 def test_two_preparations_at_once_are_refused(raw_dir, tmp_path):
     """The second is told to wait."""
-    with convert._locked(tmp_path / "data"), pytest.raises(UserError, match="another prepare"):
+    with (
+        locks.held(tmp_path / "data" / shards.PARTS, "records"),
+        pytest.raises(NotReady, match=r"expected records that nobody else writes, found process \d+ on .*; wait"),
+    ):
         run(raw_dir, tmp_path / "data")
     run(raw_dir, tmp_path / "data")
 

@@ -87,6 +87,16 @@ def test_a_lease_ends_with_its_block(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == [locks.NAME]
 
 
+def test_a_new_folder_is_gone_where_nothing_was_written(tmp_path):
+    """A refusal leaves no folder behind; one in which something lies stays."""
+    for written in (False, True):
+        with pytest.raises(KeyError), locks.held(tmp_path / "new", "maps"):
+            if written:
+                (tmp_path / "new" / "file").write_text("")
+            raise KeyError
+        assert (tmp_path / "new").exists() == written
+
+
 @pytest.mark.skipif(os.geteuid() == 0 and not hasattr(os, "setresuid"), reason="root may write anywhere")
 def test_a_folder_that_can_only_be_read_is_held_by_nobody(tmp_path, monkeypatch):
     """What is finished there can still be shown."""

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from data_prep import tables
 from tfunc.reporting import forms
 from tfunc.reporting.table1 import Cell, Row
 from tfunc.scoring import measures
@@ -76,3 +77,18 @@ def test_latex_compiles(tmp_path):
     document = "\\documentclass{article}\\usepackage[utf8]{inputenc}\\begin{document}\n"
     (tmp_path / "a.tex").write_text(document + forms.latex(rows()) + "\\end{document}\n", encoding="utf-8")
     subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"], cwd=tmp_path, check=True)
+
+
+FORMULAS = ["=HYPERLINK(1)", "+1+2", "-x", "@SUM(A1)", "\tx", "\rx"]
+
+
+def test_no_cell_is_a_formula(tmp_path):
+    """Text that a spreadsheet would run stands behind an apostrophe, numbers do not, and our reader finds the names again."""
+    numbers = [-1, "-0.5", "-1e-05", forms.number(-2.5), "-inf", "", None, "a=b", "'x"]
+    text = forms.rows_text([FORMULAS, numbers])
+    first, second = list(csv.reader(io.StringIO(text, newline="")))
+    assert first == [f"'{cell}".replace("\r", "\n") for cell in FORMULAS]
+    assert second == ["-1", "-0.5", "-1e-05", "-2.5", "-inf", "", "", "a=b", "'x"]
+    path = tmp_path / "subjects.csv"
+    path.write_bytes(text.encode())
+    assert [cells for _, cells in tables.rows(path)] == [[cell.strip() for cell in FORMULAS], second]

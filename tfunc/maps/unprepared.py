@@ -19,6 +19,7 @@ from data_prep import map_files, records
 from data_prep.base import artefacts, notices, stamps
 from data_prep.base.errors import Faults, UserError
 from data_prep.map_files import is_written
+from data_prep.readers import finding
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc import former, runs
@@ -98,14 +99,10 @@ def _begun(out_dir):
 
 def _found(reader, path, modalities, task, say):
     """(sources, {name: what is wrong} of others); raises where there is nothing to predict."""
-    try:
-        return reader.find_new(path, modalities, task), {}
-    except Faults as error:
-        if not error.found:
-            raise
-        for name, fault in error.faults.items():
-            say(f"{name}: {fault}")
-        return error.found, dict(error.faults)
+    sources, faults = finding.sources(lambda: reader.find_new(path, modalities, task))
+    for name, fault in faults.items():
+        say(f"{name}: {fault}")
+    return sources, faults
 
 
 class _Remarks:

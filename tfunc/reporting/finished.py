@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from data_prep.base import artefacts, leftovers
+from data_prep.base import artefacts, leftovers, names
 from data_prep.base.errors import UserError
 from tfunc import __version__, runs
 from tfunc.kinds import Limits
@@ -56,9 +56,9 @@ class Request:
     @property
     def settings(self) -> dict[str, Any]:
         """What another evaluation in the same folder may not differ in, as plain JSON types."""
-        names = ["dataset", "threshold_split", "figure_subjects", "sigma_range"]
-        names += [name for name in ("split", "subjects", "failure") if getattr(self, name) != getattr(Request, name)]
-        found = {name: getattr(self, name) for name in names}
+        entries = ["dataset", "threshold_split", "figure_subjects", "sigma_range"]
+        entries += [name for name in ("split", "subjects", "failure") if getattr(self, name) != getattr(Request, name)]
+        found = {name: getattr(self, name) for name in entries}
         if self.distances != WITH_DISTANCES:
             found["distances"] = dataclasses.asdict(self.distances)
         return json.loads(json.dumps(found))
@@ -101,7 +101,7 @@ def is_done(
     path = pathlib.Path(evaluation_dir) / runs.EVALUATED
     if not path.exists():
         return False
-    found = artefacts.read_document(path, "methods", "settings")
+    found = _read(path, "methods", "settings")
     if _missing(path.parent) or _damaged(path.parent, found):
         return False
     known, written = found.get("inputs", {}).get("predictions"), path.stat().st_mtime
@@ -132,7 +132,7 @@ def inputs(all_maps: Sequence[Maps], state: Callable[..., str] = volumes.state) 
 
 def find(
     request: Request,
-    names: Sequence[str],
+    methods: Sequence[str],
     inputs: dict[str, Any],
     truth: AnyTruth,
     shared: Shared = NOTHING,
@@ -148,11 +148,11 @@ def find(
     leftovers.sweep_once(folder)
     if not (folder / runs.EVALUATED).exists():
         return None
-    stored = upgrade(artefacts.read_document(folder / runs.EVALUATED, *NEEDED))
+    stored = upgrade(_read(folder / runs.EVALUATED, *NEEDED))
     do = f"use another --out_dir, or remove {folder}"
     if difference := artefacts.difference(stored["settings"], request.settings):
         raise UserError(folder, expected="an evaluation with the same settings", found=difference, do=do)
-    if missing := [name for name in stored["methods"] if name not in names]:
+    if missing := [name for name in stored["methods"] if name not in methods]:
         raise UserError(folder, expected=f"{', '.join(missing)} among the methods, as evaluated before", do=do)
     doubt = "" if stored["version"] == __version__ else f"it was made by version {stored['version']} of the toolkit"
     if not _same_inputs(stored["inputs"], inputs, truth, former):
@@ -163,12 +163,21 @@ def find(
         doubt = f"it lacks {', '.join(lacking)}, as those of earlier versions do"
     if not doubt and (damaged := _damaged(folder, stored)):
         doubt = f"{damaged[0]} is not as it was written"
-    if doubt and (os.access(folder, os.W_OK) or {*names} != {*stored["methods"]}):
+    if doubt and (os.access(folder, os.W_OK) or {*methods} != {*stored["methods"]}):
         return None
     pictures = tuple(folder / name for name in stored["pictures"])
     if not all(path.exists() for path in (folder / "table1.md", folder / report.NAME, *pictures)):
         return None
     return Finished(folder, (folder / "table1.md").read_text(encoding="utf-8"), pictures, stored, False, doubt)
+
+
+def _read(path: pathlib.Path, *entries: str) -> dict[str, Any]:
+    """A summary.json with these entries whose names are those of files in its folder; raises `UserError`."""
+    document, do = artefacts.read_document(path, *entries), "remove it and evaluate again"
+    names.require(document["methods"], "a method", path, do)
+    for name in (*document.get("pictures", ()), *document.get("files", ())):
+        names.inside(name, path, do)
+    return document
 
 
 def _missing(folder: pathlib.Path) -> list[str]:

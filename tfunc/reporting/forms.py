@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from data_prep import tables
 from tfunc.reporting import remarks
 from tfunc.reporting.table1 import Cell, Row, is_first_below
 from tfunc.scoring import measures
@@ -97,9 +98,9 @@ def csv_text(rows: Sequence[Row]) -> str:
 
 
 def rows_text(lines: Iterable[Sequence[Any]]) -> str:
-    """Rows as CSV text."""
+    """Rows as CSV text. Text that a spreadsheet would run as a formula has `tables.PLAIN` before it; numbers are as they are."""
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(lines)
+    csv.writer(out, lineterminator="\n").writerows([tables.guarded(cell) for cell in line] for line in lines)
     return out.getvalue()
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
+from data_prep.base import names
 from data_prep.base.errors import UserError
 from tfunc import runs
 from tfunc.kinds import KINDS
@@ -37,8 +38,11 @@ class Found:
     def subjects(self, *entries: str) -> tuple[str, ...]:
         """Names for which it has a map of one of these entries, or of any, in order."""
         if self.places is None:
-            return subjects(self.folder, *entries)
-        return tuple(sorted(name for name, place in self.places.items() if name in subjects(place, *entries)))
+            found = subjects(self.folder, *entries)
+        else:
+            found = tuple(sorted(name for name, place in self.places.items() if name in subjects(place, *entries)))
+        names.require(found, "a subject", self.folder, "rename its files")
+        return found
 
 
 def find(folder: pathlib.Path, layout: str = "auto") -> list[Found]:
@@ -79,11 +83,11 @@ def _are_subjects(folders):
     if not folders or any((path / runs.PREDICTED).exists() or path.name in METHODS for path in folders):
         return False
     held = [subjects(path) for path in folders]
-    if any(len(names) != 1 for names in held):
+    if any(len(names_of) != 1 for names_of in held):
         return False
-    names = [names[0] for names in held]
-    named = all(name == path.name for name, path in zip(names, folders, strict=True))
-    return named or (len(folders) > 1 and len(set(names)) == len(names))
+    only = [names_of[0] for names_of in held]
+    named = all(name == path.name for name, path in zip(only, folders, strict=True))
+    return named or (len(folders) > 1 and len(set(only)) == len(only))
 
 
 def _holds_subjects(folder):
@@ -106,12 +110,12 @@ def _by_subject(folders: Sequence[pathlib.Path]) -> Places:
 
 def subjects(folder: pathlib.Path, *entries: str) -> tuple[str, ...]:
     """Names for which the folder has a map, in order."""
-    names: set[str] = set()
+    there: set[str] = set()
     for entry in entries or _ENTRIES:
         for ending in ENDINGS:
             suffix = f"_{entry}{ending}"
             found = (path.name for path in folder.glob(f"*{suffix}"))
-            names.update(name[: -len(suffix)] for name in found if not name.startswith("."))
-    if not names and {kind.entry for kind in KINDS.values() if kind.segments} & {*(entries or _ENTRIES)}:
+            there.update(name[: -len(suffix)] for name in found if not name.startswith("."))
+    if not there and {kind.entry for kind in KINDS.values() if kind.segments} & {*(entries or _ENTRIES)}:
         return tuple(npz.names(folder))  # where there is no map of ours
-    return tuple(sorted(names))
+    return tuple(sorted(there))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.base import notices
+from data_prep.base import notices, regular
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti
 from data_prep.readers.file_names import ENDINGS
@@ -32,6 +32,7 @@ def names(folder: pathlib.Path) -> list[str]:
 
 
 def _holds_them(path):
+    regular.require(path)
     try:
         with zipfile.ZipFile(path) as archive:
             return f"{ENTRY}.npy" in archive.namelist()
@@ -71,6 +72,7 @@ def segmentation(path: pathlib.Path) -> pathlib.Path | None:
 
 
 def _opened(path: pathlib.Path, read_array: Any) -> tuple[tuple[int, ...], Any]:
+    regular.require(path)
     try:
         with zipfile.ZipFile(path) as archive:
             try:

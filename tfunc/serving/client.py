@@ -20,7 +20,7 @@ from PIL import Image
 from data_prep import grid, map_files, place
 from data_prep.base import artefacts
 from data_prep.base.errors import Faults, UserError, command
-from data_prep.readers import photographs
+from data_prep.readers import finding, photographs
 from data_prep.tasks import Task
 from tfunc.serving import answers, transport
 from tfunc.serving import described as model
@@ -107,15 +107,9 @@ def _asked(connection, dataset, path, out_dir, full_size, order, say):
     served = model.served(connection, dataset, order)
     if full_size and not served.task.is_photograph:
         raise UserError("--full_size", expected="a model of photographs", found=f"one of {served.task.name}")
-    faults: dict[str, UserError] = {}
-    try:
-        sources = served.task.load_reader().find_new(path, None, served.task)
-    except Faults as error:
-        if not error.found:
-            raise
-        sources, faults = error.found, dict(error.faults)
-        for name, fault in faults.items():
-            say(f"{name}: {fault}")
+    sources, faults = finding.sources(lambda: served.task.load_reader().find_new(path, None, served.task))
+    for name, fault in faults.items():
+        say(f"{name}: {fault}")
     return _Question(connection, served, path, full_size, say, faults), sources
 
 
