@@ -79,10 +79,17 @@ def held(folder: pathlib.Path | str, what: str) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            if new and [entry.name for entry in path.parent.iterdir()] == [NAME]:
-                path.unlink()
-                path.parent.rmdir()
+            if new:
+                _remove_empty(path)
             raise
+
+
+def _remove_empty(path):
+    """Removes a folder in which nothing lies but a lock."""
+    with contextlib.suppress(OSError):  # the block may have removed it
+        if os.listdir(path.parent) == [path.name]:
+            os.unlink(path)
+            os.rmdir(path.parent)
 
 
 def _self():
