@@ -61,11 +61,11 @@ def holder(path: pathlib.Path | str) -> str:
 def held(folder: pathlib.Path | str, what: str) -> Iterator[None]:
     """Inside the block no other process writes `what` in the folder; raises `NotReady` that says who does.
 
-    In a folder that can only be read nobody writes, and nothing is held. A folder that is new is gone again where the block
+    In a folder that can only be read nobody writes, and nothing is held. Folders that are new are gone again where the block
     fails before anything was written.
     """
     path = pathlib.Path(folder) / NAME
-    new = not path.parent.exists()
+    new = [place for place in (path.parent, *path.parent.parents) if not place.exists()]
     try:
         lock = taken(path)
     except OSError as error:
@@ -80,16 +80,17 @@ def held(folder: pathlib.Path | str, what: str) -> Iterator[None]:
             yield
         except BaseException:
             if new:
-                _remove_empty(path)
+                _remove_empty(path, new)
             raise
 
 
-def _remove_empty(path):
-    """Removes a folder in which nothing lies but a lock."""
-    with contextlib.suppress(OSError):  # the block may have removed it
+def _remove_empty(path, folders):
+    """Removes folders in which nothing lies but a lock, the innermost first."""
+    with contextlib.suppress(OSError):  # the block may have removed them, and others may have come
         if os.listdir(path.parent) == [path.name]:
             os.unlink(path)
-            os.rmdir(path.parent)
+            for folder in folders:
+                os.rmdir(folder)
 
 
 def _self():

@@ -90,9 +90,9 @@ def test_a_lease_ends_with_its_block(tmp_path, monkeypatch):
 def test_a_new_folder_is_gone_where_nothing_was_written(tmp_path):
     """A refusal leaves no folder behind; one in which something lies stays."""
     for written in (False, True):
-        with pytest.raises(KeyError), locks.held(tmp_path / "new", "maps"):
+        with pytest.raises(KeyError), locks.held(tmp_path / "new" / "maps", "maps"):
             if written:
-                (tmp_path / "new" / "file").write_text("")
+                (tmp_path / "new" / "maps" / "file").write_text("")
             raise KeyError
         assert (tmp_path / "new").exists() == written
 

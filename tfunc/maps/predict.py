@@ -29,6 +29,7 @@ from tfunc.nets import devices, memory, precision, stack
 from tfunc.nets.trained import Trained
 from tfunc.scoring import spread
 
+FINISHED = "{}: finished already ({} subjects)"
 WRITERS = 2  # threads: gzip takes longer than reading, and leaves Python's lock
 
 
@@ -101,6 +102,11 @@ def predict_split(
     made, loaded = predictor.of_method(method, run_dir, dataset, options, strategy)
     require_same_records(manifest, loaded, split)
     asked = document(method, options, loaded, split=split, records=manifest.identity)
+    if artefact.is_done(folder, asked, manifest.is_same) and not _waiting(folder, chosen, options):
+        say(
+            FINISHED.format(folder, len((runs.read_predictions(folder) or {})["subjects"]))
+        )  # nothing is written, not even a lock
+        return folder
     with locks.held(folder, "maps"):
         _claim(folder, asked, loaded, runs.all_weights(run_dir), manifest, say)
         _predict(folder, (data_dir, manifest), chosen, method, made, options, loaded[0].config, asked, say)
@@ -110,10 +116,10 @@ def predict_split(
 def _predict(folder, where, chosen, method, made, options, config, asked, say):
     """Writes the maps that are missing of the `chosen` subjects, and predictions.json. where: (data_dir, manifest)."""
     data_dir, manifest = where
-    waiting = [entry.name for entry in chosen if not is_written(folder, entry.name, options.full_size, options.names)]
+    waiting = _waiting(folder, chosen, options)
     stored = runs.read_predictions(folder)
     if not waiting and stored and set(stored["subjects"]) >= {entry.name for entry in chosen}:
-        say(f"{folder}: finished already ({len(stored['subjects'])} subjects)")
+        say(FINISHED.format(folder, len(stored["subjects"])))
         return
     (folder / runs.PREDICTED).unlink(missing_ok=True)
     order = _order(manifest, config, say)
@@ -121,6 +127,11 @@ def _predict(folder, where, chosen, method, made, options, config, asked, say):
     subjects = (subject.in_order(order) if order else subject for subject in read)
     _write_all(folder, method, made, subjects, options, config.task, (len(chosen), len(waiting)))
     _finish(folder, asked, manifest, manifest.split(asked["split"]) or chosen)
+
+
+def _waiting(folder, chosen, options):
+    """The names of the subjects that have not all their maps."""
+    return [entry.name for entry in chosen if not is_written(folder, entry.name, options.full_size, options.names)]
 
 
 def settled(
@@ -143,10 +154,8 @@ def settled(
 
 def _begun(folder):
     """What a folder of predictions was begun with, or None where nothing is in it yet."""
-    path = folder / runs.CONFIG
-    return (
-        former.predictions(artefacts.read_document(path)) if path.exists() and map_files.all_written(folder) else None
-    )
+    begun = (folder / runs.CONFIG).exists() and map_files.all_written(folder)
+    return former.predictions(artefacts.read_document(folder / runs.CONFIG)) if begun else None
 
 
 def _claim(folder, asked, loaded, kept, manifest, say):
