@@ -102,10 +102,8 @@ def predict_split(
     made, loaded = predictor.of_method(method, run_dir, dataset, options, strategy)
     require_same_records(manifest, loaded, split)
     asked = document(method, options, loaded, split=split, records=manifest.identity)
-    if artefact.is_done(folder, asked, manifest.is_same) and not _waiting(folder, chosen, options):
-        say(
-            FINISHED.format(folder, len((runs.read_predictions(folder) or {})["subjects"]))
-        )  # nothing is written, not even a lock
+    if artefact.is_done(folder, asked, manifest.is_same) and not _waiting(folder, chosen, options):  # not even a lock
+        say(FINISHED.format(folder, len((runs.read_predictions(folder) or {})["subjects"])))
         return folder
     with locks.held(folder, "maps"):
         _claim(folder, asked, loaded, runs.all_weights(run_dir), manifest, say)
