@@ -57,12 +57,12 @@ test-all: test test-whole
 
 # frozen: what the stack did stays tested, and reading old runs; what came later, features of the current stack and what
 # knows no TensorFlow, and the shape of the code, are looked at once, by make test
-LATER := whole benchmarks test_floors.py scoring/test_counts.py scoring/test_new_metric.py data_prep/test_base.py data_prep/test_tasks.py \
+LATER := whole benchmarks faults test_floors.py scoring/test_counts.py scoring/test_new_metric.py data_prep/test_base.py data_prep/test_tasks.py \
     data_prep/test_map_files.py learning/test_selection.py launch/test_program.py launch/test_edge.py launch/test_stopped.py data_prep/test_room.py \
     $(addprefix data_prep/test_,resample.py grid.py datasets.py nnunet.py decathlon.py pairs.py own_words.py own_records.py) \
     $(addprefix data_prep/test_,phantom_organs.py tumour_parts.py) launch/test_own_data_refused.py launch/test_ratio.py maps/test_own_grid.py maps/test_draws.py maps/test_patient_scores.py \
     learning/test_several_training.py learning/test_crops.py scoring/test_class_map.py scoring/test_class_files.py \
-    reporting/test_parts.py reporting/test_report_classes.py serving/test_openvino.py serving/test_several_export.py serving/test_several_request.py \
+    reporting/test_parts.py reporting/test_report_classes.py serving/test_openvino.py maps/test_engine.py serving/test_several_export.py serving/test_several_request.py \
     reporting/test_lesion_files.py $(addprefix scoring/test_,aggregate.py comparisons.py conformal.py failure.py findings.py ged.py) \
     $(addprefix scoring/test_,lesion_wise.py lesions.py qu_brats.py retention.py risk_coverage.py surface.py) \
     $(addprefix learning/test_,ssn.py last_epochs.py loss_scale.py) maps/test_stochastic.py nets/test_adam.py study/test_seeds.py \
