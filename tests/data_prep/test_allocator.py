@@ -42,12 +42,11 @@ def is_glibc():
 
 @pytest.mark.skipif(not is_glibc(), reason="another C library than glibc")
 def test_what_is_freed_is_kept():
-    """Thirty blocks of 48 MB map less than two blocks' pages; with glibc's own settings they map nearly all of them."""
-    pages = (48 << 20) // os.sysconf("SC_PAGE_SIZE")
-    done, faults = ran()
-    assert done and faults < 2 * pages
-    done, faults = ran(MALLOC_TOP_PAD_="131072")  # the user's own, which is glibc's
-    assert not done and faults > 20 * pages
+    """Thirty blocks of 48 MB map less than two blocks' pages; with glibc's own settings many times as many."""
+    done, kept = ran()
+    assert done and kept < 2 * (48 << 20) // os.sysconf("SC_PAGE_SIZE")
+    done, mapped = ran(MALLOC_TOP_PAD_="131072")  # the user's own, which is glibc's
+    assert not done and mapped > 5 * kept  # in huge pages, too, where a system has them for all
 
 
 def test_the_users_own_settings_stay():
