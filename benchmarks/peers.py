@@ -7,7 +7,7 @@
 tfunc, PyTorch, ONNX Runtime and OpenVINO are one process each, which prepares everything and works only when it is its turn;
 an engine takes part in all forms a user could pick (channels last, fused, compiled, autocast or cast, streams of requests),
 and the fastest is its best. All give the probability of the foreground in float32. Medians over all rounds, ratios of medians.
-The default takes a quarter of an hour on two cores, most of it in `mc`: parts and precisions can be run one at a time.
+The default takes half an hour or more on two cores, most of it in `mc`: parts and precisions can be run one at a time.
 `--quick` is a small network, once.
 """
 

@@ -96,6 +96,8 @@ def measure(workers: Sequence[Worker], rounds: int) -> dict[str, list[float | No
             seconds = time.perf_counter() - start
             print(f"round {number + 1} of {rounds}: {seconds:.0f} s", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
+        if any((name, index) not in times for name in names for index, one in enumerate(workers) if name in one.images):
+            sys.exit("stopped before the first round was over: nothing to report")
         print("stopped; what was measured until now:", file=sys.stderr, flush=True)
     return {
         name: [

@@ -1,8 +1,8 @@
 """The memory allocator told to keep what is freed, for programs that run networks.
 
 TensorFlow asks for tensors of megabytes at every operation, and frees them. By default glibc takes each from the system and
-gives it back, so that all its pages are zeroed and mapped anew every time: on a processor that is a tenth to a sixth of an
-inference or a training step (docs/reference/performance.md). Peak memory is the same; less of it is given back before the
+gives it back, so that all its pages are zeroed and mapped anew every time: on a processor that was 7 to 16 % of a training step
+or an inference (docs/reference/performance.md). Peak memory is the same; less of it is given back before the
 process ends.
 """
 

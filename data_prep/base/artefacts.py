@@ -154,12 +154,12 @@ def write_document(path: pathlib.Path | str, document: Mapping[str, Any]) -> Non
 
 def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
     """The document with its seal, as it is written."""
-    return {**document, SEAL: _seal(document)}
-
-
-def _seal(document):
-    """SHA-256 of a document's content, 64 hexadecimal digits; how it is laid out has no part in it."""
     plain = json.loads(json.dumps(document, allow_nan=False))  # keys as text, as they come back
+    return {**document, SEAL: _seal(plain)}
+
+
+def _seal(plain):
+    """SHA-256 of the content of a document that was read, 64 hexadecimal digits; its layout has no part in it."""
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 

@@ -34,9 +34,6 @@ def taken(path: pathlib.Path | str) -> IO[str] | Lease | None:
     file = open(path, "a")  # noqa: SIM115 - whoever asked closes it
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        file.truncate(0)
-        file.write(_self())
-        file.flush()
     except BlockingIOError:
         file.close()
         return None
@@ -45,6 +42,9 @@ def taken(path: pathlib.Path | str) -> IO[str] | Lease | None:
         if error.errno not in NO_LOCKS:
             raise
         return leases.taken(_lease(path), _self())
+    with contextlib.suppress(OSError):  # on a full disk it is held all the same, and does not say by whom
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), _self().encode())
     return file
 
 

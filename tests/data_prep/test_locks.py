@@ -1,7 +1,6 @@
 """One process at a time: who is second is told who is first; where a file system has no locks a lease does it."""
 
 import errno
-import os
 import subprocess
 import sys
 import time
@@ -97,7 +96,17 @@ def test_a_new_folder_is_gone_where_nothing_was_written(tmp_path):
         assert (tmp_path / "new").exists() == written
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not hasattr(os, "setresuid"), reason="root may write anywhere")
+def test_a_full_disk_has_locks(tmp_path, monkeypatch):
+    """Where the holder's name finds no room the lock is held all the same."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(locks.os, "write", full)
+    with locks.held(tmp_path, "maps"):
+        assert locks.taken(tmp_path / locks.NAME) is None
+
+
 def test_a_folder_that_can_only_be_read_is_held_by_nobody(tmp_path, monkeypatch):
     """What is finished there can still be shown."""
 

@@ -40,7 +40,9 @@ _USED: contextvars.ContextVar[Engine | None] = contextvars.ContextVar("engine", 
 
 
 def require(name: str) -> None:
-    """Raises `UserError` for an engine that is not installed."""
+    """Raises `UserError` for an engine that there is not, or that is not installed."""
+    if name not in ENGINES:
+        raise UserError(f"--engine={name}", expected=f"one of {', '.join(ENGINES)}")
     if name != TENSORFLOW and importlib.util.find_spec(name) is None:
         do = f"install {name}, which is the extra [{name}] of this package"
         raise UserError(f"--engine={name}", expected=f"the package {name}", found="none", do=do)

@@ -102,7 +102,7 @@ def is_done(
     if not path.exists():
         return False
     found = _read(path, "methods", "settings")
-    if _missing(path.parent) or _damaged(path.parent, found):
+    if _missing(path.parent):
         return False
     known, written = found.get("inputs", {}).get("predictions"), path.stat().st_mtime
     for index in map(pathlib.Path, predictions):
@@ -112,7 +112,9 @@ def is_done(
             return False
         if known is not None and known.get(index.parent.name) != artefacts.sha256(index):
             return False
-    return set(found["methods"]) >= set(methods) and found["settings"]["threshold_split"] == threshold_split
+    if not set(found["methods"]) >= set(methods) or found["settings"]["threshold_split"] != threshold_split:
+        return False
+    return not _damaged(path.parent, found)
 
 
 def size(all_maps: Sequence[Maps]) -> int:
