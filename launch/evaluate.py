@@ -123,7 +123,6 @@ flags.DEFINE_string("scheduler", None, "A Dask scheduler (tcp://host:8786) in pl
 
 def main() -> None:
     """Evaluates what the flags say and prints Table 1 and where everything lies; raises `UserError`."""
-    settings.check_workers(FLAGS.workers)
     if len(FLAGS.figure_subjects) > 3:
         raise UserError("--figure_subjects", expected="at most three", found=str(len(FLAGS.figure_subjects)))
     if not 0 < FLAGS.failure_dice <= 1:

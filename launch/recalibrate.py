@@ -50,7 +50,6 @@ WAYS = {
 
 
 def main() -> None:
-    settings.check_workers(FLAGS.workers)
     dataset = settings.dataset()
     where = settings.run_dir(), settings.data_dir(), dataset, FLAGS.method
     done = recalibrate.recalibrate(*where, _pool, FLAGS.calibration_split, _alphas())

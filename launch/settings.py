@@ -103,12 +103,6 @@ def counting_pool(
     return pool.executor(workers or (1 if size <= SMALL else pool.cpus()), scheduler, tensorflow=reads_records)
 
 
-def check_workers(workers: int | None) -> None:
-    """Raises `UserError` for a number of processes below one."""
-    if workers is not None and workers < 1:
-        raise UserError(f"--workers={workers}", expected="1 or more")
-
-
 def sigma_range(values: Sequence[str] | None) -> tuple[float, float] | None:
     """(lowest, highest) of --sigma_range=MIN,MAX, or None where it isn't given."""
     if values is None:

@@ -1,7 +1,6 @@
 """Random damage to every kind of artefact: found and named, or provably without effect; never another result without a word.
 
-TFUNC_CORRUPTIONS is how many places of each kind are damaged, 12 by default; the figures of a long run stand in
-docs/reference/reliability.md.
+TFUNC_CORRUPTIONS is how many places of each kind are damaged, 12 by default; the outcome of a long run stands in BUILD_NOTES.md.
 """
 
 import os

@@ -181,12 +181,11 @@ def evaluated_range(
     # maps that were predicted again since a network was trained on or again have another range than the evaluation saw
     if made is not None and _is_older(evaluation, path, predicted, trained):
         raise NotReady(path, expected=expected, found="an evaluation older than its maps", do=do)
-    lowest, highest = found["sigma_range"]
-    if not 0 <= lowest < highest < math.inf:
-        raise UserError(
-            path, expected=f"{expected}, two finite numbers, rising from 0 or more", found=f"{lowest}, {highest}", do=do
-        )
-    return lowest, highest
+    limits = found.get("sigma_range")
+    two = isinstance(limits, list) and len(limits) == 2 and all(isinstance(one, (int, float)) for one in limits)
+    if not two or not 0 <= limits[0] < limits[1] < math.inf:
+        raise UserError(path, expected=f"{expected}, two numbers that rise from 0 or more", found=f"{limits}", do=do)
+    return limits[0], limits[1]
 
 
 def _is_older(evaluation, path, predicted, trained):
