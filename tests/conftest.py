@@ -146,6 +146,18 @@ def train():
     return run
 
 
+def untrained(method, classes=2, filters=4):
+    """The models that a method predicts with, of one pooling: two where it has several of a kind."""
+    from tfunc import networks
+    from tfunc.nets import trained
+
+    several = {"ensemble": 2, "cv": 2, "checkpoints": 2}
+    names = ["baseline" if each in several else each for each in method.networks for _ in range(several.get(each, 1))]
+    made = [networks.get(name).resolved(classes) for name in names]
+    second = 1 if classes == 2 else classes
+    return [trained.build(each, 3, filters, 1, seed=1, second_channels=second) for each in made]
+
+
 def make_config(network, manifest, keeps="best", **settings):
     """The configuration of a training of tiny settings, keeping its best epoch unless said otherwise."""
     import msgspec

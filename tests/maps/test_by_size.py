@@ -3,18 +3,16 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import untrained
 
 from data_prep.subject import Subject
-from tfunc import methods, networks
+from tfunc import methods
 from tfunc.maps import by_size, predictives, predictor
 from tfunc.maps.by_size import BySize
 from tfunc.maps.options import Options
 from tfunc.maps.sampled import MonteCarlo, TestTimeAugmentation
-from tfunc.nets import trained
 from tfunc.nets.graphs import graph
 from tfunc.nets.unet import unet
-
-SEVERAL = {"ensemble": 2, "cv": 2, "checkpoints": 2}  # networks of which a method has several
 
 
 def slices(count, height=32, width=48):
@@ -44,12 +42,9 @@ def test_maps_are_those_of_the_open_graph(cls, same, shaken):
 def test_every_method_in_every_form_of_batch(method):
     """One image or several, draws shared or not, two classes or more: each is a graph of its own, and every one traces."""
     of, images = methods.get(method), slices(2, 16, 16)
-    names = [each if each not in SEVERAL else "baseline" for each in of.networks for _ in range(SEVERAL.get(each, 1))]
     alike, unlike, alone = (2, [[1, 0], [1, 0]]), (2, [[1, 0], [2, 0]]), (1, [[1, 0]])
     for count, batches in ((2, (alike, unlike, alone)), (3, (unlike, alone))):
-        made = [networks.get(name).resolved(count) for name in names]
-        second = 1 if count == 2 else count
-        models = [trained.build(each, 3, 2, 1, seed=1, second_channels=second) for each in made]
+        models = untrained(of, count, filters=2)
         maps = BySize(predictives.of(of)(models, Options(samples=2, regions=((1,),))), 3)
         for rows, seeds in batches:
             found = maps(images[:rows], np.array(seeds, np.int64))

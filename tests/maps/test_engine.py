@@ -5,17 +5,17 @@ import importlib.util
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import untrained
 
 from data_prep.base.errors import UserError
-from tfunc import former, methods, networks
+from tfunc import former, methods
 from tfunc.maps import artefact, predictives, predictor
 from tfunc.maps.by_size import BySize
 from tfunc.maps.options import Options
-from tfunc.nets import engine, trained
+from tfunc.nets import engine
 from tfunc.nets.unet import unet
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed; the extra `openvino` has it")
-SEVERAL = {"ensemble": 2, "cv": 2, "checkpoints": 2}  # networks of which a method has several
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +24,7 @@ def images():
 
 
 def models_of(method, shaken):
-    names = [
-        each if each not in SEVERAL else "baseline" for each in method.networks for _ in range(SEVERAL.get(each, 1))
-    ]
-    return [shaken(trained.build(networks.get(name).resolved(2), 3, 4, 1, seed=1)) for name in names]
+    return [shaken(model) for model in untrained(method)]
 
 
 def close(found, expected, images, tolerance):
