@@ -228,6 +228,26 @@ def isic_run(isic_data, train, made_once, tmp_path_factory):
     return shutil.copytree(made_once("isic_trained", make), tmp_path_factory.mktemp("isic_run") / "run")
 
 
+SHARED = ("brats_run", "isic_run", "brats_data", "isic_data")
+
+
+@pytest.fixture(autouse=True)
+def shared_runs_stay(request):
+    """A test that leaves a file in a folder of all tests fails itself, and not whichever comes after it."""
+    names = [name for name in SHARED if name in request.fixturenames]
+    folders = [pathlib.Path(request.getfixturevalue(name)) for name in names]
+    before = [_listing(folder) for folder in folders]
+    yield
+    for name, folder, had in zip(names, folders, before, strict=True):
+        assert _listing(folder) == had, f"{name} is of all tests; copy it to write in it"
+
+
+def _listing(folder):
+    """{path: size and time of change} of the files in a folder; a lock's file says who had it, and is nobody's."""
+    found = {path: path.stat() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in found.items()}
+
+
 @pytest.fixture(scope="session")
 def golden_unet():
     """The 8-filter U-Net with the weights of the authors' code."""

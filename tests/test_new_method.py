@@ -1,6 +1,7 @@
 """The how-to's example works as written: docs/new_method.md."""
 
 import re
+import shutil
 import sys
 import types
 
@@ -27,14 +28,11 @@ def tempered(monkeypatch):
     return method
 
 
-def test_example_predicts(tempered, brats_run, brats_data):
+def test_example_predicts(tempered, brats_run, brats_data, tmp_path):
     """Its maps are the baseline's at half the logit, written where evaluation finds them."""
-    options = prediction.Options()
-    maps = {}
+    run, options, maps = shutil.copytree(brats_run, tmp_path / "run"), prediction.Options(), {}
     for method in (methods.get("baseline"), tempered):
-        folder = prediction.predict_split(
-            method, "brats", brats_data, brats_run, "test", options, say=lambda line: None
-        )
+        folder = prediction.predict_split(method, "brats", brats_data, run, "test", options, say=lambda line: None)
         files = sorted(folder.glob("*_probability.nii.gz"))
         maps[method.name] = np.stack([np.asarray(nibabel.load(path).dataobj, np.float64) for path in files])
     logit = np.log(maps["baseline"]) - np.log1p(-maps["baseline"])

@@ -62,7 +62,8 @@ def test_isic(launch, tmp_path):
                 link.parent.mkdir(parents=True, exist_ok=True)
                 link.symlink_to(path)
     where = ["--dataset=isic", f"--data_dir={tmp_path / 'data'}"]
-    run(launch, "prepare", *where, f"--raw_dir={tmp_path / 'raw'}", "--image_size=96,128", "--workers=1")
+    linked = [f"--raw_dir={tmp_path / 'raw'}", "--follow_links", "--image_size=96,128"]
+    run(launch, "prepare", *where, *linked, "--workers=1")
     where.append(f"--run_dir={tmp_path / 'run'}")
     run(launch, "train", "--method=aleatoric", *where, *TINY, "--batch_size=4")
     run(launch, "predict", "--method=aleatoric", *where, "--full_size")
