@@ -16,7 +16,7 @@ NEARLY = (
     0.999  # correlation of small copies; time points of one patient have less, a file that was stored anew has more
 )
 ROWS = 256  # compared with all others at a time
-_DO = "keep one of them, or say in --patients that they are one patient"
+_DO = "keep one of them; where both are meant, --patients keeps them on one side of a split that is made here"
 
 
 def find(seen: Sequence[Seen], splits: Mapping[str, Sequence[str]]) -> list[Finding]:
@@ -38,16 +38,16 @@ def find(seen: Sequence[Seen], splits: Mapping[str, Sequence[str]]) -> list[Find
                 do=_DO,
             )
         )
-    for name, other, path, same in _same_files([one for one in seen if one.voxels and any(one.voxels[1:])], "label"):
+    for name, other, path, same in _same_files(seen, "label"):
         if (name, other) not in pairs:
-            told, do = f"the bytes of {same}, of {other}", "restore the labels that belong to it"
+            told, do = f"the voxels of {same}, of {other}", "restore the labels that belong to it"
             expected = "labels of this subject only"
             found.append(finding("warning", "identical labels", path, expected=expected, found=told, do=do))
     return [*found, *_nearly(seen, pairs, splits)]
 
 
 def _same_files(seen: Sequence[Seen], which: str) -> Iterator[tuple[str, str, str, str]]:
-    """(subject, the first subject with a file of the same bytes, both paths) of each file that another subject has too."""
+    """(subject, the first subject with the same file, both paths) of each file that another subject has too."""
     there: dict[str, tuple[str, str]] = {}
     for one in seen:
         for path, checksum in getattr(one, which).items():

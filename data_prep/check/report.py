@@ -90,7 +90,9 @@ def lines(made: Report) -> list[str]:
 
 def summary(made: Report) -> str:
     """One line: what was looked at, and how many findings there are of each severity."""
-    seen = ", ".join(_counted(count, what.removesuffix("s").replace("_", " ")) for what, count in made.looked_at.items())
+    seen = ", ".join(
+        _counted(count, what.removesuffix("s").replace("_", " ")) for what, count in made.looked_at.items()
+    )
     counted = ", ".join(_counted(made.counts[severity], severity) for severity in SEVERITIES)
     return f"checked {seen or 'nothing'}: {counted}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,8 +28,9 @@ class Seen:
     """What was seen of a subject.
 
     error: why it can't be used, or None; then the rest is what was seen before.  findings: what is odd of it.
-    images, label: {path: SHA-256} of its files.  voxels: of each class, None without a label.  small: float32, a small copy of
-    the image of mean 0 and length 1, None where it has one value.  sample: of `windows.sampled`, where the task asks for it.
+    images: {path: SHA-256} of its files.  label: {path: a digest of its voxels}, nothing where there are none of a class.
+    voxels: of each class, None without a label.  small: float32, a small copy of the image of mean 0 and length 1, None where it
+    has one value.  sample: of `windows.sampled`, where the task asks for it.
     """
 
     name: str
@@ -48,20 +50,20 @@ def look(task: Task, options: Mapping[str, Any], source: Source) -> Seen:
     paths = source.paths[:-1] if source.labelled else source.paths
     with notices.gathered() as noticed:
         try:
-            images, label = _checksums(paths), _checksums(source.paths[len(paths) :])
+            images = _checksums(paths)
         except UserError as error:
             return Seen(source.name, error)
         try:
             subject = task.load_reader().load(source, options, _as_stored(task))
         except UserError as error:
-            return Seen(source.name, error, images=images, label=label, noticed=noticed)
+            return Seen(source.name, error, images=images, noticed=noticed)
     counts = None if subject.label is None else labels.of_classes(subject.label, task)
     odd = doubts.of_subject(subject, task, source.paths[-1], counts)
     return Seen(
         source.name,
         findings=(*odd, *_same_channels(images)),
         images=images,
-        label=label,
+        label={source.paths[-1]: _digest(subject.label)} if counts and any(counts[1:]) else {},
         voxels=None if counts is None else tuple(counts),
         small=small(subject),
         sample=windows.sampled(subject) if sampling and subject.label is not None else None,
@@ -80,6 +82,11 @@ def _as_stored(task):
 
 def _checksums(paths):
     return {str(path): stamp["sha256"] for path, stamp in zip(paths, stamps.taken(paths), strict=True)}
+
+
+def _digest(array):
+    """16 bytes that change with an array's voxels and shape, as hexadecimal digits."""
+    return hashlib.blake2b(repr(array.shape).encode() + array.tobytes(), digest_size=16).hexdigest()
 
 
 def _same_channels(images):
