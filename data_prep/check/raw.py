@@ -133,7 +133,8 @@ def _of_training(raw, task, seen, belongs):
 def _noticed(raw, noticed, seen, note):
     """Notes of what the readers went on with, of which numbers the labels hold, and of the grid."""
     for one in seen:
-        noticed.add(one.noticed)
+        if one.error is None:  # of others nothing comes into the records
+            noticed.add(one.noticed)
     rule = labels.Rule(raw.options.get("label_map"), dataset=raw.task.name)
     said = [("reader", line) for line in noticed.lines()]
     said += [("labels", line) for what in noticed.found for line in labels.said(noticed, what, rule=rule)]

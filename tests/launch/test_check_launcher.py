@@ -1,6 +1,8 @@
 """`check` as it is typed: what it prints, its exit codes, and that it changes nothing."""
 
 import json
+import pathlib
+import shlex
 import shutil
 
 import numpy as np
@@ -90,3 +92,20 @@ def test_what_cannot_be_looked_at(launch, tmp_path):
     where = ["--dataset=brats", f"--raw_dir={tmp_path}"]
     refused(launch("check", *where, "--label_map=1:7"), 2, "--label_map=1:7")
     refused(launch("check", *where, f"--workers={2**40}"), 2, "--workers")
+
+
+def test_what_it_says_mends(launch, isic_run, isic_data, tmp_path):
+    """The command of a finding, as it stands there, makes the maps whole again, with the samples that they were begun with."""
+    run_dir = shutil.copytree(isic_run, tmp_path / "run")
+    where = [f"--data_dir={isic_data}", f"--run_dir={run_dir}"]
+    assert launch("predict", "--method=baseline_mc", "--dataset=isic", *where, "--samples=2", "--seed=7").code == 0
+    path = next(runs.predictions_dir(run_dir, "baseline_mc").glob("*_probability.nii.gz"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    (found,) = json.loads(launch("check", *where, "--format=json").out)["findings"]
+    assert found["file"] == str(path) and found["mend"].startswith("remove it, then run `")
+    path.unlink()
+    _, program, *flags = shlex.split(found["mend"].split("`")[1])
+    assert launch(pathlib.Path(program).stem, *flags).code == 0
+    assert path.read_bytes() == whole
+    assert json.loads(launch("check", *where, "--format=json").out)["findings"] == []

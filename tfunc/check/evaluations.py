@@ -70,13 +70,18 @@ def evaluate_command(stored: runs.Document, dataset: str) -> Command:
     settings = stored["settings"]
     split, threshold = settings.get("split", "test"), settings.get("threshold_split", "test")
     rows = [name for name in stored["methods"] if methods.recalibrated_of(name) is None]
+    distances = settings.get("distances") or {}
     return command(
         "evaluate",
         dataset=dataset,
         methods=",".join(rows),
         split=None if split == "test" else split,
         subjects=",".join(settings.get("subjects", ())) or None,
+        figure_subjects=",".join(settings.get("figure_subjects", ())) or None,
         threshold_split=None if threshold == "test" else threshold,
+        failure_dice=settings.get("failure"),
+        surfaces=None if distances.get("measured", True) else "false",
+        surface_tolerance=distances.get("tolerance"),
         recalibrated="true" if len(rows) < len(stored["methods"]) else None,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import nibabel
@@ -19,7 +19,7 @@ from data_prep.readers import nifti
 from data_prep.tasks import Task
 from tfunc import kinds, methods, runs
 from tfunc.check.networks import instead, other_records, unsealed
-from tfunc.scoring import channels, spread
+from tfunc.scoring import channels, sources, spread
 
 DAMAGED = "damaged maps"
 
@@ -46,14 +46,16 @@ def split_of(folder: pathlib.Path) -> tuple[str, str]:
     return method, split or "test"
 
 
-def predict_command(folder: pathlib.Path, dataset: str) -> Command:
-    """The command that makes a folder of predictions."""
+def predict_command(folder: pathlib.Path, dataset: str, index: Mapping[str, Any] | None = None) -> Command:
+    """The command that makes a folder of predictions. index: what predictions.json says, which it must be finished with."""
     method, split = split_of(folder)
-    flags: dict[str, object] = {"dataset": dataset, "split": None if split == "test" else split}
-    if split == runs.HELD_OUT:
-        return command("predict", network=method, **flags)
-    base = methods.recalibrated_of(method)
-    return command("predict", method=base or method, **flags, recalibrated="true" if base else None)
+    base, index = methods.recalibrated_of(method), index or {}
+    where: dict[str, object] = {"dataset": dataset, "split": None if split == "test" else split}
+    if base is not None:
+        outer = (index.get("recalibrated") or {}).get("alpha")
+        return command("predict", method=base, **where, recalibrated="true", outer=outer)
+    kind = "network" if split == runs.HELD_OUT else "method"
+    return command("predict", **{kind: method}, **where, **sources.begun_with(index))
 
 
 def check(
@@ -70,7 +72,7 @@ def check(
         begun = bool(map_files.all_written(folder)) or (folder / runs.CONFIG).exists()
         seen = f"{len(map_files.all_written(folder))} maps of predictions that were stopped"
         return [finding("note", "unfinished", folder, found=seen, do=predict)] if begun else [], None
-    path = folder / runs.PREDICTED
+    path, predict = folder / runs.PREDICTED, predict_command(folder, dataset, index)
     if index.get("kind") not in kinds.KINDS or not isinstance(index.get("subjects"), list):
         expected = "the kind and the subjects of predictions"
         return [finding("error", DAMAGED, path, expected=expected, found="none", do=predict)], None

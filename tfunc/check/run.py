@@ -93,7 +93,7 @@ def _task(run, manifest):
 def _places(folder, index, dataset, task, manifest):
     same = manifest is not None and manifest.is_same(str(index.get("records")))
     headers = {entry.name: entry.header for entry in manifest.subjects} if same else {}
-    predict = predictions.predict_command(folder, dataset)
+    predict = predictions.predict_command(folder, dataset, index)
     return [
         predictions.Place(str(folder), name, index["kind"], task, headers.get(name), predict)
         for name in index["subjects"]
