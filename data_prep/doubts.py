@@ -39,7 +39,7 @@ def of_subject(subject: Subject, task: Task, label_path: object, voxels: Sequenc
                 label_path,
                 expected="a voxel of a class",
                 found="background only" if voxels[0] else "ignored voxels only",
-                do="leave it if there is nothing to be found in this subject; it says nothing of Dice",
+                do="restore the label, unless there is nothing to be found in this subject",
             )
         )
     elif not subject.is_photograph and (share := outside_share(subject, task)) >= SHARE:

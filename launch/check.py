@@ -60,7 +60,7 @@ def main() -> None:
     print(made.json() if FLAGS.format == "json" else "\n".join(report.lines(made)), flush=True)
     if made.counts["error"] or (FLAGS.strict and made.counts["warning"]):
         where = ", ".join(checked.values())
-        raise UserError(where, expected="nothing to mend", found=report.summary(made), do="mend what is said above")
+        raise UserError(where, expected="nothing to mend", found=report.counted(made), do="mend what is said above")
 
 
 def _raw(found: list[Finding], counts: dict[str, int], manifest: Manifest | None) -> None:

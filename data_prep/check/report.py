@@ -93,8 +93,12 @@ def summary(made: Report) -> str:
     seen = ", ".join(
         _counted(count, what.removesuffix("s").replace("_", " ")) for what, count in made.looked_at.items()
     )
-    counted = ", ".join(_counted(made.counts[severity], severity) for severity in SEVERITIES)
-    return f"checked {seen or 'nothing'}: {counted}"
+    return f"checked {seen or 'nothing'}: {counted(made)}"
+
+
+def counted(made: Report) -> str:
+    """How many findings there are of each severity."""
+    return ", ".join(_counted(made.counts[severity], severity) for severity in SEVERITIES)
 
 
 def _of_entry(entry):
