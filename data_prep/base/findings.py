@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from data_prep.base.errors import Command, UserError
@@ -39,3 +39,21 @@ def finding(
 ) -> Finding:
     """A `Finding` of an error's parts, as `UserError` has them."""
     return Finding(severity, kind, UserError(where, expected=expected, found=found, do=do))
+
+
+def guarded(where: object, look: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """What `look()` finds of the document or folder `where`; an error where it is of another form than any that we write.
+
+    Documents without a seal may hold anything, and whoever looks at them must not end there.
+    """
+    found: list[Finding] = []
+    try:
+        found.extend(look())
+    except UserError as error:
+        found.append(Finding("error", "cannot be read", error))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        seen, do = f"{type(error).__name__}: {error}", "restore it, or remove it and make it anew"
+        found.append(
+            finding("error", "cannot be read", where, expected="the form that this toolkit writes", found=seen, do=do)
+        )
+    return found

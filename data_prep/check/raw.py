@@ -45,7 +45,10 @@ def check(
     manifest: of records that were made from these data, which are then compared with them. Raises nothing that the user can
     mend in the data.
     """
-    task = tasks.resolved(raw.task, label_map=raw.options.get("label_map"))
+    own = raw.options
+    task = tasks.resolved(
+        raw.task, normalise=own.get("intensity"), frame=own.get("image_size"), label_map=own.get("label_map")
+    )
     with notices.gathered() as noticed, folders.kept_within(raw.raw_dir, raw.follow_links):
         try:
             sources, faults = of_readers.in_folder(task.load_reader(), raw.raw_dir)

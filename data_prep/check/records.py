@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from data_prep import doubts, preparation, records, shards, splits
 from data_prep.base import artefacts, pool
 from data_prep.base.errors import UserError, command
-from data_prep.base.findings import Finding, finding
+from data_prep.base.findings import Finding, finding, guarded
 from data_prep.base.progress import Progress
 from data_prep.check import left_behind
 from data_prep.check.raw import of_splits
@@ -36,7 +36,11 @@ def check(
         manifest = read_alone(folder)
     except UserError as error:
         return [Finding("error", DAMAGED, error), *found], None
-    found += [*_of_manifest(manifest), *_of_folder(manifest)]
+    except (AttributeError, TypeError) as error:  # an entry without a seal, of another type
+        where = folder / records.MANIFEST
+        return [Finding("error", DAMAGED, damaged(where, "every entry of the manifest", f"{error}")), *found], None
+    found += guarded(manifest.path, functools.partial(_of_manifest, manifest))
+    found += _of_folder(manifest)
     whole = []
     for shard in manifest.shards:
         if (wrong := wrong_size(manifest, shard)) is not None:
@@ -124,31 +128,24 @@ def _alone(manifest: Manifest, shard: ShardEntry) -> Manifest:
 
 
 def _look(data_dir: pathlib.Path, alone: Manifest) -> tuple[str, list[Finding]]:
-    """(the shard's name, findings): checksum and count, then every subject, read as training and prediction read it."""
-    (shard,) = alone.shards
+    """(the shard's name, findings on it), in a worker."""
+    name = alone.shards[0].name
+    return name, guarded(data_dir / name, functools.partial(_of_shard, data_dir, alone))
+
+
+def _of_shard(data_dir: pathlib.Path, alone: Manifest) -> Iterator[Finding]:
+    """Checksum and count, then every subject, read as training and prediction read it."""
+    path = data_dir / alone.shards[0].name
     try:
-        records.verify_shard(data_dir, shard)
+        records.verify_shard(data_dir, alone.shards[0])
+        entries = sorted(alone.subjects, key=lambda entry: entry.first_record)
+        read = records.read_subjects(data_dir, alone, [entry.name for entry in entries])
+        for entry, subject in zip(entries, read, strict=True):
+            yield from _of_subject(path, subject, entry, alone.task)
     except UserError as error:
-        return shard.name, [Finding("error", DAMAGED, error)]
-    found: list[Finding] = []
-    entries = sorted(alone.subjects, key=lambda entry: entry.first_record)
-    done = iter(entries)
-    try:
-        for subject in records.read_subjects(data_dir, alone, [entry.name for entry in entries]):
-            found += _of_subject(data_dir / shard.name, subject, next(done), alone.task)
-    except UserError as error:
-        found.append(Finding("error", DAMAGED, error))
-    except (
-        DecodeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:  # bytes that vouch for themselves and are no records
-        where = f"{data_dir / shard.name}, subject {next(done, entries[-1]).name}"
-        found.append(
-            Finding("error", DAMAGED, damaged(where, "records of this schema", f"{type(error).__name__}: {error}"))
-        )
-    return shard.name, found
+        yield Finding("error", DAMAGED, error)
+    except (DecodeError, LookupError, ValueError) as error:  # bytes that vouch for themselves and are no records
+        yield Finding("error", DAMAGED, damaged(path, "records of this schema", f"{type(error).__name__}: {error}"))
 
 
 def _of_subject(path: pathlib.Path, subject: Subject, entry: SubjectEntry, task: Task) -> Iterator[Finding]:

@@ -384,3 +384,21 @@ def test_runs_of_further_seeds(place):
     (place / "seeds" / "21" / "networks" / METHOD / runs.WEIGHTS).unlink()
     severity, _, line = only(place)
     assert severity == "error" and str(place / "seeds" / "21") in line
+
+
+@pytest.mark.parametrize("value", [7, [], {"a": 1}, None])
+def test_documents_of_any_form(place, value):
+    """Without a seal they may hold anything; whoever looks at them says so and looks at the rest."""
+    for path in (
+        *place.glob("networks/baseline/*.json"),
+        *place.glob("predictions/*/*.json"),
+        *place.glob("*/summary.json"),
+    ):
+        whole = path.read_bytes()
+        document = artefacts.read_json(path)
+        for name in sorted(document):
+            if name in ("networks", "settings", "inputs", "learns_from", "subjects", "kept_sha256", "methods", "files"):
+                path.write_text(json.dumps({**document, name: value}))
+                assert all(line.startswith(str(place)) for _, _, line in checked(place))
+        path.write_bytes(whole)
+    assert checked(place) == []

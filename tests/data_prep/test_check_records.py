@@ -192,3 +192,17 @@ def test_who_was_left_out(data):
     edited(data, change)
     severity, kind, line = only(data)
     assert (severity, kind) == ("note", "left out") and "Bad" in line and "ends early" in line
+
+
+@pytest.mark.parametrize(
+    "name", ["folds", "subjects", "shards", "splits", "first_record", "shard", "patient", "voxels"]
+)
+@pytest.mark.parametrize("value", [7, "x", {"a": 1}])
+def test_a_manifest_of_any_form(data, name, value):
+    """Whoever takes its seal out may write anything; it is said of one file, and nothing ends there."""
+    path = data / "dataset.json"
+    document = artefacts.read_json(path)
+    place = document if name in document else document["subjects"][0]
+    place[name] = value
+    path.write_text(json.dumps(document))
+    assert all(str(data) in line for _, _, line in checked(data))

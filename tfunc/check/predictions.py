@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,8 +13,8 @@ import numpy as np
 
 from data_prep import map_files, place, splits
 from data_prep.base import artefacts
-from data_prep.base.errors import Command, UserError, command
-from data_prep.base.findings import Finding, finding
+from data_prep.base.errors import Command, NotReady, UserError, command
+from data_prep.base.findings import Finding, finding, guarded
 from data_prep.manifest import Manifest
 from data_prep.readers import nifti
 from data_prep.tasks import Task
@@ -58,30 +59,51 @@ def predict_command(folder: pathlib.Path, dataset: str, index: Mapping[str, Any]
     return command("predict", **{kind: method}, **where, **sources.begun_with(index))
 
 
-def check(
-    folder: pathlib.Path, dataset: str, manifest: Manifest | None = None
-) -> tuple[list[Finding], dict[str, Any] | None]:
-    """(findings on what a folder says of itself, its predictions.json where that can be used)."""
-    predict = predict_command(folder, dataset)
+def check(folder: pathlib.Path, dataset: str, manifest: Manifest | None = None) -> Iterator[Finding]:
+    """The findings on what a folder says of itself. dataset: for commands. manifest: of the records that it should be of."""
+    predict, path = predict_command(folder, dataset), folder / runs.PREDICTED
     try:
         index = runs.read_predictions(folder)
     except UserError as error:
-        do = ("remove ", str(folder / runs.PREDICTED), ", then run ", predict)
-        return [Finding("error", DAMAGED, instead(error, do))], None
+        yield Finding("error", DAMAGED, instead(error, ("remove ", str(path), ", then run ", predict)))
+        return
     if index is None:
         begun = bool(map_files.all_written(folder)) or (folder / runs.CONFIG).exists()
         seen = f"{len(map_files.all_written(folder))} maps of predictions that were stopped"
-        return [finding("note", "unfinished", folder, found=seen, do=predict)] if begun else [], None
-    path, predict = folder / runs.PREDICTED, predict_command(folder, dataset, index)
-    if index.get("kind") not in kinds.KINDS or not isinstance(index.get("subjects"), list):
-        expected = "the kind and the subjects of predictions"
-        return [finding("error", DAMAGED, path, expected=expected, found="none", do=predict)], None
-    found = [*unsealed(path)]
+        if begun:
+            yield finding("note", "unfinished", folder, found=seen, do=predict)
+        return
+    if not _is_usable(index):
+        yield finding(
+            "error", DAMAGED, path, expected="the kind and the subjects of predictions", found="none", do=predict
+        )
+        return
+    predict = predict_command(folder, dataset, index)
+    yield from unsealed(path)
     if index.get("complete") is False:
         seen = f"{len(index['subjects'])} subjects of a split that has more"
-        found.append(finding("note", "unfinished", path, found=seen, do=predict))
-    found += [*_current(folder, index, predict), *_of_records(folder, index, manifest), *_strays(folder, index)]
-    return found, index
+        yield finding("note", "unfinished", path, found=seen, do=predict)
+    yield from _current(folder, index, predict)
+    yield from _of_records(folder, index, manifest)
+    yield from _strays(folder, index)
+
+
+def _is_usable(index):
+    return index.get("kind") in list(kinds.KINDS) and isinstance(index.get("subjects"), list)
+
+
+def places(folder: pathlib.Path, dataset: str, task: Task | None, manifest: Manifest | None = None) -> list[Place]:
+    """The maps of each subject that a folder lists; none where `check` finds that it can't be used."""
+    try:
+        index = runs.read_predictions(folder)
+    except UserError:
+        return []
+    if index is None or not _is_usable(index):
+        return []
+    same = manifest is not None and manifest.is_same(str(index.get("records")))
+    headers = {entry.name: entry.header for entry in manifest.subjects} if same and manifest is not None else {}
+    predict = predict_command(folder, dataset, index)
+    return [Place(str(folder), name, index["kind"], task, headers.get(name), predict) for name in index["subjects"]]
 
 
 def _current(folder, index, predict):
@@ -89,8 +111,10 @@ def _current(folder, index, predict):
     method, split = split_of(folder)
     try:
         runs.require_current(folder.parents[1], folder, predict)
-    except UserError as error:
+    except NotReady as error:
         yield Finding("warning", "out of date", error)
+    except UserError:  # said of that network
+        pass
     base = methods.recalibrated_of(method)
     if base is not None and "made_from" in index:
         source = runs.predictions_dir(folder.parents[1], base, split) / runs.PREDICTED
@@ -126,12 +150,12 @@ def _strays(folder, index):
 
 def look(one: Place) -> tuple[str, list[Finding]]:
     """(the subject, findings on its maps), in a worker: every file read, its checksum with it, its numbers and its place."""
-    return one.subject, list(_of_maps(one))
+    return one.subject, guarded(f"{one.folder}, subject {one.subject}", functools.partial(_of_maps, one))
 
 
 def _of_maps(one: Place) -> Iterator[Finding]:
     folder = pathlib.Path(one.folder)
-    spaces, arrays = [], {}
+    spaces = []
     for name in map_files.MAPS:
         path = map_files.path(folder, one.subject, name)
         if not path.exists():
@@ -140,12 +164,12 @@ def _of_maps(one: Place) -> Iterator[Finding]:
         try:
             dimensions = channels.DIMENSIONS if name == "probability" else (2, 3)
             header = nifti.read_header(path, dimensions)
-            arrays[name] = nifti.read_array(header)
+            values = nifti.read_array(header)
         except UserError as error:
             yield Finding("error", DAMAGED, instead(error, ("remove it, then run ", one.predict)))
             continue
         spaces.append(nifti.Space(str(path), _space(header.shape, one.task), header.affine))
-        if wrong := _wrong(name, arrays[name], one):
+        if wrong := _wrong(name, values, one):
             do = ("remove it, then run ", one.predict)
             yield finding("error", "map out of range", path, expected=_expected(name, one), found=wrong, do=do)
     try:

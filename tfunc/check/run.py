@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import functools
 import pathlib
 
 from data_prep.base import pool
 from data_prep.base.errors import UserError
-from data_prep.base.findings import Finding
+from data_prep.base.findings import Finding, guarded
 from data_prep.base.progress import Progress
 from data_prep.check import left_behind
 from data_prep.manifest import Manifest
@@ -60,16 +62,16 @@ def _of_run(run, manifest, counts):
     findings, places = [], []
     for folder in _folders(run / "networks"):
         counts["networks"] += 1
-        findings += networks.check(folder, dataset, manifest)
+        findings += guarded(folder, functools.partial(networks.check, folder, dataset, manifest))
     for folder in _folders(run / "predictions"):
-        mine, index = predictions.check(folder, dataset, manifest)
-        findings += mine
-        places += [] if index is None else _places(folder, index, dataset, task, manifest)
+        findings += guarded(folder, functools.partial(predictions.check, folder, dataset, manifest))
+        with contextlib.suppress(AttributeError, LookupError, TypeError, ValueError):  # said just now
+            places += predictions.places(folder, dataset, task, manifest)
     for path in sorted((run / recalibration.FOLDER).glob("*.json")):
-        findings += evaluations.of_recalibration(path, dataset, manifest)
+        findings += guarded(path, functools.partial(evaluations.of_recalibration, path, dataset, manifest))
     for folder in (path for path in _folders(run) if path.name.partition("@")[0] == "evaluation"):
         counts["evaluations"] += 1
-        findings += evaluations.check(folder, dataset, manifest)
+        findings += guarded(folder, functools.partial(evaluations.check, folder, dataset, manifest))
     return findings, places
 
 
@@ -88,13 +90,3 @@ def _task(run, manifest):
         except UserError:  # said of that network
             continue
     return None
-
-
-def _places(folder, index, dataset, task, manifest):
-    same = manifest is not None and manifest.is_same(str(index.get("records")))
-    headers = {entry.name: entry.header for entry in manifest.subjects} if same else {}
-    predict = predictions.predict_command(folder, dataset, index)
-    return [
-        predictions.Place(str(folder), name, index["kind"], task, headers.get(name), predict)
-        for name in index["subjects"]
-    ]
