@@ -10,6 +10,7 @@ import msgspec
 
 from data_prep.base.errors import Command
 from data_prep.base.findings import SEVERITIES, Finding, Severity
+from data_prep.base.streams import text_of
 
 SHOWN = 10  # of one severity and kind; the JSON document has all
 SCHEMA = 1
@@ -57,7 +58,7 @@ def report(
     counts = collections.Counter(entry.severity for entry in ordered)
     return Report(
         version=version,
-        checked=dict(checked),
+        checked={name: text_of(folder) for name, folder in checked.items()},
         looked_at=dict(looked_at),
         counts={severity: counts[severity] for severity in SEVERITIES},
         findings=tuple(ordered),
@@ -65,8 +66,8 @@ def report(
 
 
 def _entry(one, typed):
-    where, expected, found, do = one.error.parts(typed)
-    return Entry(severity=one.severity, kind=one.kind, file=where, expected=expected, found=found, mend=do)
+    where, expected, found, do = (part and text_of(part) for part in one.error.parts(typed))
+    return Entry(severity=one.severity, kind=one.kind, file=where or "", expected=expected, found=found, mend=do)
 
 
 def lines(made: Report) -> list[str]:

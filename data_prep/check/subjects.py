@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep import doubts, windows
-from data_prep.base import notices, stamps
+from data_prep.base import contents, notices, stamps
 from data_prep.base.errors import UserError
 from data_prep.base.findings import Finding, finding
 from data_prep.readers import labels
@@ -48,7 +49,8 @@ def look(task: Task, options: Mapping[str, Any], source: Source) -> Seen:
     """Reads and judges a subject; raises nothing that the user can mend. options: of the task's reader."""
     sampling = windows.needed(task)
     paths = source.paths[:-1] if source.labelled else source.paths
-    with notices.gathered() as noticed:
+    keeping = contents.kept() if task.is_photograph else contextlib.nullcontext()
+    with keeping, notices.gathered() as noticed:
         try:
             images = _checksums(paths)
         except UserError as error:

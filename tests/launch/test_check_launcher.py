@@ -1,6 +1,7 @@
 """`check` as it is typed: what it prints, its exit codes, and that it changes nothing."""
 
 import json
+import os
 import pathlib
 import shlex
 import shutil
@@ -51,6 +52,16 @@ def test_json(launch, brats):
     first = document["findings"][0]
     assert (first["severity"], first["kind"]) == ("warning", "empty mask") and name in first["file"]
     assert set(first) == {"severity", "kind", "file", "expected", "found", "mend"}
+
+
+def test_names_that_are_no_text(launch, brats):
+    """A byte of a folder's name that is none in UTF-8 is spelt out, in the document too."""
+    odd = brats.parent / os.fsdecode(b"raw \xff")
+    brats.rename(odd)
+    file(odd, 1, "t1").unlink()
+    ended = launch("check", "--dataset=brats", f"--raw_dir={odd}", "--format=json", "--workers=1")
+    document = json.loads(ended.out)
+    assert ended.code == 2 and "raw \\xff" in document["findings"][0]["file"] and document["counts"]["error"] == 1
 
 
 def test_a_folder_that_cannot_say_what_it_is(launch, tmp_path):
