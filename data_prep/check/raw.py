@@ -155,5 +155,5 @@ def _of_records(manifest: Manifest, sources: Sequence[splits.Source], raw_dir: p
     known = {entry.name for entry in manifest.subjects} | {skipped.name for skipped in manifest.skipped}
     if new := sorted(source.name for source in sources if source.name not in known):
         seen = f"{len(new)} subjects that the records do not have, as {', '.join(new[:3])}"
-        found.append(finding("note", "records without them", manifest.path, found=seen, do=preparation.ELSEWHERE))
+        found.append(finding("note", "not in the records", manifest.path, found=seen, do=preparation.ELSEWHERE))
     return found

@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 
+import msgspec
 import nibabel
 import numpy as np
 import own_folders
@@ -13,7 +14,8 @@ from broken_raw import file, names, rewrite, some
 
 from data_prep import convert, datasets, doubts, records, tasks
 from data_prep.base import pool
-from data_prep.base.errors import UserError
+from data_prep.base.errors import UserError, command
+from data_prep.base.findings import finding
 from data_prep.check import raw, report, subjects
 
 SPLIT = {"seed": 100, "split_files": [], "split_fold": None, "allow_missing": False}
@@ -383,7 +385,7 @@ def test_against_the_records(brats):
     said, notes = checked(brats, manifest=manifest)
     kinds = {kind: line for kind, _, _, line in said}
     assert changed in kinds["records of other files"] and "identical subjects" in kinds
-    assert "Brats_new" in notes["records without them"][0]
+    assert "Brats_new" in notes["not in the records"][0]
 
 
 # Reports
@@ -391,9 +393,6 @@ def test_against_the_records(brats):
 
 def test_a_report_says_all_once():
     """By severity, each entry with its remedy; many of a kind are counted."""
-    from data_prep.base.errors import command
-    from data_prep.base.findings import finding
-
     many = [finding("warning", "empty mask", f"S{index}", found="nothing") for index in range(report.SHOWN + 3)]
     error = finding("error", "damaged", "A", expected="b", found="c", do=("remove it, then run ", command("prepare")))
     made = report.report(
@@ -410,6 +409,7 @@ def test_a_report_says_all_once():
     assert any("3 more of this kind" in line for line in lines)
     assert lines[-1] == f"checked 1 raw subject: 1 error, {report.SHOWN + 3} warnings, 0 notes"
     document = json.loads(made.json())
+    assert msgspec.json.decode(made.json(), type=report.Report) == made
     assert document["schema"] == 1 and len(document["findings"]) == report.SHOWN + 4
     assert document["findings"][0]["mend"] == "remove it, then run `PREPARE`"
     assert document["counts"] == {"error": 1, "warning": report.SHOWN + 3, "note": 0}
