@@ -4,8 +4,8 @@
     python launch/check.py --data_dir=data/brats                           # every checksum, count and slice of the records
     python launch/check.py --data_dir=data/brats --run_dir=runs/brats      # the run too, and whether it is of these records
 
-Takes as long as reading everything once: half a second a BraTS subject and process, raw or prepared. Writes nothing. Ends with 0
-where there is nothing but warnings and notes, with 2 where there are errors, with --strict also where there are warnings.
+Reads everything once: about a second a BraTS subject and process, a hundredth of one a small photograph. Writes nothing. Ends
+with 0 where there is nothing but warnings and notes, with 2 where there are errors, with --strict also where there are warnings.
 """
 
 from __future__ import annotations
