@@ -75,7 +75,7 @@ def convert(
     if finished and not pathlib.Path(raw_dir).is_dir():  # the raw data may go once they are converted
         return _as_asked(records.read_manifest(data_dir), asked, say)
     with notices.gathered() as noticed, folders.kept_within(raw_dir, follow_links):
-        sources, faults = _found(task.load_reader(), raw_dir)
+        sources, faults = finding.in_folder(task.load_reader(), raw_dir)
     for line in noticed.lines():
         say(line)
     plan = planner.Planner(task, split, raw_dir, patients)
@@ -85,20 +85,6 @@ def convert(
     with _explained(data_dir), locks.held(data_dir / PARTS, "records"):
         conversion.run(sources, faults, executor or pool.Serial(), workers)
     return records.read_manifest(data_dir)
-
-
-def _found(reader, raw_dir):
-    """The subjects found, and {name: `UserError`} of those that can't be used. Raises where nothing is found at all."""
-    sources, faults = finding.sources(lambda: reader.find(raw_dir))
-    by_name = {}
-    for source in sources:
-        other = by_name.setdefault(source.name, source)
-        if other is not source:
-            twice = f"{source.name} at {other.image} too"
-            raise UserError(source.image, expected="a name of its own for each subject", found=twice, do="rename one")
-    if not sources:
-        raise UserError(raw_dir, expected="raw subjects", found="none")
-    return sources, faults
 
 
 def _as_asked(manifest, asked, say):

@@ -136,6 +136,28 @@ def read_manifest(data_dir: pathlib.Path | str) -> Manifest:
     Raises `NotReady` where the folder is absent or unfinished, and `UserError` for another schema version or a shard
     that is missing or of another size.
     """
+    manifest = _read(data_dir)
+    for shard in manifest.shards:
+        if (error := wrong_size(manifest, shard)) is not None:
+            raise error
+    return _with_known_shards(manifest)
+
+
+def wrong_size(manifest: Manifest, shard: ShardEntry) -> UserError | None:
+    """The error for a shard that is missing or of another size than the manifest says."""
+    file = manifest.path.parent / shard.name
+    size = file.stat().st_size if file.exists() else None
+    if size == shard.bytes:
+        return None
+    return damaged(file, f"{shard.bytes} bytes", "no file" if size is None else f"{size} bytes")
+
+
+def read_alone(data_dir: pathlib.Path | str) -> Manifest:
+    """`read_manifest` without a look at the shards."""
+    return _with_known_shards(_read(data_dir))
+
+
+def _read(data_dir):
     path = pathlib.Path(data_dir) / MANIFEST
     if not path.exists():
         raise NotReady(
@@ -168,13 +190,13 @@ def read_manifest(data_dir: pathlib.Path | str) -> Manifest:
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(path, "every entry of the manifest", f"none or a wrong one for {error}") from None
     _require_names(manifest)
-    for shard in manifest.shards:
-        file = path.parent / shard.name
-        size = file.stat().st_size if file.exists() else None
-        if size != shard.bytes:
-            raise damaged(file, f"{shard.bytes} bytes", "no file" if size is None else f"{size} bytes")
+    return manifest
+
+
+def _with_known_shards(manifest):
+    """The manifest; raises `UserError` where a subject's records lie in a shard that it does not list."""
     if lost := {entry.shard for entry in manifest.subjects} - {shard.name for shard in manifest.shards}:
-        raise damaged(path, "subjects in the shards that it lists", names.shown(min(lost)))
+        raise damaged(manifest.path, "subjects in the shards that it lists", names.shown(min(lost)))
     return manifest
 
 

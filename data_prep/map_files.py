@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
-from data_prep.base import artefacts
+from data_prep.base import artefacts, names
 from data_prep.readers import nifti
 from data_prep.tasks import Task
 
@@ -82,6 +82,6 @@ def is_written(folder: pathlib.Path | str, subject: str, full_size: bool = False
 
 
 def all_written(folder: pathlib.Path | str) -> list[pathlib.Path]:
-    """The files of all maps in a folder, whosever they are."""
+    """The files of all maps in a folder, whosever they are; what a process is writing aside is none yet."""
     found = (pathlib.Path(folder).glob(f"*_{name}.{ending}") for name in MAPS for ending in ("nii.gz", "png"))
-    return [file for files in found for file in files]
+    return [file for files in found for file in files if not file.name.startswith(names.PARTIAL)]

@@ -132,14 +132,19 @@ def verify(data_dir: pathlib.Path | str) -> Manifest:
     """Compares every shard's checksum and record count with the manifest; returns it, raises `UserError`."""
     manifest = read_manifest(data_dir)
     for shard in manifest.shards:
-        path = pathlib.Path(data_dir) / shard.name
-        found = artefacts.sha256(path)
-        if found != shard.sha256:
-            raise locate_damage(data_dir, [shard.name]) or damaged(path, f"checksum {shard.sha256}", found)
-        records = record_count(path)
-        if records != shard.records:
-            raise damaged(path, f"{shard.records} records", str(records))
+        verify_shard(data_dir, shard)
     return manifest
+
+
+def verify_shard(data_dir: pathlib.Path | str, shard: ShardEntry) -> None:
+    """The same of one shard, which is there; raises `UserError`."""
+    path = pathlib.Path(data_dir) / shard.name
+    found = artefacts.sha256(path)
+    if found != shard.sha256:
+        raise locate_damage(data_dir, [shard.name]) or damaged(path, f"checksum {shard.sha256}", found)
+    records = record_count(path)
+    if records != shard.records:
+        raise damaged(path, f"{shard.records} records", str(records))
 
 
 def locate_damage(data_dir: pathlib.Path | str, shards: Iterable[str]) -> UserError | None:

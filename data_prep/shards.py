@@ -19,8 +19,8 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from data_prep import doubts, records, splits, tf_example
 from data_prep import parts as of_subjects
-from data_prep import records, splits, tf_example
 from data_prep.base import artefacts, contents, notices, stamps
 from data_prep.base.errors import UserError
 from data_prep.readers import labels
@@ -100,13 +100,16 @@ def convert_subject(
         with keeping, notices.gathered() as noticed:
             read = stamps.taken(source.paths, request.raw_dir)
             subject = load(source, request.options, request.task)
-        _write_part(subject, request, pathlib.Path(folder), read, noticed)
+            voxels = None if subject.label is None else labels.of_classes(subject.label, request.task)
+            for odd in doubts.of_subject(subject, request.task, source.paths[-1], voxels):
+                notices.once(odd.kind, str(odd.error))
+        _write_part(subject, request, pathlib.Path(folder), read, noticed, voxels)
     except UserError as error:
         return source.name, error
     return source.name, None
 
 
-def _write_part(subject, request, folder, files, noticed):
+def _write_part(subject, request, folder, files, noticed, voxels):
     trained = subject.training_slices(request.task)
     depth, height, width, _ = subject.image.shape
     information = {
@@ -119,9 +122,8 @@ def _write_part(subject, request, folder, files, noticed):
         "header": None if subject.header is None else base64.b64encode(subject.header).decode(),
         "files": files,
     }
-    if subject.label is not None:
-        counts = labels.counts(subject.label)
-        information["voxels"] = [counts.get(index, 0) for index in range(len(request.task.classes))]
+    if voxels is not None:
+        information["voxels"] = voxels
     document = {"request": request.digest, "entry": information, "noticed": noticed.document()}
     examples = records.subject_examples(subject, request.task, trained)
     pieces = (piece for example in examples for piece in tf_example.framed(example))

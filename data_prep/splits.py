@@ -161,7 +161,7 @@ def assign(
         found = _from_files(sources, split_files, split_fold, allow_missing)
     else:
         found = _made(sources, ratio, seed, split_fold, allow_missing, patients)
-    return dataclasses.replace(found, notes=(*found.notes, *_divided_notes(found, patients), *_shared_notes(found)))
+    return dataclasses.replace(found, notes=(*found.notes, *warnings(found, patients)))
 
 
 def _made(sources, ratio, seed, split_fold, allow_missing, patients):
@@ -236,32 +236,37 @@ def _official_names(sources):
     return {part: [source.name for source in sources if source.labelled and source.split == part] for part in PARTS}
 
 
-def _divided_notes(found, patients):
-    """Warnings of patients that the layout's own split or a split file divides; what is made here divides none."""
+def divided(found: Assignment, patients: Mapping[str, str] | None) -> dict[str, list[str]]:
+    """{which two sets, as `train and test`: the patients that have subjects in both}, of sets that one learns from.
+
+    What is made here divides nobody; the layout's own split or a split file may.
+    """
     pairs = [("train", "valid"), ("train", "test"), *(("train", name) for name in files.further(found.parts))]
     lists = [(f"{a} and {b}", found.parts.get(a, ()), found.parts.get(b, ())) for a, b in pairs]
     for index, fold in enumerate(found.folds or ()):
         lists.append((f"train and valid of fold {index}", fold["train"], fold["valid"]))
-    notes = []
-    for title, first, second in lists:
-        if both := people.divided(first, second, patients):
-            shown = ", ".join(both[:3]) + (", …" if len(both) > 3 else "")
-            notes.append(
-                f"warning: {len(both)} patients have scans in both {title} ({shown}): scores will look too good"
-            )
-    return notes
+    both = {title: people.divided(first, second, patients) for title, first, second in lists}
+    return {title: named for title, named in both.items() if named}
 
 
-def _shared_notes(found):
-    """What validation and test have in common chose the epoch, and is then judged."""
+def shared(found: Assignment) -> str:
+    """What is wrong with validation subjects that are tested too, since they chose the epoch; empty where there are none."""
     valid, test = set(found.parts.get("valid", ())), set(found.parts.get("test", ()))
-    shared = len(valid & test)
-    if not shared:
-        return ()
+    if not (both := len(valid & test)):
+        return ""
     return (
-        f"warning: {shared} of {len(test)} test subjects are validation subjects too: the best epoch, and thresholds of"
-        " --threshold_split=valid, are chosen on subjects that are tested",
+        f"{both} of {len(test)} test subjects are validation subjects too: the best epoch, and thresholds of"
+        " --threshold_split=valid, are chosen on subjects that are tested"
     )
+
+
+def warnings(found: Assignment, patients: Mapping[str, str] | None) -> tuple[str, ...]:
+    """The lines of an assignment's notes that say what of it makes scores look better than they are."""
+    lines = []
+    for title, both in divided(found, patients).items():
+        shown = ", ".join(both[:3]) + (", …" if len(both) > 3 else "")
+        lines.append(f"{len(both)} patients have scans in both {title} ({shown}): scores will look too good")
+    return tuple(f"warning: {line}" for line in (*lines, shared(found)) if line)
 
 
 def _unlabelled_note(unlabelled):

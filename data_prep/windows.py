@@ -19,10 +19,16 @@ from data_prep.base import notices, pool
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
 from data_prep.splits import Source
+from data_prep.subject import Subject
 from data_prep.tasks import IGNORED, Task, Window
 
 SAMPLES = 10_000
 PERCENTILES = (0.5, 99.5)
+
+
+def needed(task: Task) -> bool:
+    """Whether a channel of the rule `ct` waits for its window."""
+    return any(channel.normalise == "ct" and channel.window is None for channel in task.channels)
 
 
 def measured(
@@ -37,7 +43,7 @@ def measured(
     train: the training subjects. options: of the reader. Subjects that cannot be read are left out, and said when they are
     converted. Raises `UserError` where no training subject has any foreground, and where its intensities are all alike.
     """
-    if not any(channel.normalise == "ct" and channel.window is None for channel in task.channels):
+    if not needed(task):
         return task
     sample = functools.partial(foreground, task, dict(options))
     found: dict[str, NDArray] = {}
@@ -49,6 +55,14 @@ def measured(
             else:
                 found[name] = values
             progress.advance(note=name)
+    return of_samples(task, found, faults)
+
+
+def of_samples(task: Task, found: Mapping[str, NDArray], faults: Mapping[str, UserError]) -> Task:
+    """The task with the windows that follow from training subjects' intensities. found: by subject, as of `sampled`.
+
+    faults: why of others there are none. Raises as `measured`.
+    """
     inside = [found[name] for name in sorted(found) if len(found[name])]
     if not inside and faults:
         raise faults[min(faults)]
@@ -79,9 +93,14 @@ def foreground(task: Task, options: Mapping[str, Any], source: Source) -> tuple[
             )
     except UserError as error:  # of others it is said when they are converted
         return source.name, error
+    return source.name, sampled(subject)
+
+
+def sampled(subject: Subject) -> NDArray:
+    """float32 [voxels, channels]: raw intensities of up to `SAMPLES` of a subject's foreground, evenly taken."""
     inside = np.flatnonzero((subject.label != 0) & (subject.label != IGNORED))
     chosen = inside[np.linspace(0, len(inside) - 1, min(SAMPLES, len(inside))).astype(np.intp)]
-    return source.name, subject.image.reshape(-1, len(plain))[chosen].astype(np.float32)
+    return subject.image.reshape(-1, subject.image.shape[-1])[chosen].astype(np.float32)
 
 
 def _window(values, name):

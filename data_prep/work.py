@@ -146,14 +146,9 @@ class Work:
     def _require_classes(self, task, subjects):
         """Raises `UserError` for classes that no training subject has: a network cannot learn them, nor can anyone judge it."""
         counts = [subject["voxels"] for subject in subjects if "train" in subject["splits"] and "voxels" in subject]
-        if not counts:
-            return
-        missing = [one for one, count in zip(task.classes[1:], np.sum(counts, axis=0)[1:], strict=True) if not count]
-        if missing:
+        if (error := without_class(task, counts, self.raw_dir)) is not None:
             preparation.release(self.data_dir)  # what it advises must not be refused for being another configuration
-            named = ", ".join(f"{one.name} ({'/'.join(map(str, one.labels))})" for one in missing)
-            do = "take the class out of the data set's labels, or give --split_file with subjects that have it in train"
-            raise UserError(self.raw_dir, expected="each class in a training subject", found=f"{named} in none", do=do)
+            raise error
 
     def _refuse(self, sources, bad):
         """Raises for all bad subjects, each of which is said; another command is free to take the folder over."""
@@ -173,6 +168,18 @@ class Work:
             found=f"{len(bad)} that cannot ({names}), each with its reason above",
             do="mend them and run the same command, or give --skip_bad to leave them out",
         )
+
+
+def without_class(task: tasks.Task, counts: Sequence[Sequence[int]], where: object) -> UserError | None:
+    """The error naming `where` for classes that no training subject has. counts: voxels by class of each; none: no error."""
+    if not len(counts):
+        return None
+    missing = [one for one, count in zip(task.classes[1:], np.sum(counts, axis=0)[1:], strict=True) if not count]
+    if not missing:
+        return None
+    named = ", ".join(f"{one.name} ({'/'.join(map(str, one.labels))})" for one in missing)
+    do = "take the class out of the data set's labels, or give --split_file with subjects that have it in train"
+    return UserError(where, expected="each class in a training subject", found=f"{named} in none", do=do)
 
 
 def found_from(task: tasks.Task, sources: Sequence[splits.Source]) -> tuple[tasks.Task, str]:

@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent))  # runs from a checkout, installed or not
 from data_prep.base.errors import UserError
 from launch import program
 
-PROGRAMS = ("phantom", "prepare", "train", "predict", "evaluate", "recalibrate", "study", "export", "request")
+PROGRAMS = ("phantom", "prepare", "check", "train", "predict", "evaluate", "recalibrate", "study", "export", "request")
 
 
 def main() -> None:

@@ -29,7 +29,14 @@ FOLDERS = {  # which of the folders that the user gave the other programs must b
     "study": ("data_dir", "run_dir"),
     "export": ("run_dir",),
 }
-ANEW = ("phantom", "evaluate", "recalibrate", "export", "request")  # programs that keep nothing of what was begun
+ANEW = (
+    "phantom",
+    "check",
+    "evaluate",
+    "recalibrate",
+    "export",
+    "request",
+)  # programs that keep nothing of what was begun
 
 
 def typed(command: Command) -> str:

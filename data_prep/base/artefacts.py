@@ -189,6 +189,12 @@ def read_json(path: pathlib.Path | str) -> Any:
         raise UserError(path, expected="a JSON file", found=f"{error}", do="remove it or make it anew") from None
 
 
+def is_sealed(path: pathlib.Path | str) -> bool:
+    """Whether a JSON document vouches for itself; those of earlier versions do not. Raises as `read_json`."""
+    read_json(path)
+    return SEAL in json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+
+
 def unsealed(value: Any, where: object) -> Any:
     """What was read, without its seal; raises `UserError` naming `where` for a seal that is not the content's."""
     if not isinstance(value, dict) or SEAL not in value:

@@ -51,16 +51,20 @@ class UserError(Exception):
 
     def message(self, typed: Callable[[Command], str] = str) -> str:
         """The line. typed: how a command reads."""
+        where, expected, found, do = self.parts(typed)
+        seen = [f"{word} {part}" for word, part in (("expected", expected), ("found", found)) if part is not None]
+        message = f"{where}: {', '.join(seen)}" if seen else where
+        return " ".join(f"{message}; {do}".split() if do else message.split())
+
+    def parts(self, typed: Callable[[Command], str] = str) -> tuple[str, str | None, str | None, str | None]:
+        """(where, what was expected, what was found, what to do) as text, None where it was not said. typed: as in `message`."""
         where, expected, found, do = self.arguments
-        parts = []
-        if expected is not None:
-            parts.append(f"expected {_joined(expected, typed)}")
-        if found is not None:
-            parts.append(f"found {found}")
-        message = f"{where}: {', '.join(parts)}" if parts else where
-        if do:
-            message += "; " + _joined(("run ", do) if isinstance(do, Command) else do, typed)
-        return " ".join(message.split())
+        return (
+            where,
+            None if expected is None else _joined(expected, typed),
+            None if found is None else str(found),
+            _joined(("run ", do) if isinstance(do, Command) else do, typed) if do else None,
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:  # keyword arguments survive the way back from a worker process
         where, expected, found, do = self.arguments

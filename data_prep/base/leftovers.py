@@ -35,17 +35,22 @@ def sweep(folder: pathlib.Path | str) -> None:
     What a process that is alive writes stays, and so does what another host or container wrote this week. A folder that
     can't be read or written is left as it is.
     """
+    for path in left(folder):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def left(folder: pathlib.Path | str) -> list[pathlib.Path]:
+    """What `sweep` would remove from `folder`, in order of name; nothing of a folder that can't be read."""
     try:
-        found = [pathlib.Path(entry.path) for entry in os.scandir(folder) if entry.name.startswith(".partial-")]
+        with os.scandir(folder) as entries:
+            found = [pathlib.Path(entry.path) for entry in entries if entry.name.startswith(".partial-")]
     except OSError:
-        return
-    for path in found:
-        if _is_left(path):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):
-                    path.unlink()
+        return []
+    return sorted(path for path in found if _is_left(path))
 
 
 @functools.cache

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 from data_prep.base import names
@@ -42,3 +44,17 @@ def sources(find: Callable[[], Sequence[Any]]) -> tuple[list[Any], dict[str, Use
     if listed and not kept:
         raise Faults(faults) if len(faults) > 1 else next(iter(faults.values()))
     return kept, faults
+
+
+def in_folder(reader: ModuleType, raw_dir: pathlib.Path | str) -> tuple[list[Any], dict[str, UserError]]:
+    """The same of all that a reader finds in a folder of raw data, which must be some, each of a name of its own."""
+    found, faults = sources(lambda: reader.find(raw_dir))
+    by_name: dict[str, Any] = {}
+    for source in found:
+        other = by_name.setdefault(source.name, source)
+        if other is not source:
+            twice = f"{source.name} at {other.image} too"
+            raise UserError(source.image, expected="a name of its own for each subject", found=twice, do="rename one")
+    if not found:
+        raise UserError(raw_dir, expected="raw subjects", found="none")
+    return found, faults

@@ -123,6 +123,12 @@ def counts(raw_label: np.ndarray) -> dict[int, int]:
     return {int(value): int(found[value]) for value in np.flatnonzero(found)}
 
 
+def of_classes(label: np.ndarray, task: tasks.Task) -> list[int]:
+    """How many voxels each of a task's classes has, in order, of their indices; those that are ignored count nowhere."""
+    found = counts(label)
+    return [found.get(index, 0) for index in range(len(task.classes))]
+
+
 def meaning(raw_label: np.ndarray, path: object, rule: Rule, what: str = "labels") -> Meaning:
     """The `Meaning` of a file's raw labels (`whole`) by the rule above; their numbers are kept for the line that says them.
 

@@ -8,7 +8,7 @@ from made_up import manifest
 from data_prep import tasks
 from data_prep.base.errors import UserError
 from data_prep.readers import brats, isic
-from launch import prepare
+from launch import raw_flags
 
 BRATS, ISIC = tasks.TASKS["brats"], tasks.TASKS["isic"]
 
@@ -46,19 +46,19 @@ def test_options_of_the_reader():
 
 def test_flags_of_prepare_follow_from_the_form():
     """Photographs take a size and a rule of intensities, volumes a label map; each refuses the other's."""
-    assert prepare.options(ISIC, None, None, None) == {"image_size": [192, 256], "intensity": "unit"}
-    assert prepare.options(ISIC, "30,40", "minmax", None) == {"image_size": [30, 40], "intensity": "minmax"}
-    assert prepare.options(BRATS, None, None, "1:1,4:0") == {"label_map": {1: 1, 4: 0}}
-    assert prepare.options(BRATS, None, None, None) == {"label_map": None}
-    assert prepare.options(BRATS, None, None, None, False) == {"label_map": None}
-    assert prepare.options(BRATS, None, None, None, True) == {"label_map": None, "allow_negative": True}
+    assert raw_flags.options(ISIC, None, None, None) == {"image_size": [192, 256], "intensity": "unit"}
+    assert raw_flags.options(ISIC, "30,40", "minmax", None) == {"image_size": [30, 40], "intensity": "minmax"}
+    assert raw_flags.options(BRATS, None, None, "1:1,4:0") == {"label_map": {1: 1, 4: 0}}
+    assert raw_flags.options(BRATS, None, None, None) == {"label_map": None}
+    assert raw_flags.options(BRATS, None, None, None, False) == {"label_map": None}
+    assert raw_flags.options(BRATS, None, None, None, True) == {"label_map": None, "allow_negative": True}
     with pytest.raises(UserError, match="--allow_negative: expected another dataset, found --dataset=isic"):
-        prepare.options(ISIC, None, None, None, True)
+        raw_flags.options(ISIC, None, None, None, True)
     with pytest.raises(UserError, match="--label_map: expected another dataset, found --dataset=isic; leave it out"):
-        prepare.options(ISIC, None, None, "1:1")
+        raw_flags.options(ISIC, None, None, "1:1")
     for flags in (("30,40", None, None), (None, "unit", None)):
         with pytest.raises(UserError, match="expected another dataset, found --dataset=brats"):
-            prepare.options(BRATS, *flags)
+            raw_flags.options(BRATS, *flags)
 
 
 def test_a_label_map_is_in_the_task():

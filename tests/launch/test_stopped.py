@@ -97,6 +97,13 @@ def test_evaluate(stopped, tmp_path, number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_check(stopped, isic_data, number):
+    """Nothing that it has found so far is told as if it were all."""
+    flags = ["--dataset=isic", f"--raw_dir={isic_data.parent / 'raw'}", "--workers=1"]
+    assert "begins anew" in stopped("check", "data_prep.check.subjects.look", number, *flags)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_phantom(stopped, tmp_path, number):
     """Made-up subjects too."""
     flags = ["--dataset=isic", f"--raw_dir={tmp_path / 'raw'}", "--subjects=3", "--shape=16,16"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from data_prep.base import artefacts
+from data_prep.base import artefacts, names
 from data_prep.base.errors import UserError, command
 from tfunc import runs
 from tfunc.learning.settings import Settings
@@ -122,7 +122,7 @@ def _prolong(folder, dataset, epochs, more, say):
     """
     done = runs.finished(folder)
     if done is not None:
-        _require_state(folder, done, dataset)
+        require_state(folder, done, dataset)
         (folder / runs.FINISHED).unlink()
         say(f"{folder}: goes on from {epochs} to {more} epochs; what was made from its weights will be out of date")
     finished = artefacts.read_document(folder / runs.RESUME).get("finished", [])
@@ -131,7 +131,16 @@ def _prolong(folder, dataset, epochs, more, say):
     artefacts.write_document(folder / runs.CONFIG, {**stored, **more_of_it})
 
 
-def _require_state(folder, done, dataset):
+def damaged_state(folder: pathlib.Path) -> str:
+    """What is wrong with the file that a folder's resume.json names, in words; empty for nothing."""
+    named = artefacts.read_document(folder / runs.RESUME, "file", "sha256")
+    path = folder / names.checked(named["file"], "a file", folder / runs.RESUME)
+    if path.exists() and artefacts.sha256(path) == named["sha256"]:
+        return ""
+    return f"{path.name} {'damaged' if path.exists() else 'removed'}"
+
+
+def require_state(folder: pathlib.Path, done: runs.Document, dataset: str) -> None:
     """Raises `UserError` where a finished training's state isn't there as it was written."""
     state = folder / runs.RESUME
     expected, found = "the optimizer's state, from which it can go on", None
@@ -140,10 +149,7 @@ def _require_state(folder, done, dataset):
     elif not state.exists() or artefacts.sha256(state) != done["state_sha256"]:
         found = "another file" if state.exists() else "none"
     else:
-        named = artefacts.read_document(state, "file", "sha256")
-        path = folder / str(named["file"])
-        if not path.exists() or artefacts.sha256(path) != named["sha256"]:
-            found = f"{path.name} {'damaged' if path.exists() else 'removed'}"
+        found = damaged_state(folder)
     if found:
         start = command("train", network=folder.name, dataset=dataset, init_from=folder, run_dir="…")
         raise UserError(state, expected=expected, found=found, do=("begin another from its weights: ", start))

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import pathlib
 
-import h5py
 import keras
 import numpy as np
 
 from data_prep.base.errors import UserError
+from tfunc.nets import weight_numbers
 
 SPARE = 1024  # numbers that a file may hold beyond the network's: Keras keeps what a layer drew, and counters
 
@@ -23,7 +23,7 @@ def load(model: keras.Model, path: pathlib.Path) -> None:
         f"restore the file, or train {path.parent} again",
     )
     try:
-        _look_through(path, sum(int(np.prod(one.shape)) for one in model.weights) + SPARE)
+        weight_numbers.look_through(path, sum(int(np.prod(one.shape)) for one in model.weights) + SPARE)
         model.load_weights(str(path))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
         found = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -31,27 +31,3 @@ def load(model: keras.Model, path: pathlib.Path) -> None:
     for one in model.weights:
         if not np.isfinite(np.asarray(one)).all():
             raise UserError(path, expected=expected, found=f"NaN or infinity in {one.name}", do=do)
-
-
-def _look_through(path, most):
-    """Raises `ValueError` for a file whose numbers lie elsewhere, are none, or are more than `most`."""
-    with h5py.File(path, "r") as file:
-        left, waiting = most, [file]
-        while waiting:
-            group = waiting.pop()
-            for name in group:
-                link = group.get(name, getlink=True)
-                if not isinstance(link, h5py.HardLink):
-                    raise ValueError(f"a link to elsewhere at {group.name}/{name}")
-                entry = group[name]
-                if isinstance(entry, h5py.Group):
-                    left -= 1  # hard links can make circles
-                    waiting.append(entry)
-                elif entry.external or entry.is_virtual:
-                    raise ValueError(f"numbers that lie in other files at {entry.name}")
-                elif entry.dtype.kind not in "fiu":
-                    raise ValueError(f"{entry.dtype} at {entry.name}")
-                else:
-                    left -= int(np.prod(entry.shape, dtype=object))
-                if left < 0:
-                    raise ValueError(f"more than the {most} numbers of the network")

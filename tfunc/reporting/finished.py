@@ -101,8 +101,8 @@ def is_done(
     path = pathlib.Path(evaluation_dir) / runs.EVALUATED
     if not path.exists():
         return False
-    found = _read(path, "methods", "settings")
-    if _missing(path.parent):
+    found = read(path, "methods", "settings")
+    if missing_tables(path.parent):
         return False
     known, written = found.get("inputs", {}).get("predictions"), path.stat().st_mtime
     for index in map(pathlib.Path, predictions):
@@ -114,7 +114,7 @@ def is_done(
             return False
     if not set(found["methods"]) >= set(methods) or found["settings"]["threshold_split"] != threshold_split:
         return False
-    return not _damaged(path.parent, found)
+    return not damaged(path.parent, found)
 
 
 def size(all_maps: Sequence[Maps]) -> int:
@@ -150,7 +150,7 @@ def find(
     leftovers.sweep_once(folder)
     if not (folder / runs.EVALUATED).exists():
         return None
-    stored = upgrade(_read(folder / runs.EVALUATED, *NEEDED))
+    stored = upgrade(read(folder / runs.EVALUATED, *NEEDED))
     do = f"use another --out_dir, or remove {folder}"
     if difference := artefacts.difference(stored["settings"], request.settings):
         raise UserError(folder, expected="an evaluation with the same settings", found=difference, do=do)
@@ -161,10 +161,10 @@ def find(
         doubt = "the files that it was computed from lay elsewhere or were others"
     if stored.get("shared", dataclasses.asdict(NOTHING)) != dataclasses.asdict(shared):
         doubt = "its notes do not say which subjects had a part in the thresholds or networks"
-    if not doubt and (lacking := _missing(folder)):
+    if not doubt and (lacking := missing_tables(folder)):
         doubt = f"it lacks {', '.join(lacking)}, as those of earlier versions do"
-    if not doubt and (damaged := _damaged(folder, stored)):
-        doubt = f"{damaged[0]} is not as it was written"
+    if not doubt and (others := damaged(folder, stored)):
+        doubt = f"{others[0]} is not as it was written"
     if doubt and (os.access(folder, os.W_OK) or {*methods} != {*stored["methods"]}):
         return None
     pictures = tuple(folder / name for name in stored["pictures"])
@@ -173,7 +173,7 @@ def find(
     return Finished(folder, (folder / "table1.md").read_text(encoding="utf-8"), pictures, stored, False, doubt)
 
 
-def _read(path: pathlib.Path, *entries: str) -> dict[str, Any]:
+def read(path: pathlib.Path, *entries: str) -> dict[str, Any]:
     """A summary.json with these entries whose names are those of files in its folder; raises `UserError`."""
     document, do = artefacts.read_document(path, *entries), "remove it and evaluate again"
     names.require(document["methods"], "a method", path, do)
@@ -182,12 +182,12 @@ def _read(path: pathlib.Path, *entries: str) -> dict[str, Any]:
     return document
 
 
-def _missing(folder: pathlib.Path) -> list[str]:
+def missing_tables(folder: pathlib.Path) -> list[str]:
     """Which of the `TABLES` are not there."""
     return [name for name in TABLES if not (folder / name).exists()]
 
 
-def _damaged(folder: pathlib.Path, stored: dict[str, Any]) -> list[str]:
+def damaged(folder: pathlib.Path, stored: dict[str, Any]) -> list[str]:
     """Which of the files that an evaluation wrote are gone or others; earlier versions did not say which they wrote."""
     listed = stored.get("files", {})
     return [name for name in listed if not (folder / name).exists() or artefacts.sha256(folder / name) != listed[name]]

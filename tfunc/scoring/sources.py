@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,7 +189,7 @@ def run_maps(
             found = f"{len(whole) - len(missing)} of {len(whole)}"
             do = (
                 "run ",
-                command("predict", **predict, **_begun_with(index)),
+                command("predict", **predict, **begun_with(index)),
                 f", or leave {method} out with --methods",
             )
             expected = f"the chosen subjects of the {split} split" if subjects else f"all subjects of the {split} split"
@@ -216,10 +216,10 @@ def _require_same_records(path, index, truth):
         )
 
 
-def _begun_with(index):
-    """The flags that a folder of predictions was begun with, and must be finished with."""
-    flags = {name: index.get(name) for name in ("samples", "seed", "precision")}
-    return {name: value for name, value in flags.items() if value not in (None, "float32")}
+def begun_with(index: Mapping[str, object]) -> dict[str, object]:
+    """The flags that a folder of predictions was begun with, and must be finished with. index: what predictions.json says."""
+    flags = {name: index.get(name) for name in ("samples", "seed", "precision", "engine")}
+    return {name: value for name, value in flags.items() if value not in (None, "float32", "tensorflow")}
 
 
 # Of anyone
