@@ -4,6 +4,7 @@ What cannot be converted is shown to fail, by the operation that OpenVINO has no
 below and docs/howto/serve.md get shorter.
 """
 
+import functools
 import re
 import sys
 
@@ -94,6 +95,19 @@ def served():
     return make
 
 
+@pytest.fixture(scope="module")
+def converted(served, images, tmp_path_factory):
+    """converted(method) -> (OpenVINO's model, TensorFlow's maps of the images), of float32; each is made once."""
+
+    @functools.cache
+    def make(name):
+        module, signature = served(name)
+        expected = maps_of(signature, images)
+        return ov.convert_model(saved(module, signature, tmp_path_factory.mktemp(name))), expected
+
+    return make
+
+
 def saved(module, signature, folder):
     tf.saved_model.save(module, str(folder), signatures={"serving_default": signature})
     return str(folder)
@@ -122,24 +136,20 @@ def differences(found, expected):
 
 
 @pytest.mark.parametrize("method", PROMISED)
-def test_maps_are_those_of_tensorflow(served, core, images, method, tmp_path):
+def test_maps_are_those_of_tensorflow(converted, core, images, method):
     """In float32 each voxel's values are within 1e-5, and its class is the same."""
-    module, signature = served(method)
-    expected = maps_of(signature, images)
+    model, expected = converted(method)
     assert np.ptp(expected["probability"]) > 0.2 and np.ptp(expected["uncertainty"]) > 0.05
-    model = ov.convert_model(saved(module, signature, tmp_path))
     for name, (_, largest) in differences(run(core, model, "f32", images=images), expected).items():
         assert largest <= (0 if name == "prediction" else EXACT), name
 
 
 @pytest.mark.parametrize("method", ["baseline", "ensemble", "auxiliary_feat", "auxiliary_segm", "aleatoric"])
-def test_bfloat16_is_as_near_as_tensorflows(served, core, images, method, tmp_path):
+def test_bfloat16_is_as_near_as_tensorflows(served, converted, core, images, method):
     """One of each predictive: on average as near to float32 as TensorFlow's own bfloat16; both are printed, the largest too."""
     if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bfloat16")
-    module, signature = served(method)
-    expected = maps_of(signature, images)
-    model = ov.convert_model(saved(module, signature, tmp_path))
+    model, expected = converted(method)
     theirs = differences(run(core, model, "bf16", images=images), expected)
     ours = differences(maps_of(served(method, "bfloat16")[1], images), expected)
     for name, (mean, largest) in theirs.items():
