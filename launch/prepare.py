@@ -19,6 +19,10 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
 
+from launch import early
+
+early.settle(__name__)
+
 import msgspec
 from absl import flags
 

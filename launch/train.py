@@ -12,6 +12,10 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
 
+from launch import early
+
+early.settle(__name__)
+
 from absl import flags
 
 from data_prep.base import processes
@@ -28,6 +32,7 @@ flags.DEFINE_string(
     "init_from", None,
     "begin from the weights of a trained network, <run>/networks/<name>, of any data set: the layers that fit",
 )  # fmt: skip
+flags.DEFINE_bool("restart", False, "remove what is unfinished of it and begin anew; a finished network stays as it is")
 settings.define_dataset()
 settings.define_training()
 flags.adopt_module_key_flags(settings)
@@ -43,7 +48,8 @@ def main() -> None:
     strategy = devices.strategy(FLAGS.devices)
     where = settings.dataset(), settings.data_dir(), settings.run_dir()
     for network in chosen:
-        folder, done = fit.fit(network, *where, settings.training(), strategy, init_from=FLAGS.init_from)
+        begins = {"init_from": FLAGS.init_from, "restart": FLAGS.restart}
+        folder, done = fit.fit(network, *where, settings.training(), strategy, **begins)
         best = f"best validation Dice {done['valid_dice']:.4f} at epoch {done['best_epoch']}"
         print(f"{network.name}: {best}, in {folder}")
     print(f"look: tensorboard --logdir {program.quoted(settings.run_dir())}")
