@@ -64,6 +64,19 @@ def _is_at(file, path):
         return False
 
 
+def is_held(path: pathlib.Path | str) -> bool:
+    """Whether a process holds the lock of `path`, which is neither made nor changed."""
+    path = pathlib.Path(path)
+    try:
+        with open(path) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        return error.errno in NO_LOCKS and leases.lives(_lease(path))
+    return False
+
+
 def holder(path: pathlib.Path | str) -> str:
     """Who holds the lock of `path`, in words."""
     for file in (_lease(pathlib.Path(path)), pathlib.Path(path)):

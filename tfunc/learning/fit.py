@@ -40,21 +40,18 @@ def fit(
     strategy: tf.distribute.Strategy | None = None,
     say: Callable[[str], Any] = print,
     init_from: runs.Path | None = None,
-    restart: bool = False,
 ) -> tuple[pathlib.Path, runs.Document]:
     """Trains `network` into its folder of the run; finds it where it is finished. Returns (folder, finished.json).
 
     settings: of `tfunc.learning.settings`; `epochs` None is the network's own number, more than the folder's prolong its
     training. say: called with each line for the user. init_from: folder of a trained network whose weights it begins
-    from, in place of the one that its row names. restart: an unfinished training is removed, and begins anew. Raises
-    `UserError` where the folder holds another configuration, `NotReady` without records or without the networks and
-    predictions that it learns from, and where another process trains there.
+    from, in place of the one that its row names. Raises `UserError` where the folder holds another configuration,
+    `NotReady` without records or without the networks and predictions that it learns from, and where another process
+    trains there.
     """
     manifest = runs.read_records(data_dir, dataset)
     inputs = chosen.inputs(network, manifest, run_dir, settings)
     folder = runs.network_dir(run_dir, network.name)
-    if restart:
-        claim.restart(folder, say)
     begins, where = _beginning(network, dataset, run_dir, init_from)
     choice = _precision(folder, settings["precision"], strategy)
     resolved = chosen.resolve(network, manifest, {**settings, "precision": choice.name}, inputs)

@@ -97,13 +97,17 @@ def export(
         if folder.exists():  # of another process, meanwhile
             _require_same(folder, config)
         else:
-            with artefacts.folder_aside(folder) as aside:
-                write(aside, model, predictive, description, config)
+            _write_version(folder, model, predictive, description, config)
         _write_examples(export_dir, model)
     order = description.task.order
     if order not in (None, voxel_order.DISTRIBUTED):
         say(f"its volumes must come in the voxel order {order}; launch/request.py reads that from the model")
     return folder
+
+
+def _write_version(folder, *what):
+    with artefacts.folder_aside(folder) as aside:
+        write(aside, *what)
 
 
 def _begun(folder):
