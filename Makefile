@@ -70,7 +70,8 @@ LATER := whole benchmarks faults test_floors.py scoring/test_counts.py scoring/t
     nets/test_several_classes.py $(addprefix scoring/test_,curves.py recalibrate.py recalibrated_rows.py temperature.py) \
     launch/test_recalibrate_launcher.py maps/test_recalibrated.py serving/test_recalibrated_export.py \
     data_prep/test_names.py data_prep/test_folders.py scoring/test_names_read.py launch/test_ceilings.py \
-    reporting/test_review_section.py test_metrics_facade.py test_readme_python.py data_prep/test_pairwise.py
+    reporting/test_review_section.py test_metrics_facade.py test_readme_python.py data_prep/test_pairwise.py \
+    learning/test_restart.py launch/test_early.py test_security_limits.py
 test-addons: .venv-addons/installed
 	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) $(LATER:%=--ignore=tests/%) $(PYTEST)
 

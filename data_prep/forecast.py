@@ -28,7 +28,9 @@ def require_room(data_dir: pathlib.Path, task: Task, sources: Sequence[splits.So
     """
     there = sum(path.stat().st_size for path in data_dir.glob("*.tfrecord"))
     there += sum(path.stat().st_size for path in data_dir.glob("parts/*.part"))
-    room.require(data_dir, max(0, least(task, sources) - there), f"the records of {len(sources)} subjects, at the least")
+    room.require(
+        data_dir, max(0, least(task, sources) - there), f"the records of {len(sources)} subjects, at the least"
+    )
 
 
 def least(task: Task, sources: Sequence[splits.Source]) -> int:

@@ -81,7 +81,9 @@ def test_records_that_are_made_already_count(brats_raw, tmp_path, monkeypatch):
     sources = found_in(task, brats_raw)
     least = forecast.least(task, sources)
     monkeypatch.setattr(room.shutil, "disk_usage", lambda _: Usage(9e9, 9e9, least - 1000))
-    with pytest.raises(UserError, match=r"expected .* MB of room on its disk for the records of 7 subjects, at the least"):
+    with pytest.raises(
+        UserError, match=r"expected .* MB of room on its disk for the records of 7 subjects, at the least"
+    ):
         forecast.require_room(tmp_path, task, sources)
     (tmp_path / "parts").mkdir()
     pathlib.Path(tmp_path, "parts", "a.part").write_bytes(bytes(1000))

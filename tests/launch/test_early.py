@@ -7,12 +7,11 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT
+import told
+from conftest import ROOT, Ended
 
 from data_prep.base import signals
-from launch import early
-
-PROGRAMS = ("phantom", "prepare", "train", "predict", "evaluate", "recalibrate", "study", "export", "request", "main")
+from launch import early, main
 
 # sends itself the signal when NumPy is imported, in the middle of a launcher's imports
 SCRIPT = """
@@ -27,7 +26,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", main.PROGRAMS)
 def test_ctrl_c_while_it_imports(program, tmp_path):
     """Of each program."""
     script = tmp_path / "script.py"
@@ -35,13 +34,16 @@ def test_ctrl_c_while_it_imports(program, tmp_path):
     ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=100)
     assert ended.returncode == 130, ended.stderr
     assert ended.stderr == "error: stopped by SIGINT; the same command begins anew\n"
+    told.check("Ctrl-C before it is at work", program, Ended(ended.returncode, ended.stdout, ended.stderr))
 
 
 @pytest.mark.parametrize("number", signals.ASKING)
 def test_each_signal(number):
     """With its own code; at any moment of a program that has just been started."""
     started = subprocess.Popen(
-        [sys.executable, str(ROOT / "launch" / "main.py"), "phantom", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, str(ROOT / "launch" / "main.py"), "phantom", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     time.sleep(0.15)
     os.kill(started.pid, number)

@@ -323,6 +323,18 @@ def test_two_studies_share_a_folder(made_up, tmp_path):
     other.wait()
 
 
+def test_what_a_job_writes_behind_its_artefact_is_waited_for(made_up, tmp_path):
+    """A job that a killed study left at work: its artefact is there, and the study ends when it has ended too."""
+    one = made_up({"a": ((), 0, 0)})
+    script = "import sys, time\nopen(sys.argv[1], 'w').close()\ntime.sleep(1)\nopen(sys.argv[1] + '.more', 'w').close()"
+    with one.claim(one.jobs["a"]) as lock:
+        command = [sys.executable, "-c", script, str(tmp_path / "run" / "a")]
+        orphan = subprocess.Popen(command, pass_fds=(lock.fileno(),))
+    one.run()
+    assert (tmp_path / "run" / "a.more").exists() and one.starts() == []
+    orphan.wait()
+
+
 def test_lock_is_the_kernels(made_up):
     """The lock is an flock on a file, so it cannot outlive its processes."""
     one = made_up({"a": ((), 0, 0)})
