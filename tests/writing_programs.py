@@ -3,9 +3,10 @@
 Tests of kills, full disks, closed folders and of two at once go over this one table.
 """
 
-import csv
+import collections
 import dataclasses
 import hashlib
+import itertools
 import shutil
 import time
 
@@ -137,8 +138,8 @@ def tried(brats_raw, brats_data, calibration_data, train, made_once, launch, tmp
     return Tried(sources, launch, tmp_path_factory.mktemp("tried"))
 
 
-# hold times, process ids or what is drawn anew
-OTHER_EACH_TIME = (".lock", "devices.json", "fingerprint.pb", "events.out.tfevents.")
+# hold times, process ids, what is drawn anew, or names that TensorFlow counts
+OTHER_EACH_TIME = (".lock", "devices.json", "fingerprint.pb", "events.out.tfevents.", "variables.")
 
 
 def outcome(place):
@@ -147,15 +148,28 @@ def outcome(place):
     for path in sorted(place.rglob("*")):
         name = path.relative_to(place)
         if path.is_file() and not path.name.startswith(OTHER_EACH_TIME) and name.parts[:2] != ("run", "study"):
-            content = path.read_bytes() if path.name != "log.csv" else _untimed(path)
+            content = repr(_numbers(path)).encode() if path.name == "saved_model.pb" else path.read_bytes()
             found[str(name)] = hashlib.sha256(content).hexdigest()
     return found
 
 
-def _untimed(path):
-    """The rows of a training's log without the columns of speed."""
-    with open(path, newline="") as file:
-        return repr([{key: row[key] for key in row if "second" not in key} for row in csv.DictReader(file)]).encode()
+def _numbers(path):
+    """What a SavedModel computes with, whatever its functions are called: TensorFlow counts them anew in each process.
+
+    Returns how often each op stands in its graphs, constants with their values, and the values of its variables.
+    """
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    (graphs,) = saved_model_pb2.SavedModel.FromString(path.read_bytes()).meta_graphs
+    bodies = [graphs.graph_def.node, *(function.node_def for function in graphs.graph_def.library.function)]
+    ops = collections.Counter()
+    for node in itertools.chain(*bodies):
+        is_number = node.op == "Const" and node.attr["dtype"].type != tf.string.as_datatype_enum
+        ops[node.op, node.attr["value"].tensor.SerializeToString() if is_number else b""] += 1
+    reader = tf.train.load_checkpoint(str(path.parent / "variables" / "variables"))
+    values = [reader.get_tensor(name) for name in reader.get_variable_to_shape_map()]
+    return sorted(ops.items()), sorted(one.tobytes() for one in values if not isinstance(one, bytes))
 
 
 def sizes(place):

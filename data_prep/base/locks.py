@@ -11,6 +11,7 @@ import fcntl
 import os
 import pathlib
 import socket
+import time
 from collections.abc import Iterator
 from typing import IO
 
@@ -22,6 +23,7 @@ from data_prep.base.leases import Lease
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)  # what a folder says that can only be read
 NAME = ".lock"
+NAMING_TRIES, NAMING_SECONDS = 20, 0.05
 
 
 def taken(path: pathlib.Path | str) -> IO[str] | Lease | None:
@@ -79,10 +81,12 @@ def is_held(path: pathlib.Path | str) -> bool:
 
 def holder(path: pathlib.Path | str) -> str:
     """Who holds the lock of `path`, in words."""
-    for file in (_lease(pathlib.Path(path)), pathlib.Path(path)):
-        with contextlib.suppress(OSError):
-            if text := file.read_text(encoding="utf-8", errors="replace").strip():
-                return text
+    for _ in range(NAMING_TRIES):
+        for file in (_lease(pathlib.Path(path)), pathlib.Path(path)):
+            with contextlib.suppress(OSError):
+                if text := file.read_text(encoding="utf-8", errors="replace").strip():
+                    return text
+        time.sleep(NAMING_SECONDS)  # it has just taken it, and writes its name next; on a full disk it has none
     return "another process"
 
 

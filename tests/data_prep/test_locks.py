@@ -169,3 +169,14 @@ def test_whether_it_is_held(other, tmp_path, monkeypatch):
     other.wait()
     monkeypatch.setattr(leases, "LAPSED", 0.0)
     assert not locks.is_held(path) and path.stat().st_mtime_ns == before
+
+
+def test_a_holder_that_has_not_yet_said_its_name(tmp_path, monkeypatch):
+    """Is given a moment to write it."""
+    path = tmp_path / locks.NAME
+    path.write_text("")
+    monkeypatch.setattr(locks.time, "sleep", lambda _: path.write_text("process 7 on host"))
+    assert locks.holder(path) == "process 7 on host"
+    path.write_text("")
+    monkeypatch.setattr(locks.time, "sleep", lambda _: None)
+    assert locks.holder(path) == "another process"

@@ -149,10 +149,8 @@ class _Work:
         applied = self.applied.document() if self.applied else None
         asked = predict.document(self.method, self.options, self.loaded, source=place, recalibrated=applied)
         index = self.out_dir / f"{subject.name}.json"  # written last: without it the maps are unfinished
-        if self._is_done(index, subject, source, asked):
-            return subject, None
         with locks.held(self.out_dir, "maps", of=subject.name):
-            if self._is_done(index, subject, source, asked):  # by another process, meanwhile
+            if self._is_done(index, subject, source, asked):
                 return subject, None
             room.require_place(index)
             return self._write(index, subject, files, asked)
