@@ -16,23 +16,15 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import contextlib
-import errno
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from data_prep import datasets, planner, preparation, records, splits, tasks, work
 from data_prep import patients as people
-from data_prep.base import locks, notices, pool
-from data_prep.base.errors import UserError
+from data_prep.base import locks, notices, pool, remedies
 from data_prep.readers import finding, folders
 from data_prep.shards import PARTS
-
-# what a disk or a folder says that the user can mend
-MENDABLE = {
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EROFS", "EACCES", "ENOENT", "ENOTDIR", "EEXIST", "ENAMETOOLONG")
-}
 
 
 def convert(
@@ -146,8 +138,6 @@ def _explained(data_dir):
     try:
         yield
     except OSError as error:
-        if error.errno not in MENDABLE:
+        if (told := remedies.of_error(error, data_dir)) is None:
             raise
-        where = error.filename or data_dir
-        do = "mend it; the same command continues where it stopped"
-        raise UserError(where, expected="a place to read and write", found=error.strerror, do=do) from None
+        raise told from None

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import grid, planner, preparation, records, shards, splits, tasks, voxel_order, windows
+from data_prep import forecast, grid, planner, preparation, records, shards, splits, tasks, voxel_order, windows
 from data_prep import patients as people
 from data_prep.base import artefacts, notices, pool, stamps
 from data_prep.base.errors import UserError
@@ -50,6 +50,7 @@ class Work:
         assignment, planned, patients = self.planner.plan(sources)
         for line in filter(None, (*assignment.notes, people.described(patients), note)):
             self.say(line)
+        forecast.require_room(self.data_dir, task, sources)
         request = self._request(task, sources, assignment, executor, workers)
         bad = self._make(planned, request, executor, workers)
         skipped = self._sorted_out(sources, {**faults, **bad})

@@ -9,28 +9,10 @@ import errno
 import os
 import re
 
-from data_prep.base import artefacts, leftovers
+from data_prep.base import artefacts
 from data_prep.base.errors import UserError
+from data_prep.base.remedies import FULL, REMEDIES, told
 
-_FULL = (
-    "room on the disk",
-    "make room there, or choose another folder; the same command goes on from what is whole",
-)
-_CLOSED = ("permission to read and write there", "mend its permissions, or choose another folder")
-_ABSENT = ("a file or folder there", "look at the path, and whether another process removes or moves it")
-_FORM = ("a folder where one is needed, and a file where one is", "look at the path, or choose another")
-_ILL = ("a disk that reads and writes", "look at the disk or the network share, then run the same command again")
-_FILES = ("fewer open files", "raise the limit, as with `ulimit -n 4096`, or give fewer --workers")
-_LARGE = ("files of any size", "raise the limit, as with `ulimit -f unlimited`, or choose another file system")
-_LONG = ("a path that the disk can hold", "choose a folder with a shorter path")
-_REMEDIES = {
-    "ENOSPC": _FULL, "EDQUOT": _FULL, "EACCES": _CLOSED, "EPERM": _CLOSED, "EROFS": _CLOSED, "ENOENT": _ABSENT,
-    "ENOTDIR": _FORM, "EEXIST": _FORM, "EISDIR": _FORM, "EIO": _ILL, "ESTALE": _ILL, "EREMOTEIO": _ILL, "ENODEV": _ILL,
-    "ENXIO": _ILL, "ENOTCONN": _ILL, "EHOSTDOWN": _ILL, "EMFILE": _FILES, "ENFILE": _FILES, "EFBIG": _LARGE,
-    "ENAMETOOLONG": _LONG,
-}  # fmt: skip
-REMEDIES = {number: told for name, told in _REMEDIES.items() if (number := getattr(errno, name, None)) is not None}
-FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 TOO_LITTLE_MEMORY = (
     "memory: not enough for this; give a smaller --batch_size, fewer --workers or --jobs_per_machine, or train a"
     " smaller network"
@@ -40,6 +22,7 @@ _WORDS = {os.strerror(number): number for number in REMEDIES}
 _TENSORFLOW = re.compile(rf"^(?P<path>.*?); (?P<words>{'|'.join(map(re.escape, _WORDS))})", re.MULTILINE | re.DOTALL)
 _BEFORE = re.compile(r"^(\{\{[^}]*\}\} *|\(\d+\) [\w ]+: |[A-Z][\w ]*: )+")  # the op, the kind, what was tried
 _AFTER = re.compile(r"\s*\[Op:\w+\].*$", re.DOTALL)
+_TEMPORARY = re.compile(r"(\.tmp[0-9a-f]{32}|\.tempstate\d+)$")  # what TensorFlow calls a file that it writes
 _HDF5 = re.compile(r"name = '(?P<path>.*?)', .*?errno = (?P<number>[1-9]\d*), error message", re.DOTALL)
 _MEMORY = re.compile(r"\bOOM\b|out.of.memory|failed to allocate|unable to allocate", re.IGNORECASE)
 
@@ -67,12 +50,10 @@ def is_of_hdf5(error: BaseException) -> bool:
 def _told(where, number, words):
     if number == errno.ENOMEM:
         return UserError(TOO_LITTLE_MEMORY)
-    if number is None:
+    if number is None:  # damage
         do = "restore the file that was read, or make it anew"
         return UserError(where or "a file that was read", expected="it as it was written", found=words, do=do)
-    expected, do = REMEDIES[number]
-    where = leftovers.meant(os.fsdecode(where)) if where else "the disk"
-    return UserError(where, expected=expected, found=words, do=do)
+    return told(where, number)
 
 
 def _mendable(error):
@@ -102,7 +83,7 @@ def _of_tensorflow(error):
     message = _BEFORE.sub("", _AFTER.sub("", str(getattr(error, "message", error))))
     if found := _TENSORFLOW.search(message):
         path = _BEFORE.sub("", found["path"].splitlines()[-1].strip()) if found["path"] else None
-        return path, _WORDS[found["words"]], found["words"]
+        return path and _TEMPORARY.sub("", path), _WORDS[found["words"]], found["words"]
     if (path := message.removesuffix(" is not a directory")) != message:
         return path, errno.ENOTDIR, os.strerror(errno.ENOTDIR)
     name = type(error).__name__

@@ -30,6 +30,10 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
 
+from launch import early
+
+early.settle(__name__)
+
 from absl import flags
 
 from data_prep import tasks

@@ -15,6 +15,10 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # runs from a checkout, installed or not
 
+from launch import early
+
+early.settle(__name__)
+
 from data_prep.base.errors import UserError
 from launch import program
 

@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
 
+from launch import early
+
+early.settle(__name__)
+
 import numpy as np
 from absl import flags
 

@@ -12,12 +12,16 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs from a checkout, installed or not
 
+from launch import early
+
+early.settle(__name__)
+
 from absl import flags
 
 from data_prep.base import processes
 from data_prep.base.errors import UserError, command
 from launch import program, settings
-from tfunc import methods, networks
+from tfunc import methods, networks, runs
 from tfunc.learning import settings as trainings
 from tfunc.networks import Network
 
@@ -28,6 +32,7 @@ flags.DEFINE_string(
     "init_from", None,
     "begin from the weights of a trained network, <run>/networks/<name>, of any data set: the layers that fit",
 )  # fmt: skip
+flags.DEFINE_bool("restart", False, "remove what is unfinished of it and begin anew; a finished network stays as it is")
 settings.define_dataset()
 settings.define_training()
 flags.adopt_module_key_flags(settings)
@@ -37,12 +42,14 @@ def main() -> None:
     trainings.check(settings.training())
     chosen = _networks()
     processes.start_tensorflow()
-    from tfunc.learning import fit
+    from tfunc.learning import claim, fit
     from tfunc.nets import devices
 
     strategy = devices.strategy(FLAGS.devices)
     where = settings.dataset(), settings.data_dir(), settings.run_dir()
     for network in chosen:
+        if FLAGS.restart:
+            claim.restart(runs.network_dir(settings.run_dir(), network.name), print)
         folder, done = fit.fit(network, *where, settings.training(), strategy, init_from=FLAGS.init_from)
         best = f"best validation Dice {done['valid_dice']:.4f} at epoch {done['best_epoch']}"
         print(f"{network.name}: {best}, in {folder}")

@@ -111,6 +111,11 @@ def _naming(temporary, path):
         raise
 
 
+def naming(path: pathlib.Path | str) -> contextlib.AbstractContextManager[None]:
+    """Inside the block a full disk's error without a file's name gets that of `path`, which grows there: a log."""
+    return _naming(path, path)
+
+
 def _sync(path):
     """Forces a file, or a folder's list of names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)

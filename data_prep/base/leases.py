@@ -63,11 +63,15 @@ def taken(path: pathlib.Path, holder: str) -> Lease | None:
                 os.rename(path, aside)
                 aside.unlink()
             continue
-        file = os.fdopen(descriptor, "w", encoding="utf-8")
-        file.write(holder)
-        file.flush()
-        return Lease(path, file)
+        with contextlib.suppress(OSError):  # on a full disk it is held all the same, and does not say by whom
+            os.write(descriptor, holder.encode())
+        return Lease(path, os.fdopen(descriptor, "w", encoding="utf-8"))
     return None
+
+
+def lives(path: pathlib.Path) -> bool:
+    """Whether a process holds the lease at `path`."""
+    return not _lapsed(path)
 
 
 def _lapsed(path):

@@ -11,6 +11,7 @@ import fcntl
 import os
 import pathlib
 import socket
+import time
 from collections.abc import Iterator
 from typing import IO
 
@@ -22,6 +23,7 @@ from data_prep.base.leases import Lease
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)  # what a folder says that can only be read
 NAME = ".lock"
+NAMING_TRIES, NAMING_SECONDS = 20, 0.05
 
 
 def taken(path: pathlib.Path | str) -> IO[str] | Lease | None:
@@ -30,8 +32,17 @@ def taken(path: pathlib.Path | str) -> IO[str] | Lease | None:
     The lock lives as long as the file is open: here, or in a command that inherits it. A lease lives as long as this process.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a")  # noqa: SIM115 - whoever asked closes it
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a")  # noqa: SIM115 - whoever asked closes it
+        found = _locked(file, path)
+        if found is not file or _is_at(file, path):
+            return found
+        file.close()  # its last holder has removed it since it was opened: the next one would lock another file
+
+
+def _locked(file, path):
+    """The file with its lock, a lease in its place, or None where another process holds it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -48,23 +59,46 @@ def taken(path: pathlib.Path | str) -> IO[str] | Lease | None:
     return file
 
 
+def _is_at(file, path):
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def is_held(path: pathlib.Path | str) -> bool:
+    """Whether a process holds the lock of `path`, which is neither made nor changed."""
+    path = pathlib.Path(path)
+    try:
+        with open(path) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        return error.errno in NO_LOCKS and leases.lives(_lease(path))
+    return False
+
+
 def holder(path: pathlib.Path | str) -> str:
     """Who holds the lock of `path`, in words."""
-    for file in (_lease(pathlib.Path(path)), pathlib.Path(path)):
-        with contextlib.suppress(OSError):
-            if text := file.read_text(encoding="utf-8", errors="replace").strip():
-                return text
+    for _ in range(NAMING_TRIES):
+        for file in (_lease(pathlib.Path(path)), pathlib.Path(path)):
+            with contextlib.suppress(OSError):
+                if text := file.read_text(encoding="utf-8", errors="replace").strip():
+                    return text
+        time.sleep(NAMING_SECONDS)  # it has just taken it, and writes its name next; on a full disk it has none
     return "another process"
 
 
 @contextlib.contextmanager
-def held(folder: pathlib.Path | str, what: str) -> Iterator[None]:
+def held(folder: pathlib.Path | str, what: str, of: str = "") -> Iterator[None]:
     """Inside the block no other process writes `what` in the folder; raises `NotReady` that says who does.
 
+    of: what of the folder is held, a name, where others may write the rest; the lock's file is then gone after the block.
     In a folder that can only be read nobody writes, and nothing is held. Folders that are new are gone again where the block
     fails before anything was written.
     """
-    path = pathlib.Path(folder) / NAME
+    path = pathlib.Path(folder) / (f".{of}{NAME}" if of else NAME)
     new = [place for place in (path.parent, *path.parent.parents) if not place.exists()]
     try:
         lock = taken(path)
@@ -74,7 +108,8 @@ def held(folder: pathlib.Path | str, what: str) -> Iterator[None]:
         yield
         return
     if lock is None:
-        raise NotReady(folder, expected=f"{what} that nobody else writes", found=holder(path), do="wait for it to end")
+        expected = f"{what} that nobody else writes"
+        raise NotReady(pathlib.Path(folder) / of, expected=expected, found=holder(path), do="wait for it to end")
     with lock:
         try:
             yield
@@ -82,6 +117,9 @@ def held(folder: pathlib.Path | str, what: str) -> Iterator[None]:
             if new:
                 _remove_empty(path, new)
             raise
+        finally:
+            if of:
+                path.unlink(missing_ok=True)
 
 
 def _remove_empty(path, folders):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pathlib
 import shutil
 
+from data_prep.base import artefacts, leftovers
 from data_prep.base.errors import UserError
+
+SMALL = 1 << 16  # bytes that the smallest results take
 
 
 def require(folder: pathlib.Path | str, size: int, what: str) -> None:
@@ -27,6 +30,23 @@ def require(folder: pathlib.Path | str, size: int, what: str) -> None:
             found=_megabytes(free),
             do="make room there, or choose another folder; then run the same command again",
         )
+
+
+def require_place(path: pathlib.Path | str, size: int = SMALL) -> None:
+    """Raises the `OSError` that writing `path` would raise at its end: no permission, a disk read-only or full.
+
+    For long work that writes nothing before it. Makes the folder; nothing else is left.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    probe = path.with_name(leftovers.partial(path.name))
+    try:
+        artefacts.check_room(probe, size)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def _megabytes(size):

@@ -10,15 +10,13 @@ isic, of 2017:  ISIC-2017_{Training,Validation,Test_v2}_Data/ISIC_9000000.jpg
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
-import shutil
 from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
 
-from data_prep.base.artefacts import aside
+from data_prep.base.artefacts import aside, folder_aside
 from data_prep.phantom import volumes
 from data_prep.phantom.brain import MODALITIES, brain
 from data_prep.phantom.skin import skin
@@ -74,18 +72,13 @@ def _brats_finished(raw_dir, index):
 
 
 def _write_brats(raw_dir, index, shape, rng):
-    """Five files in a folder written aside in the raw folder, then renamed: a subject is whole or not there."""
+    """Five files in a folder that is written aside, then renamed: a subject is whole or not there."""
     patient = brain(rng, shape, low_grade=is_low_grade(index), hard=is_hard(index))
-    name, folder = _brats_name(index), _brats_folder(raw_dir, index)
-    temporary = raw_dir / f".partial-{name}"
-    if temporary.exists():  # of a run that was killed
-        shutil.rmtree(temporary)
-    temporary.mkdir(parents=True)
-    for modality in MODALITIES:
-        volumes.write(temporary / f"{name}_{modality}.nii.gz", patient.modalities[modality], patient.affine)
-    volumes.write(temporary / f"{name}_seg.nii.gz", patient.labels, patient.affine)
-    folder.parent.mkdir(exist_ok=True)
-    os.replace(temporary, folder)
+    name = _brats_name(index)
+    with folder_aside(_brats_folder(raw_dir, index)) as temporary:
+        for modality in MODALITIES:
+            volumes.write(temporary / f"{name}_{modality}.nii.gz", patient.modalities[modality], patient.affine)
+        volumes.write(temporary / f"{name}_seg.nii.gz", patient.labels, patient.affine)
 
 
 def _isic_name(index):

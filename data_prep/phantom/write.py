@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.base import locks, remedies
 from data_prep.base.artefacts import difference, read_json, write_document
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
@@ -72,15 +73,17 @@ def write(
     if dataset in FORMS:
         settings["form"] = form or next(iter(FORMS[dataset]))
     try:
-        _claim(raw_dir, settings, subjects)
-        new = _write_missing(dataset, layout, raw_dir, subjects, size, seed)
-        if new or not read_json(raw_dir / "phantom.json").get("finished"):
-            if layout.describe:
-                layout.describe(raw_dir, subjects, NOTE)
-            _describe(raw_dir, settings, subjects, finished=True)
+        with locks.held(raw_dir, "made-up subjects", of="phantom.json"):
+            _claim(raw_dir, settings, subjects)
+            new = _write_missing(dataset, layout, raw_dir, subjects, size, seed)
+            if new or not read_json(raw_dir / "phantom.json").get("finished"):
+                if layout.describe:
+                    layout.describe(raw_dir, subjects, NOTE)
+                _describe(raw_dir, settings, subjects, finished=True)
     except OSError as error:
-        found = f"{error.strerror or error} ({error.filename or raw_dir})"
-        raise UserError(raw_dir, expected="a folder that can be written", found=found) from None
+        if (told := remedies.of_error(error, raw_dir)) is None:
+            raise
+        raise told from None
     return Written(raw_dir, size, new, subjects + layout.unlabelled - new)
 
 

@@ -116,3 +116,67 @@ def test_a_folder_that_can_only_be_read_is_held_by_nobody(tmp_path, monkeypatch)
     monkeypatch.setattr(locks, "open", refuse, raising=False)
     with locks.held(tmp_path, "an evaluation"):
         pass
+
+
+def test_a_part_of_a_folder_is_held(tmp_path):
+    """Others may hold other parts meanwhile; its file is gone afterwards, and so is a new folder where nothing was written."""
+    with locks.held(tmp_path, "maps", of="a"):
+        with locks.held(tmp_path, "maps", of="b"), pytest.raises(NotReady, match=rf"^{tmp_path / 'a'}: expected maps"):
+            locks.held(tmp_path, "maps", of="a").__enter__()
+        assert [path.name for path in tmp_path.iterdir()] == [".a.lock"]
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyError), locks.held(tmp_path / "new", "maps", of="a"):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_whose_file_was_removed_meanwhile(tmp_path, monkeypatch):
+    """Whoever opened it before its holder took it away has a lock on nothing, and takes the next one."""
+    real = locks.fcntl.flock
+    removed = []
+
+    def flock(file, how):
+        real(file, how)
+        if not removed:
+            removed.append(path.unlink())
+
+    path = tmp_path / locks.NAME
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    with locks.held(tmp_path, "maps"):
+        assert path.exists()
+        monkeypatch.setattr(locks.fcntl, "flock", real)
+        assert locks.taken(path) is None
+
+
+def test_a_lease_on_a_full_disk(tmp_path, monkeypatch):
+    """It is held without a name, and is nobody's afterwards."""
+    without_locks(monkeypatch)
+    monkeypatch.setattr(
+        leases.os, "write", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device"))
+    )
+    with locks.held(tmp_path, "maps"):
+        assert locks.taken(tmp_path / locks.NAME) is None
+    with locks.held(tmp_path, "maps"):
+        pass
+
+
+def test_whether_it_is_held(other, tmp_path, monkeypatch):
+    """By whomever, without a trace; nothing that is not there is held."""
+    path = tmp_path / locks.NAME
+    before = path.stat().st_mtime_ns
+    assert locks.is_held(path) and not locks.is_held(tmp_path / "none")
+    other.kill()
+    other.wait()
+    monkeypatch.setattr(leases, "LAPSED", 0.0)
+    assert not locks.is_held(path) and path.stat().st_mtime_ns == before
+
+
+def test_a_holder_that_has_not_yet_said_its_name(tmp_path, monkeypatch):
+    """Is given a moment to write it."""
+    path = tmp_path / locks.NAME
+    path.write_text("")
+    monkeypatch.setattr(locks.time, "sleep", lambda _: path.write_text("process 7 on host"))
+    assert locks.holder(path) == "process 7 on host"
+    path.write_text("")
+    monkeypatch.setattr(locks.time, "sleep", lambda _: None)
+    assert locks.holder(path) == "another process"

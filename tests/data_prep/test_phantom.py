@@ -232,7 +232,7 @@ def test_never_writes_among_other_data(tmp_path):
     with pytest.raises(UserError, match="never mix, found HGG"):
         phantom.write("brats", tmp_path / "real", subjects=3, shape=(16, 16, 16))
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="a folder that can be written"):
+    with pytest.raises(UserError, match="file: expected a folder where one is needed"):
         phantom.write("brats", tmp_path / "file", subjects=3, shape=(16, 16, 16))
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / ".keep").write_text("")

@@ -12,6 +12,7 @@ import sys
 import time
 
 import pytest
+import told
 from conftest import ROOT
 from made_up_maps import make_study
 
@@ -44,6 +45,8 @@ def stopped(launch, tmp_path):
         assert ended.code == 128 + number, ended.err
         (line,) = [line for line in ended.err.splitlines() if not line.startswith(("W0000", "I0000"))]
         assert line.startswith(f"error: stopped by {signal.Signals(number).name}; the same command "), line
+        if number == signal.SIGTERM:
+            told.check("SIGTERM while it is at work", launcher, ended, tmp_path)
         return line
 
     return start
@@ -78,7 +81,7 @@ def test_predict_and_export(stopped, launch, isic_data, isic_run, tmp_path, numb
     assert launch("predict", *predict).code == 0
     export = [*flags, f"--export_dir={tmp_path / 'export'}"]
     assert "begins anew" in stopped("export", "tfunc.serving.export.write", number, *export)
-    assert left(tmp_path) == [] and os.listdir(tmp_path / "export") == []
+    assert left(tmp_path) == [] and not (tmp_path / "export").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])

@@ -258,7 +258,7 @@ def test_a_claimed_job_is_left_alone(made_up):
     one = made_up({"a": ((), 0, 0)})
     lock = one.claim(one.jobs["a"])
     assert one.claim(one.jobs["a"]) is None
-    with pytest.raises(NotReady, match="another process"):
+    with pytest.raises(NotReady, match=f"found one that process {os.getpid()} on .* runs; wait for it"):
         one.run_one("a")
     lock.close()
     one.run_one("a")
@@ -321,6 +321,18 @@ def test_two_studies_share_a_folder(made_up, tmp_path):
     one.run()
     assert one.starts() == ["b"] and time.monotonic() - start > 0.3
     other.wait()
+
+
+def test_what_a_job_writes_behind_its_artefact_is_waited_for(made_up, tmp_path):
+    """A job that a killed study left at work: its artefact is there, and the study ends when it has ended too."""
+    one = made_up({"a": ((), 0, 0)})
+    script = "import sys, time\nopen(sys.argv[1], 'w').close()\ntime.sleep(1)\nopen(sys.argv[1] + '.more', 'w').close()"
+    with one.claim(one.jobs["a"]) as lock:
+        command = [sys.executable, "-c", script, str(tmp_path / "run" / "a")]
+        orphan = subprocess.Popen(command, pass_fds=(lock.fileno(),))
+    one.run()
+    assert (tmp_path / "run" / "a.more").exists() and one.starts() == []
+    orphan.wait()
 
 
 def test_lock_is_the_kernels(made_up):

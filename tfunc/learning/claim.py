@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from data_prep.base import artefacts, names
+from data_prep.base import artefacts, locks, names
 from data_prep.base.errors import UserError, command
 from tfunc import runs
 from tfunc.learning.settings import Settings
@@ -109,7 +109,28 @@ def release(folder: pathlib.Path, error: Diverged) -> None:
         artefacts.write_document(folder / DIVERGED, {"found": str(error)})
 
 
+def restart(folder: pathlib.Path, say: Callable[[str], Any]) -> None:
+    """Removes an unfinished training, so that the next one begins anew; one that is finished is left, and it is said.
+
+    Raises `UserError` for one that had been finished and was prolonged: its weights are there to be kept.
+    """
+    if not folder.exists() or not any((folder / name).exists() for name in (runs.CONFIG, runs.FINISHED, runs.RESUME)):
+        return
+    with locks.held(folder, "a network"):
+        if (folder / runs.FINISHED).exists():
+            say(f"{folder}: finished, which --restart leaves as it is; to train it anew, remove the folder")
+            return
+        state = artefacts.read_document(folder / runs.RESUME) if (folder / runs.RESUME).exists() else {}
+        if state.get("finished"):
+            expected, found = "a training that was never finished", "one that was, and goes on for more epochs"
+            raise UserError(folder, expected=expected, found=found, do="remove the folder to lose it and begin anew")
+        _make_room(folder)
+        (folder / runs.CONFIG).unlink(missing_ok=True)
+        say(f"{folder}: what was unfinished here is removed, and the training begins anew")
+
+
 def _make_room(folder):
+    (folder / runs.RESUME).unlink(missing_ok=True)  # first: without it nothing here is a training's
     for pattern in OF_A_TRAINING:
         for path in folder.glob(pattern):
             path.unlink()

@@ -174,6 +174,10 @@ class Trainer:
 
     def _diverged(self, when, what, loss):
         do = f"train again with a lower --learning_rate than {self.config.learning_rate:g}"
+        if self.counters.finished:  # prolonged: what was finished stays, of its own configuration
+            do += f", into another --run_dir, or remove {self.checkpoint.folder} first"
+        else:
+            do += f", which begins anew in {self.checkpoint.folder}; with the same, --restart begins anew"
         return Diverged(f"{self.name}, {when}", expected=f"a finite {what}", found=str(loss), do=do)
 
     def _over(self, total):

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from data_prep import map_files, records
-from data_prep.base import artefacts, notices, stamps
-from data_prep.base.errors import Faults, UserError
+from data_prep.base import artefacts, locks, notices, room, stamps
+from data_prep.base.errors import Faults, NotReady, UserError
 from data_prep.map_files import is_written
 from data_prep.readers import finding
 from data_prep.subject import Subject
@@ -70,6 +70,8 @@ def predict_inputs(
     for source in sources:
         try:
             found = work.predict(source)
+        except NotReady:  # another process is at work on it
+            raise
         except UserError as error:
             if len(sources) == 1 and not faults:
                 raise
@@ -147,8 +149,14 @@ class _Work:
         applied = self.applied.document() if self.applied else None
         asked = predict.document(self.method, self.options, self.loaded, source=place, recalibrated=applied)
         index = self.out_dir / f"{subject.name}.json"  # written last: without it the maps are unfinished
-        if self._is_done(index, subject, source, asked):
-            return subject, None
+        with locks.held(self.out_dir, "maps", of=subject.name):
+            if self._is_done(index, subject, source, asked):
+                return subject, None
+            room.require_place(index)
+            return self._write(index, subject, files, asked)
+
+    def _write(self, index, subject, files, asked):
+        """(subject, its maps), written with what they are of."""
         with memory.enough(self.method.name, {"batch_size": self.options.batch_size}):
             ((subject, maps),) = self.made.subjects([subject])
         task = self.loaded[0].config.task

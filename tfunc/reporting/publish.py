@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.base import artefacts, locks
+from data_prep.base import artefacts, locks, room
 from data_prep.base.errors import NotReady, UserError
 from data_prep.tasks import Task
 from tfunc import methods, paper, runs
@@ -82,6 +82,7 @@ def evaluate_run(
     with locks.held(request.out_dir, "an evaluation"):
         if (found := finished.find(request, names, inputs, truth, shared, former)) is not None:
             return found
+        room.require_place(request.out_dir / "summary.json")
         with make_pool(finished.size(all_maps)) as pool:
             evaluated = evaluate(all_maps, truth, pool, distances=request.distances)
             without = Distances(measured=False)
@@ -131,6 +132,7 @@ def evaluate_folders(
     with locks.held(request.out_dir, "an evaluation"):
         if (found := finished.find(request, names, inputs, truth)) is not None:
             return found
+        room.require_place(request.out_dir / "summary.json")
         with make_pool(finished.size(all_maps)) as pool:
             evaluated = evaluate(all_maps, truth, pool, request.sigma_range, distances=request.distances)
         return _write(request, evaluated, inputs, None, truth, task)

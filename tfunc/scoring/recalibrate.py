@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
-from data_prep.base import artefacts
+from data_prep.base import artefacts, locks, room
 from data_prep.base.errors import UserError
 from tfunc import __version__, methods, runs
 from tfunc.kinds import KINDS
@@ -69,14 +69,31 @@ def recalibrate(
     alphas = tuple(sorted({_checked(alpha) for alpha in alphas}))
     predictions = artefacts.sha256(pathlib.Path(maps.folder) / runs.PREDICTED)
     settings = {"split": split, "alphas": list(alphas)}
-    if (known := _find(run_dir, method, settings)) is not None and known.predictions == predictions:
-        return Recalibrated(recalibration.path(run_dir, method), known, fresh=False)
+    file = recalibration.path(run_dir, method)
+
+    def there():
+        known = _find(run_dir, method, settings)
+        is_of_these = known is not None and known.predictions == predictions
+        return known, Recalibrated(file, known, fresh=False) if is_of_these else None
+
+    known, done = there()
+    if done is not None:
+        return done
     if known is not None:
-        say(f"{recalibration.path(run_dir, method)}: out of date, its maps were predicted again since; it is made anew")
-    with make_pool(sum(maps.path(name).stat().st_size for name in maps.subjects)) as pool:
-        computed = calibration_set.fit(maps, truth, pool, alphas, say)
-    predicted = runs.read_predictions(maps.folder) or {}
-    whole = Recalibration(
+        say(f"{file}: out of date, its maps were predicted again since; it is made anew")
+    with locks.held(file.parent, "a recalibration", of=file.name):
+        if (done := there()[1]) is not None:  # by another process, meanwhile
+            return done
+        room.require_place(file)
+        with make_pool(sum(maps.path(name).stat().st_size for name in maps.subjects)) as pool:
+            computed = calibration_set.fit(maps, truth, pool, alphas, say)
+        whole = _whole(method, dataset, maps, split, manifest, alphas, shared, predictions, computed)
+        return Recalibrated(recalibration.write(run_dir, whole), whole, fresh=True)
+
+
+def _whole(method, dataset, maps, split, manifest, alphas, shared, predictions, computed):
+    """What was computed, with what it is of."""
+    return Recalibration(
         method=method,
         dataset=dataset,
         split=split,
@@ -86,11 +103,10 @@ def recalibrate(
         subjects=maps.subjects,
         records=manifest.identity,
         predictions=predictions,
-        made_by=recalibration.made_by(predicted),
+        made_by=recalibration.made_by(runs.read_predictions(maps.folder) or {}),
         version=__version__,
         **computed,
     )
-    return Recalibrated(recalibration.write(run_dir, whole), whole, fresh=True)
 
 
 def _checked(alpha):

@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 
 from data_prep import records, voxel_order
-from data_prep.base import artefacts, leftovers, room
+from data_prep.base import artefacts, leftovers, locks, room
 from data_prep.base.errors import NotReady, UserError, command
 from tfunc import __version__, kinds, runs
 from tfunc.maps import predict as prediction
@@ -93,13 +93,21 @@ def export(
     predictive = recalibrated.at_temperature(
         predictives.of(method)([each.model for each in trained], options), description
     )
-    with artefacts.folder_aside(folder) as aside:
-        write(aside, model, predictive, description, config)
-    _write_examples(export_dir, model)
+    with locks.held(export_dir, "an export", of=str(version)):
+        if folder.exists():  # of another process, meanwhile
+            _require_same(folder, config)
+        else:
+            _write_version(folder, model, predictive, description, config)
+        _write_examples(export_dir, model)
     order = description.task.order
     if order not in (None, voxel_order.DISTRIBUTED):
         say(f"its volumes must come in the voxel order {order}; launch/request.py reads that from the model")
     return folder
+
+
+def _write_version(folder, *what):
+    with artefacts.folder_aside(folder) as aside:
+        write(aside, *what)
 
 
 def _begun(folder):

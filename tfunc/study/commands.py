@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
-from data_prep.base import signals
+from data_prep.base import artefacts, signals
 from data_prep.base.errors import Stopped
 from data_prep.base.leases import Lease
 
@@ -30,7 +30,7 @@ def start(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8", **(environment or {})}
-    with open(log, "a", encoding="utf-8", errors="backslashreplace") as output:
+    with artefacts.naming(log), open(log, "a", encoding="utf-8", errors="backslashreplace") as output:
         output.write(f"$ {shlex.join(command)}\n")
         output.flush()
         return subprocess.Popen(

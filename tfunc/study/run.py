@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
-from data_prep.base import gpus, locks, progress, signals
+from data_prep.base import gpus, locks, progress, remedies, signals
 from data_prep.base.errors import NotReady, Stopped, UserError
 from data_prep.base.leases import Lease
 from tfunc import runs
@@ -85,10 +85,14 @@ class Study:
     def claim(self, job: Job) -> IO[str] | Lease | None:
         """An open file that holds the job's lock, or None where another study runs it."""
         try:
-            return locks.taken(self.folder / "locks" / f"{job.name}.lock")
+            return locks.taken(self._lock(job))
         except OSError as error:
             expected = f"a run folder that can be written, as {job.name} is not done"
-            raise UserError(self.run_dir, expected=expected, found=error.strerror or str(error)) from None
+            do = remedies.REMEDIES[error.errno][1] if error.errno in remedies.REMEDIES else None
+            raise UserError(self.run_dir, expected=expected, found=error.strerror or str(error), do=do) from None
+
+    def _lock(self, job):
+        return self.folder / "locks" / f"{job.name}.lock"
 
     def start(self, job: Job, lock: IO[str] | Lease, environment: Mapping[str, str] | None = None) -> subprocess.Popen:
         """Starts the job's command, which takes the lock over. environment: what it finds beside this process's own."""
@@ -104,7 +108,7 @@ class Study:
             raise NotReady(f"job {name}", expected="its needs to be done", found=f"unfinished: {', '.join(missing)}")
         lock = self.claim(job)
         if lock is None:
-            found = "one that another process runs"
+            found = f"one that {locks.holder(self._lock(job))} runs"
             raise NotReady(f"job {name}", expected="a free job", found=found, do="wait for it")
         with lock:
             process = self.start(job, lock)
@@ -117,6 +121,7 @@ class Study:
         """Runs all that is not done, `slots` jobs at a time, one progress line a job; stops at the first failure."""
         waiting = self.waiting()
         if not waiting:
+            self._let_others_end()
             self.say(f"{self.run_dir}: all {len(self.jobs)} jobs are done; nothing to do")
             return
         shares = [{}] if slots == 1 else self._shares(slots)
@@ -129,6 +134,12 @@ class Study:
                 waiting = [job for job in self.waiting() if job.name not in under_way]
                 self._fill(running, waiting, shares)
                 time.sleep(POLL_SECONDS)
+            self._let_others_end()
+
+    def _let_others_end(self):
+        """Waits for what others still write of jobs whose artefact is there: an evaluation's TensorBoard follows its summary."""
+        while any(locks.is_held(self._lock(job)) for job in self.jobs.values()):
+            time.sleep(POLL_SECONDS)
 
     def _shares(self, slots):
         """What each job at a time finds in its environment: a GPU of its own as long as there are enough, said otherwise."""

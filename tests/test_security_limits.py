@@ -1,0 +1,34 @@
+"""The limits that SECURITY.md promises are those of the code."""
+
+from conftest import ROOT
+
+from data_prep import tasks
+from data_prep.base import names
+from data_prep.readers import nifti_header, photographs
+from launch import ceilings
+from tfunc.scoring import npz
+from tfunc.serving import inputs
+
+LIMITS = (
+    ("voxels of a volume", nifti_header.MAX_VOXELS, nifti_header),
+    ("bytes of a volume's header extensions, and behind its voxels", nifti_header.SLACK, nifti_header),
+    ("pixels of a photograph", photographs.MAX_PIXELS, photographs),
+    ("numbers of an `.npz` with probabilities", npz.MOST_VALUES, npz),
+    ("voxels along an axis of a volume that is sent to a server", inputs.LONGEST, inputs),
+    ("classes of a task", tasks.MOST_CLASSES, tasks),
+    ("a raw label", tasks.MOST_LABEL, tasks),
+    ("bytes of a name in UTF-8", names.LONGEST, names),
+    ("processes (`--workers`, `--jobs_per_machine`)", ceilings.PROCESSES, ceilings),
+    ("passes, members, folds, seeds", ceilings.PASSES, ceilings),
+    ("slices a batch (`--batch_size`)", ceilings.TRAINING["batch_size"], ceilings),
+    ("`--depth`", ceilings.TRAINING["depth"], ceilings),
+    ("`--start_filters`", ceilings.TRAINING["start_filters"], ceilings),
+)
+
+
+def test_limits_are_those_of_the_code():
+    """Each row, in order, with its module; no row beside them."""
+    rows = [f"| {what} | {most:,} | `{one.__name__.replace('.', '/')}.py` |" for what, most, one in LIMITS]
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    section = text[text.index("## Limits") : text.index("## How to report")]
+    assert [line for line in section.splitlines() if line.startswith("| ")][2:] == rows
