@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep import tasks
+from data_prep import task_rules
 from data_prep.base import notices
 from data_prep.base.errors import UserError
 from data_prep.readers import label_sets, nifti
 
 ROUNDING = 1e-3  # what writing labels as scaled integers, or as float32, may take a whole number away from itself
-MOST = tasks.MOST_LABEL
+MOST = task_rules.MOST_LABEL
 LONGEST = 9  # digits of a number that may be a label
 IMAGE = 64  # distinct numbers from which on a file is an image rather than labels
 
