@@ -75,7 +75,11 @@ def whole(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
 
 
 def _head(record: bytes, where: object) -> dict[str, Any]:
-    return documents.checked(documents.parsed(record.decode()), Part, where)
+    try:
+        document = documents.parsed(record.decode())
+    except ValueError as error:
+        raise UserError(where, expected="JSON at the head of a part", found=error, do="remove it") from None
+    return documents.checked(document, Part, where, "remove it")
 
 
 def read(file: BinaryIO) -> tuple[dict[str, Any], Iterator[bytes]]:

@@ -80,6 +80,8 @@ def typed(document: Any, form: type[T], where: object, do: str | None = "remove 
         return msgspec.convert(document, form, str_keys=True)
     except msgspec.ValidationError as error:
         raise _told(document, form, str(error), where, do) from None
+    except UnicodeEncodeError as error:
+        raise UserError(where, expected="names of text", found=_brief(error.object), do=do) from None
 
 
 def checked(document: Any, form: type, where: object, do: str | None = "remove it or make it anew") -> dict[str, Any]:
@@ -148,7 +150,7 @@ def _wrong(document, form, keys, entries):
     for name in entries:
         try:
             msgspec.convert(_with(document, keys, {name: entries[name]}), form, str_keys=True)
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, UnicodeEncodeError):
             yield name
 
 

@@ -6,8 +6,9 @@ the turned size; where the mask's size does not tell, it is refused.
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
-import struct
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -198,7 +199,7 @@ def _may_be_turned(path):
     """Whether a file has a block that could hold an orientation; Pillow decodes all of a PNG to look behind its pixels."""
     regular.require(path)
     with open(path, "rb") as file:
-        content = file.read()
+        content = file.read(1 << 29)  # no picture of MAX_PIXELS has more
     simple = content.startswith((b"\xff\xd8", b"\x89PNG", b"BM"))  # TIFF has it among its own entries
     return not simple or any(mark in content for mark in _TURNING)
 
@@ -235,7 +236,7 @@ def _decode(path, pixels=True, formats=ANY):
     """A Pillow image, loaded if its `pixels` are wanted, sizes checked before anything is decoded."""
     regular.require(path)
     try:
-        with Image.open(path, formats=formats) as image:
+        with _silent(), Image.open(path, formats=formats) as image:
             if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:  # a camera's JPEG may hold a preview too
                 do = "write each as a file of its own"
                 raise UserError(path, expected="one image in a file", found=f"{image.n_frames} pages", do=do)
@@ -248,8 +249,21 @@ def _decode(path, pixels=True, formats=ANY):
             return image
     except Image.DecompressionBombError:
         raise UserError(path, expected=f"at most {MAX_PIXELS} pixels", found="a header that asks for more") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:  # what Pillow raises for broken files
-        raise UserError(path, expected=_whole(formats), found=str(error), do=AGAIN) from None
+    except (UserError, MemoryError):
+        raise
+    except (
+        Exception
+    ) as error:  # Pillow raises almost anything for broken files: OSError, SyntaxError, TypeError, struct.error
+        found = str(error) or type(error).__name__
+        raise UserError(path, expected=_whole(formats), found=found[:200], do=AGAIN) from None
+
+
+@contextlib.contextmanager
+def _silent():
+    """Pillow warns of tags that it skips, on the user's terminal; a file that can't be read is one line, and ours."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 def _whole(formats):

@@ -103,9 +103,17 @@ def read(run_dir: runs.Path, methods: Iterable[str], seeds: Sequence[int]) -> Fo
             if name not in evaluated:
                 raise UserError(path, expected=f"an evaluation of {name}", found=f"one of {', '.join(evaluated)}")
             for measure, values in columns.items():
-                mean = evaluated[name]["table1"][measure]["mean"]
+                mean = _mean(path, evaluated, name, measure)
                 values.append(float("nan") if mean is None else mean)
     return found
+
+
+def _mean(path, evaluated, name, measure):
+    """A cell of an evaluation's Table 1, None where it is undefined."""
+    cell = evaluated[name].get("table1", {}).get(measure)
+    if cell is None:
+        raise UserError(path, expected=f"{measure} of {name}", found="none", do="evaluate again")
+    return cell.get("mean")
 
 
 @dataclasses.dataclass(frozen=True)
