@@ -71,6 +71,16 @@ class Skipped:
     files: tuple[dict[str, Any], ...] = ()
 
 
+class _Before(msgspec.Struct):
+    """What the task of a file without one is made from."""
+
+    dataset: str
+    intensity: str
+    height: Count | None
+    width: Count | None
+    label_map: dict[str, int] | None
+
+
 class _Document(msgspec.Struct):
     """The file's form, once it has a task; the schema's number is looked at before."""
 
@@ -183,6 +193,8 @@ def read_manifest(data_dir: pathlib.Path | str) -> Manifest:
         do = "prepare the data again into another folder"
         raise UserError(path, expected=f"schema version {' or '.join(map(str, VERSIONS))}", found=repr(version), do=do)
     checksums = artefacts.sha256(path), _without_task(content)
+    if "task" not in content:
+        documents.typed(content, _Before, path, _DO)
     try:
         upgraded = upgrade(content)
     except (KeyError, TypeError, ValueError) as error:

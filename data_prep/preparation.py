@@ -91,7 +91,7 @@ def require_same(manifest: Manifest, configuration: Mapping[str, Any]) -> None:
     """Raises `UserError` where a finished folder is of another configuration."""
     stored = {name: manifest.configuration.get(name) for name in {*manifest.configuration, *configuration}}
     if "subjects" not in configuration:
-        del stored["subjects"]
+        stored.pop("subjects", None)
     _refuse_difference(manifest.path, {**stored, UNIT: configuration.get(UNIT)}, configuration)
 
 

@@ -19,6 +19,7 @@ from data_prep.base import regular
 from data_prep.base.errors import UserError
 
 SEPARATORS = ",;\t|"
+LARGEST = 1 << 26  # bytes of a table that is read: a line for each of a million subjects
 PLAIN = "'"  # by which a spreadsheet knows that a cell is text
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -34,6 +35,8 @@ def rows(path: pathlib.Path | str) -> list[Row]:
     """
     regular.require(path)
     try:
+        if (size := pathlib.Path(path).stat().st_size) > LARGEST:
+            raise csv.Error(f"{size:,} bytes, more than the {LARGEST:,} that are read")
         text = unicodedata.normalize("NFC", _text(pathlib.Path(path).read_bytes()))
         first = text.lstrip("\r\n").partition("\n")[0]
         separator, before = max(SEPARATORS, key=first.count), 0

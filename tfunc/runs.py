@@ -164,12 +164,12 @@ def read_config(folder: Path) -> Config:
     if written not in (None, checksum(document)):
         found, do = "an edited file", f"restore the file, or remove {path.parent} and train again"
         raise UserError(path, expected="the configuration that its training wrote", found=found, do=do)
+    if former.is_old(document):
+        documents.typed(document, shapes.ConfigOfBefore, path, do)
     try:
         upgraded = upgrade(document)
-    except KeyError as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise UserError(path, expected=expected, found=f"none or an unknown one for {error}", do=do) from None
-    except (AttributeError, TypeError, ValueError, UserError) as error:
-        raise UserError(path, expected=expected, found=f"{error}", do=do) from None
     config = documents.typed(upgraded, Config, path, do)
     task_rules.require(config.task, path, do)
     return config

@@ -18,6 +18,23 @@ MaybeText = str | None
 Flag = bool | None
 
 
+class Input(msgspec.Struct):
+    """How the images of a training of schema 1 were prepared: photographs have both entries."""
+
+    intensity: MaybeText = None
+    image_size: tuple[Count, Count] | None = None
+
+
+class ConfigOfBefore(msgspec.Struct):
+    """config.json of a network of schema 1: what today's is made from (`former.config`)."""
+
+    network: str
+    dataset: str
+    input: Input
+    channels: Count
+    count: Count
+
+
 class Was(msgspec.Struct):
     """What a training was each time it was finished."""
 

@@ -130,7 +130,9 @@ def test_refusals(words, named, folder):
     with pytest.raises(UserError) as caught:
         nnunet.task(folder)
     line = str(caught.value)
-    assert line.startswith(f"{folder / 'tfunc.json'}: ") and ": expected " in line and named in line and "\n" not in line
+    assert (
+        line.startswith(f"{folder / 'tfunc.json'}: ") and ": expected " in line and named in line and "\n" not in line
+    )
 
 
 def test_the_examples_of_the_how_to(folder):

@@ -30,11 +30,12 @@ LONGEST_LINE = 2000  # characters of what is said
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """name: of the row. inputs: their strategy. act: called with one; returns what was read."""
+    """name: of the row. inputs: their strategy. act: called with one; returns what was read. seconds: that one may take."""
 
     name: str
     inputs: Any
     act: Callable[[Any], object]
+    seconds: float = SECONDS
 
 
 @dataclasses.dataclass
@@ -79,7 +80,7 @@ def limited(memory: int = MEMORY, seconds: float = SECONDS):
 def ran(target: Target, given: Any) -> UserError | None:
     """The error that was said, or None for a result; raises all else."""
     try:
-        with limited(), notices.gathered(), warnings.catch_warnings(record=True) as warned:
+        with limited(seconds=target.seconds), notices.gathered(), warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             target.act(given)
     except MemoryError:  # the program says so in a line; here nothing may need so much
@@ -99,6 +100,8 @@ def ran(target: Target, given: Any) -> UserError | None:
 
 def tallied(target: Target, examples: int, seconds: float, seed: int) -> Tally:
     """Runs inputs until so many were run or so many seconds have passed, whichever is first; goes on after a fault."""
+    if hasattr(target.act, "warm"):
+        target.act.warm()
     tally, end = Tally(), time.monotonic() + seconds
 
     def one(given):

@@ -11,7 +11,8 @@ import hypothesis.strategies as st
 
 VALUES = (
     None, True, False, 0, 1, -1, 2, 0.5, -0.0, 1e308, 1e-308, 2**31, 2**63, -(2**63) - 1, 10**30, 10**400, "", "a", "0", "1", " ",
-    "../x", "/etc/passwd", "a/b", "x" * 300, "é", "e\u0301", "\ud800", "\udcff", "\0", "\n", "‮", "nan", "brats", "module:Class", [], {},
+    "../x", "/etc/passwd", "a/b", "x" * 300,
+    "é", "e\u0301", "\ud800", "\udcff", "\0", "\n", "‮", "nan", "brats", "module:Class", [], {},
     [[]], [{}], [None], [0], ["a"], {"a": 1}, {"": {}}, [1, 2, 3], [1.5, 2.5], "data_prep.readers.brats", "os", "..", ".x",
 )  # fmt: skip
 RAW = (

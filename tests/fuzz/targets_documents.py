@@ -260,7 +260,8 @@ def _of_users(place):
     folder = place / "damaged" / "with_words"
     shutil.copytree(made["nnunet"], folder, dirs_exist_ok=True)
     words = {
-        "title": "Own", "unit": "voxels", "channels": {"CT": {"normalise": "zscore", "outside": -1000}}, "classes": {"1": "organ"},
+        "title": "Own", "unit": "voxels", "channels": {"CT": {"normalise": "zscore", "outside": -1000}},
+        "classes": {"1": "organ"},
         "regions": [{"name": "all", "title": "All", "classes": ["organ", 2]}], "inside": {"channel": "CT", "above": -900},
         "ignore": None, "trained": "all", "axis": 2, "spacing": [1.5, 1.5], "frame": [16, 16], "ratio": [3, 1, 1], "per_shard": 2,
         "show": ["CT"],

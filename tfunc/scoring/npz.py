@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.base import notices, regular
+from data_prep.base import arrays, notices, regular
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti
 from data_prep.readers.file_names import ENDINGS
@@ -94,15 +94,11 @@ def _opened(path: pathlib.Path, read_array: Any) -> tuple[tuple[int, ...], Any]:
 
 def _header(path, stream, size):
     """The shape by the array's header, its dtype and size judged."""
-    version = np.lib.format.read_magic(stream)
-    reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if reader is None:
-        raise ValueError(f"version {version} of the format")
-    found, _, dtype = reader(stream)
+    found, dtype = arrays.header(stream)
     if dtype.kind not in "fiub":
         raise UserError(path, expected="probabilities as numbers", found=f"an array of {dtype}", do=DO)
     count = math.prod(found)
     if count > MOST_VALUES or count * dtype.itemsize > size:
         asked = f"a header that asks for {'x'.join(map(str, found))}"
         raise UserError(path, expected=f"at most {MOST_VALUES} values, all in the file", found=asked, do=DO)
-    return tuple(found)
+    return found
