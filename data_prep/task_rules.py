@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from data_prep.base.errors import UserError
 
-if TYPE_CHECKING:
-    from data_prep.tasks import Channel, Task
+Task: TypeAlias = Any  # of `tasks`, which stands on this
+Channel: TypeAlias = Any
 
 MOST_CLASSES = 250  # of a task: an index is one byte, and some of its values mean no class
 MOST_LABEL = 65535  # the highest number that a raw label may be
