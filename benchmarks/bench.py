@@ -25,7 +25,7 @@ import measured
 import performance
 
 # each writes `measured`'s form to --json, and has a --quick
-GROWTH = ("growth.py", "preparation.py", "evaluation.py")
+GROWTH = ("growth.py", "preparation.py", "evaluation.py", "counting.py")
 PEERS = ("peers.py",)
 
 

@@ -250,7 +250,7 @@ def upgrade(content: dict[str, Any]) -> dict[str, Any]:
 def _without_task(content):
     """Checksum of the file that an earlier version would have written for the same data."""
     before = {name: value for name, value in content.items() if name != "task"}
-    return hashlib.sha256((json.dumps(before, indent=1) + "\n").encode()).hexdigest()
+    return hashlib.sha256(artefacts.indented(before).encode()).hexdigest()
 
 
 def _manifest(path, content, checksums):

@@ -6,6 +6,7 @@ Raw headers are nibabel's, of NIfTI-1 or NIfTI-2.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import nibabel
@@ -26,6 +27,11 @@ def of_block(block: bytes, path: object) -> np.ndarray:
     raw = nibabel.Nifti1Header(block, "<", check=False)
     with notices.gathered():
         return affine(path, raw, tuple(int(size) for size in raw["dim"][1 : 1 + raw["dim"][0]]))
+
+
+def voxel_ml(affine: np.ndarray) -> float:
+    """Millilitres of one voxel of an affine [4, 4], the product of its sizes."""
+    return float(math.prod(np.linalg.norm(affine[:3, :3], axis=0).tolist()) / 1000)
 
 
 def affine(path: object, raw: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -11,6 +11,7 @@ it was made from and for what: where a source's files or the request are no long
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -22,7 +23,7 @@ import msgspec
 
 from data_prep import parts as of_subjects
 from data_prep import records, splits, tf_example
-from data_prep.base import artefacts, notices, stamps
+from data_prep.base import artefacts, contents, notices, stamps
 from data_prep.base.documents import Count
 from data_prep.base.errors import UserError
 from data_prep.base.names import Component
@@ -115,8 +116,9 @@ def convert_subject(
     load: of the task's reader. Returns the subject's name and what is wrong with it, None where its part is written.
     """
     try:
-        read = stamps.taken(source.paths, request.raw_dir)
-        with notices.gathered() as noticed:
+        keeping = contents.kept() if request.task.is_photograph else contextlib.nullcontext()
+        with keeping, notices.gathered() as noticed:
+            read = stamps.taken(source.paths, request.raw_dir)
             subject = load(source, request.options, request.task)
         _write_part(subject, request, pathlib.Path(folder), read, noticed)
     except UserError as error:

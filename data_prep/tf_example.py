@@ -17,9 +17,8 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
+import google_crc32c
 import numpy as np
-
-from data_prep.base.crc32c import crc32c
 
 _BYTES, _FLOATS, _INTEGERS = b"\x0a", b"\x12", b"\x1a"  # which of a feature's lists it has
 _FIRST, _SECOND = b"\x0a", b"\x12"  # a message's field 1 or 2, of a known length
@@ -60,7 +59,7 @@ def framed(record: bytes) -> Iterator[bytes]:
     """What a TFRecord file has of one record, piece by piece."""
     yield _head(len(record))
     yield record
-    yield struct.pack("<I", _masked(crc32c(record)))
+    yield struct.pack("<I", _masked(google_crc32c.value(record)))
 
 
 def records(file: BinaryIO) -> Iterator[bytes]:
@@ -69,7 +68,7 @@ def records(file: BinaryIO) -> Iterator[bytes]:
         if len(head) < 12 or head != _head(size := int.from_bytes(head[:8], "little")):
             raise ValueError("no record's length")
         record, checksum = file.read(size), file.read(4)
-        if len(record) < size or checksum != struct.pack("<I", _masked(crc32c(record))):
+        if len(record) < size or checksum != struct.pack("<I", _masked(google_crc32c.value(record))):
             raise ValueError("a record that does not match its checksum")
         yield record
 
@@ -77,7 +76,7 @@ def records(file: BinaryIO) -> Iterator[bytes]:
 @functools.lru_cache(maxsize=1024)
 def _head(size):
     length = struct.pack("<Q", size)
-    return length + struct.pack("<I", _masked(crc32c(length)))
+    return length + struct.pack("<I", _masked(google_crc32c.value(length)))
 
 
 def _masked(checksum):

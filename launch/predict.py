@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # runs fro
 from absl import flags
 
 from data_prep import records, splits, tasks
-from data_prep.base import artefacts, processes
+from data_prep.base import processes
 from data_prep.base.errors import UserError, command
 from launch import ceilings, program, settings
 from tfunc import methods
@@ -82,7 +82,7 @@ def main() -> None:
     if FLAGS.recalibrated and not FLAGS.input:
         _rewrite()
         return
-    from tfunc.maps import patient_scores, predict, unprepared
+    from tfunc.maps import artefact, patient_scores, predict, unprepared
     from tfunc.nets import devices
 
     where = settings.dataset(), settings.data_dir(), settings.run_dir()
@@ -102,7 +102,7 @@ def main() -> None:
                 continue
             inside = maps["prediction"] != 0
             print(f"{subject.name}: {inside.sum():,} foreground voxels ({inside.mean():.2%}); maps in {FLAGS.out_dir}")
-            written = artefacts.read_json(pathlib.Path(FLAGS.out_dir) / f"{subject.name}.json")
+            written = artefact.read(pathlib.Path(FLAGS.out_dir) / f"{subject.name}.json")
             print(f"{subject.name}: {patient_scores.line(written['scores'])}")
         return
     strategy = devices.strategy(FLAGS.devices)

@@ -5,6 +5,14 @@ __version__ = "0.1.0"
 
 # name: the module that it is, or "module:name" in it
 OFFERS = {
+    "load": "tfunc.api.model:load",
+    "Model": "tfunc.api.model:Model",
+    "Maps": "tfunc.api.maps:Maps",
+    "evaluate": "tfunc.api.evaluation:evaluate",
+    "wrap": "tfunc.api.wrapped:wrap",
+    "methods": "tfunc.methods",
+    "register": "tfunc.methods:register",
+    "Method": "tfunc.methods:Method",
     "metrics": "tfunc.metrics",
     "subject_scores": "tfunc.scoring.aggregate:subject_scores",
     "temperature": "tfunc.scoring.temperature:temperature",

@@ -6,9 +6,14 @@ A method is one or more networks, a predictive (how their outputs become a proba
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
+import sys
+import types
+import warnings
 from collections.abc import Sequence
 from typing import Literal
 
+from data_prep.base import names as paths
 from data_prep.base.errors import UserError
 from tfunc import kinds
 
@@ -174,6 +179,30 @@ def get(name: str) -> Method:
         raise UserError(f"method {name!r}", expected=f"one of {', '.join(METHODS)}") from None
 
 
+def register(method: Method) -> Method:
+    """Adds a method of one's own to the table, for this process; returns it. The same row may be added again.
+
+    A package that is installed adds its methods for every process, a study's included, by an entry point of the group
+    `tfunc.methods` that names a `Method` (`[project.entry-points."tfunc.methods"]`, `mine = "my_package.methods:MINE"`).
+    Raises `UserError` for a name that is taken or no file's, for no networks, and for a kind or predictive that is none.
+    """
+    if not isinstance(method, Method):
+        raise UserError("register", expected="a Method", found=paths.shown(method))
+    where = f"method {paths.shown(method.name)}"
+    paths.checked(method.name, "a method", where)
+    if METHODS.get(method.name, method) != method:
+        raise UserError(where, expected="a name of its own", found="another method of that name", do="choose another")
+    if method.name.endswith(RECALIBRATED) or "@" in method.name:
+        raise UserError(where, expected=f"a name without @, that does not end in {RECALIBRATED}", do="choose another")
+    kinds.get(method.kind, where)
+    if not method.networks or isinstance(method.networks, str):
+        raise UserError(where, expected="a tuple of networks", found=repr(method.networks))
+    if not all(method.predictive.partition(":")):
+        raise UserError(where, expected="a predictive package.module:Class", found=repr(method.predictive))
+    METHODS[method.name] = method
+    return method
+
+
 def of_network(name: str) -> Method:
     """A method that is one network's softmax: how a cross-validated network predicts the fold it never saw."""
     return Method(name, name, (name,), SOFTMAX, "probability", "one network by itself")
@@ -207,3 +236,26 @@ def parse(names: Sequence[str]) -> list[Method]:
         return [method for method in METHODS.values() if not method.by_name]
     chosen = {get(name).name for name in names}
     return [method for name, method in METHODS.items() if name in chosen]
+
+
+class _Table(types.ModuleType):
+    """This module, which may be called: `tfunc.methods()` is the table."""
+
+    def __call__(self) -> tuple[Method, ...]:
+        """The methods, in the table's order, those that packages and `register` added last."""
+        return tuple(METHODS.values())
+
+
+sys.modules[__name__].__class__ = _Table
+
+
+def _register_installed():
+    """What installed packages add. One that can't be loaded is said and left out: it must not stop every program."""
+    for entry in importlib.metadata.entry_points(group="tfunc.methods"):
+        try:
+            register(entry.load())
+        except Exception as error:  # of anyone's package
+            warnings.warn(f"tfunc.methods {entry.name} = {entry.value}: {error}; left out", stacklevel=2)
+
+
+_register_installed()

@@ -44,6 +44,20 @@ def choose_backend() -> None:
         os.environ.update(KERAS)
 
 
+def start_quietly() -> None:
+    """Imports TensorFlow, unless it is there already, without its lines on standard error, in a process that is not ours.
+
+    Its settings, matplotlib's backend and the user's keras.json stay as they are; only Keras' backend is ours.
+    """
+    choose_backend()
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with _starting:
+        if "tensorflow" not in sys.modules:
+            with _standard_error_aside():
+                _import()
+
+
 def start_tensorflow() -> None:
     """Imports TensorFlow and Keras, the latter without the user's keras.json, and looks for GPUs; standard error is set aside.
 
@@ -60,10 +74,14 @@ def start_tensorflow() -> None:
 
 def _start():
     with _standard_error_aside(), _without_keras_json():
-        import keras  # noqa: F401 - its settings are read when it is imported first
-        import tensorflow as tf
+        _import()
 
-        tf.config.list_physical_devices()
+
+def _import():
+    import keras  # noqa: F401 - its settings are read when it is imported first
+    import tensorflow as tf
+
+    tf.config.list_physical_devices()
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from data_prep.base import artefacts, regular
+from data_prep.base import artefacts, contents, regular
 from data_prep.base.errors import UserError
 
 
@@ -41,7 +41,7 @@ def _taken(path, root):
     regular.require(path)
     try:
         found = os.stat(path)
-        return Stamp(_relative(path, root), found.st_size, found.st_mtime_ns, found.st_ctime_ns, artefacts.sha256(path))
+        return Stamp(_relative(path, root), found.st_size, found.st_mtime_ns, found.st_ctime_ns, contents.sha256(path))
     except OSError as error:
         raise UserError(path, expected="a file that can be read", found=error.strerror or str(error)) from None
 

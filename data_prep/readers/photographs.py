@@ -7,6 +7,7 @@ the turned size; where the mask's size does not tell, it is refused.
 from __future__ import annotations
 
 import contextlib
+import io
 import pathlib
 import warnings
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from data_prep import triangle
-from data_prep.base import notices, regular
+from data_prep.base import contents, notices, regular
 from data_prep.base.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def _found(values):
     """(the values that an array holds, in order; how many elements have each)."""
     if values.dtype not in (np.uint8, np.bool_):
         return np.unique(values, return_counts=True)
-    counts = np.bincount(values.reshape(-1), minlength=1)  # without sorting, as numpy.unique would
+    if values.dtype == np.bool_:
+        values = (values != 0).view(np.uint8)  # Pillow's own have 255 for True, of which NumPy makes what it likes
+    counts = np.array(Image.fromarray(values).histogram())  # without sorting, as numpy.unique would
     found = np.flatnonzero(counts)
     return found, counts[found]
 
@@ -197,9 +200,7 @@ def _orientation(path):
 
 def _may_be_turned(path):
     """Whether a file has a block that could hold an orientation; Pillow decodes all of a PNG to look behind its pixels."""
-    regular.require(path)
-    with open(path, "rb") as file:
-        content = file.read(1 << 29)  # no picture of MAX_PIXELS has more
+    content = contents.read(path)
     simple = content.startswith((b"\xff\xd8", b"\x89PNG", b"BM"))  # TIFF has it among its own entries
     return not simple or any(mark in content for mark in _TURNING)
 
@@ -234,9 +235,9 @@ def size(path: pathlib.Path | str) -> tuple[int, int]:
 
 def _decode(path, pixels=True, formats=ANY):
     """A Pillow image, loaded if its `pixels` are wanted, sizes checked before anything is decoded."""
-    regular.require(path)
     try:
-        with _silent(), Image.open(path, formats=formats) as image:
+        file = io.BytesIO(contents.read(path)) if pixels else _checked(path)
+        with _silent(), Image.open(file, formats=formats) as image:
             if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:  # a camera's JPEG may hold a preview too
                 do = "write each as a file of its own"
                 raise UserError(path, expected="one image in a file", found=f"{image.n_frames} pages", do=do)
@@ -244,16 +245,20 @@ def _decode(path, pixels=True, formats=ANY):
                 raise UserError(path, expected=f"at most {MAX_PIXELS} pixels", found=f"{image.width}x{image.height}")
             if pixels:
                 image.load()
+                if image.mode in ("P", "PA") and image.palette is None:
+                    raise ValueError("numbers of a palette, which it lacks")
             else:
                 image.getexif()  # while the file is open
             return image
     except Image.DecompressionBombError:
         raise UserError(path, expected=f"at most {MAX_PIXELS} pixels", found="a header that asks for more") from None
-    except (UserError, MemoryError):
+    except UserError:
         raise
     except (
         Exception
     ) as error:  # Pillow raises almost anything for broken files: OSError, SyntaxError, TypeError, struct.error
+        if pixels and isinstance(error, MemoryError):  # of sizes that were looked at
+            raise
         found = str(error) or type(error).__name__
         raise UserError(path, expected=_whole(formats), found=found[:200], do=AGAIN) from None
 
@@ -266,13 +271,16 @@ def _silent():
         yield
 
 
+def _checked(path):
+    regular.require(path)
+    return path
+
+
 def _whole(formats):
     return f"a whole {', '.join(formats[:-1])} or {formats[-1]} image"
 
 
 def _is_deep_png(path):
     """True for 16 bits a channel, which Pillow would cut to 8 without a word."""
-    regular.require(path)
-    with open(path, "rb") as file:
-        head = file.read(25)
+    head = contents.read(path)[:25]
     return head.startswith(b"\x89PNG") and head[24] == 16

@@ -10,7 +10,7 @@ import own_folders
 import pytest
 
 from data_prep import grid, tables, task_rules, tasks
-from data_prep.base import arrays
+from data_prep.base import npy
 from data_prep.base.errors import UserError
 from data_prep.readers import brats, cases, nifti_header, nnunet, own_volumes
 
@@ -62,10 +62,10 @@ def test_arrays_of_a_file(tmp_path, content, said):
     """What the header asks for must be in the file; what damage does to a zip archive is one line, whatever Python raises."""
     path = tmp_path / "a.npz"
     path.write_bytes(packed("(10, 10)"))
-    assert arrays.read_all(path, "numbers", "make it")[0].shape == (10, 10)
+    assert npy.read_all(path, "numbers", "make it")[0].shape == (10, 10)
     path.write_bytes(content)
     with pytest.raises(UserError) as raised:
-        arrays.read_all(path, "numbers", "make it")
+        npy.read_all(path, "numbers", "make it")
     assert str(raised.value).startswith(f"{path}: expected numbers, found") and said in str(raised.value)
 
 

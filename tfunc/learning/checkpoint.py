@@ -20,7 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from data_prep.base import arrays, artefacts, room
+from data_prep.base import artefacts, npy, room
 from data_prep.base.errors import UserError
 from tfunc import runs, shapes
 from tfunc.learning.claim import DIVERGED
@@ -193,4 +193,4 @@ def read(folder: pathlib.Path) -> tuple[list[np.ndarray], dict[str, Any]] | None
     if not path.exists() or artefacts.sha256(path) != counters["sha256"]:
         found = "a damaged file" if path.exists() else "no file"
         raise UserError(path, expected="the saved state", found=found, do=f"remove {pointer} to train from the start")
-    return arrays.read_all(path, "the saved state", f"remove {pointer} to train from the start"), counters
+    return npy.read_all(path, "the saved state", f"remove {pointer} to train from the start"), counters

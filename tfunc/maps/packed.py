@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc.nets import classes
 from tfunc.scoring import spread
@@ -52,6 +53,10 @@ def overlaps(packed: np.ndarray, samples: int, regions: int) -> np.ndarray:
     return np.stack(found)
 
 
-def spreads(total: np.ndarray, task: Task, scale: float) -> dict[str, Spread]:
-    """{region: `Spread`} of a subject's overlaps; scale: voxels of its own grid to one of the networks'."""
+def of_subject(maps: Mapping[str, np.ndarray], subject: Subject, task: Task) -> dict[str, Spread] | None:
+    """{region: `Spread`} of a subject's maps, in voxels of its own grid; None where there are not two samples in them."""
+    if (total := maps.get(NAME)) is None or total.shape[-1] < 2:
+        return None
+    height, width = subject.image.shape[1:3]
+    scale = 1.0 if subject.own_size is None else subject.own_size[0] * subject.own_size[1] / (height * width)
     return {region.name: spread.of_overlaps(one, scale) for region, one in zip(task.regions, total, strict=True)}

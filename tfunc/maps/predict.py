@@ -48,8 +48,8 @@ def write_maps(
     says which numbers the segmentation is written with; None: the classes'. names: `nnunet` for the segmentation also as
     nnU-Net calls it, of a photograph at its own size. change: made to the maps on their own grid before they are written.
     """
-    if task is not None and (overlaps := maps.get(packed.NAME)) is not None and overlaps.shape[-1] > 1:
-        spread.write(folder, subject.name, packed.spreads(overlaps, task, _scale(subject)))
+    if task is not None and (drawn := packed.of_subject(maps, subject, task)) is not None:
+        spread.write(folder, subject.name, drawn)
     maps = grid.on_own_grid(subject, {name: values for name, values in maps.items() if name in map_files.MAPS})
     maps = maps if change is None else change(maps)
     wanted = full_size or (names and subject.source_size is not None)  # a photograph, whose own grid is the networks'
@@ -63,12 +63,6 @@ def write_maps(
     if names == "nnunet":
         map_files.write_named(folder, subject.name, (own_size or maps)["prediction"], subject.header)
     return maps
-
-
-def _scale(subject):
-    """Voxels of a subject's own grid to one of the networks'."""
-    height, width = subject.image.shape[1:3]
-    return 1.0 if subject.own_size is None else subject.own_size[0] * subject.own_size[1] / (height * width)
 
 
 def _resized(values, size):

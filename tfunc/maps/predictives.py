@@ -66,7 +66,7 @@ class Softmax:
 
     def __init__(self, models: Sequence[keras.Model], options: Options):
         (model,) = models
-        self.network = folded.FoldedUNet(model, options.precision)
+        self.network = folded.network(model, options.precision)
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """See the module's docstring."""

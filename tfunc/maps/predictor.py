@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,9 @@ class Predictor:
         """
         asked.check_seed(options.seed)
         self.options, self.size = options, size
+        self.more: dict[
+            str, type
+        ] = {}  # maps beside the usual ones that are wanted where the method has them, with dtypes
         self.task = task if task is not None and task.frame and not task.is_photograph else None
         self.strategy = strategy or tf.distribute.get_strategy()
         with self.strategy.scope():
@@ -136,12 +139,13 @@ class Predictor:
     def _run(self, batch):
         images, seeds, entries, indices = zip(*batch, strict=True)
         results = self.run(np.stack(images), np.array(seeds, np.int64))
-        arrays = {name: results[name] for name in MAPS}
+        kept = {**MAPS, **{name: dtype for name, dtype in self.more.items() if name in results}}
+        arrays = {name: results[name] for name in kept}
         for row, (entry, index) in enumerate(zip(entries, indices, strict=True)):
             subject, maps, _, place = entry
             for name, values in arrays.items():
                 if name not in maps:
-                    maps[name] = np.empty((*subject.image.shape[:3], *values.shape[3:]), MAPS[name])
+                    maps[name] = np.empty((*subject.image.shape[:3], *values.shape[3:]), kept[name])
                 maps[name][index] = values[row][place]
             if packed.NAME in results:
                 self._add_overlaps(maps, results[packed.NAME][row][place])
@@ -178,10 +182,16 @@ def of_method(
 ) -> tuple[Predictor, list[Trained]]:
     """(predictor, trained networks) of a method; raises `NotReady` naming the command for a network not trained."""
     loaded = trained.load_all(run_dir, method.networks, dataset)
+    return of_networks(method, loaded, options, strategy), loaded
+
+
+def of_networks(
+    method: Method, loaded: Sequence[Trained], options: Options, strategy: tf.distribute.Strategy | None = None
+) -> Predictor:
+    """The predictor of a method whose networks are loaded."""
     config, make = loaded[0].config, predictives.of(method)
     models, options = [network.model for network in loaded], options.of(config)
     options = options.spread(method, packed.regions_of(config.task))
-    predictor = Predictor(
+    return Predictor(
         lambda: make(models, options.folded), config.channels, config.smallest, options, strategy, config.task
     )
-    return predictor, loaded

@@ -7,7 +7,6 @@ predicted, since that is what their thresholds were set on. No TensorFlow.
 from __future__ import annotations
 
 import dataclasses
-import math
 import pathlib
 import shutil
 from collections.abc import Callable, Mapping
@@ -98,7 +97,7 @@ class Applied:
         voxel, unit = 1.0, str(self.task.unit)
         if subject.header is not None:
             affine = place.of_block(subject.header, subject.source)
-            voxel, unit = math.prod(np.linalg.norm(affine[:3, :3], axis=0).tolist()) / 1000, "ml"
+            voxel, unit = place.voxel_ml(affine), "ml"
         index, found = self.task.class_of(written, subject.source), {}
         for region in self.task.regions:
             count = int(classes.among(index, region).sum())

@@ -59,7 +59,7 @@ class TestTimeAugmentation:
     def __init__(self, models: Sequence[keras.Model], options: Options):
         (model,) = models
         self.samples, self.streams, self.regions = options.samples, options.streams, options.regions
-        self.network = folded.FoldedUNet(model, options.precision)
+        self.network = folded.network(model, options.precision)
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """See `predictives.Predictive`."""
@@ -104,7 +104,7 @@ class StochasticSegmentation:
     def __init__(self, models: Sequence[keras.Model], options: Options):
         (model,) = models
         self.samples, self.streams = options.samples, options.streams
-        self.network = folded.FoldedUNet(model, options.precision)
+        self.network = folded.network(model, options.precision)
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """See `predictives.Predictive`."""
@@ -129,7 +129,7 @@ class Ensemble:
     """The mean of several networks' softmax, one network after the other, so that memory holds one at a time."""
 
     def __init__(self, models: Sequence[keras.Model], options: Options):
-        self.members = [folded.FoldedUNet(model, options.precision) for model in models]
+        self.members = [folded.network(model, options.precision) for model in models]
         self.samples, self.regions = len(self.members), options.regions
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:

@@ -7,6 +7,7 @@ what rises with what was skipped.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -16,6 +17,11 @@ from tfunc.nets.folded_unit import Edge, FoldedUnit, fold_unit
 from tfunc.nets.layers import upsample_convolve, upsampling_kernel
 from tfunc.nets.unet import pad_to
 from tfunc.nets.weights import Weight
+
+
+def network(model: Any, precision: str = "float32") -> Any:
+    """A trained `UNet` folded; what is a network already, with logits and `classes`, as it is."""
+    return FoldedUNet(model, precision) if isinstance(model, keras.Model) else model
 
 
 class FoldedHead:

@@ -239,7 +239,7 @@ def require(run_dir: runs.Path, method: str, dataset: str, predicted: Mapping[st
         do = command("recalibrate", method=method, dataset=dataset)
         raise NotReady(file, expected=f"the recalibration of {method}", found="none", do=do)
     own, asked = found.made_by, made_by(predicted)
-    if own["networks"] != asked["networks"]:
+    if own.get("networks") != asked["networks"]:
         expected = f"a recalibration of the networks that made the maps of {method}"
         raise NotReady(file, expected=expected, found="one of other weights", do=found.command())
     if different := artefacts.difference(own, asked):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import pathlib
 import zipfile
+from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
@@ -29,23 +31,30 @@ def header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return tuple(shape), dtype
 
 
+@contextlib.contextmanager
+def told(path: pathlib.Path, expected: str, do: str) -> Iterator[None]:
+    """What a damaged archive raises inside becomes a `UserError` naming `path`.
+
+    zipfile and NumPy raise a dozen kinds, zlib.error, struct.error and tokenize.TokenError among them.
+    """
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise UserError(path, expected="a file that can be read", found=error.strerror, do=do) from None
+        raise UserError(path, expected=expected, found=str(error)[:200] or type(error).__name__, do=do) from None
+
+
 def read_all(path: pathlib.Path, expected: str, do: str) -> list[NDArray[Any]]:
     """All arrays of numbers in an .npz file, in the order of their names; raises `UserError` for anything else.
 
     What each header asks for is compared with what the file can hold before anything is allocated.
     """
     regular.require(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return [_read(archive, archive.getinfo(name), path) for name in sorted(archive.namelist())]
-    except OSError as error:
-        raise UserError(path, expected="a file that can be read", found=error.strerror or str(error), do=do) from None
-    except (UserError, MemoryError):
-        raise
-    except (
-        Exception
-    ) as error:  # zipfile and NumPy raise a dozen kinds for damaged files, zlib.error and struct.error too
-        raise UserError(path, expected=expected, found=str(error)[:200] or type(error).__name__, do=do) from None
+    with told(path, expected, do), zipfile.ZipFile(path) as archive:
+        return [_read(archive, archive.getinfo(name), path) for name in sorted(archive.namelist())]
 
 
 def _read(archive, member, path):

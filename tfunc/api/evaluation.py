@@ -1,0 +1,91 @@
+"""`tfunc.evaluate`: anyone's maps against anyone's labels, as `evaluate --predictions` does it, from Python."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+from data_prep.base import pool
+from data_prep.base.errors import UserError
+from data_prep.readers.labels import Rule
+from tfunc.reporting import publish
+from tfunc.scoring import asked, sources
+from tfunc.scoring.truth import FolderTruth, several
+
+Path = pathlib.Path | str
+
+
+class Evaluation:
+    """An evaluation: its numbers, and where its tables, pictures and report lie.
+
+    folder: as `evaluate --out_dir` writes it.  methods: {method: {measure: mean over subjects}}, of Table 1.  summary: all of
+    summary.json.  markdown: Table 1.  report: the page to open in a browser.
+    """
+
+    def __init__(self, finished: publish.Finished):
+        self.folder: pathlib.Path = finished.folder
+        found = finished.summary["methods"].items()
+        self.methods: dict[str, dict[str, float]] = {
+            name: {measure: cell["mean"] for measure, cell in one["table1"].items()} for name, one in found
+        }
+        self.summary: dict[str, Any] = finished.summary
+        self.markdown: str = finished.markdown
+        self.report: pathlib.Path = finished.report
+
+    def __repr__(self) -> str:
+        return f"<Evaluation of {', '.join(self.methods)} in {self.folder}>"
+
+    def _repr_markdown_(self) -> str:
+        """For Jupyter: Table 1."""
+        return self.markdown
+
+
+def evaluate(
+    predictions: Path,
+    labels: Path,
+    out_dir: Path | None = None,
+    *,
+    masks: Path | None = None,
+    kind: str | None = None,
+    regions: Mapping[str, Sequence[int]] | None = None,
+    label_map: Mapping[int, int] | None = None,
+    ignore_label: int | None = None,
+    workers: int = 1,
+) -> Evaluation:
+    """Evaluates a folder of maps, or of method folders, against a folder of labels; writes tables, pictures and a report.
+
+    predictions: `<subject>_{probability|uncertainty, prediction}.nii.gz`, or nnU-Net's `.npz`. labels: `<subject>.nii.gz`, or
+    with a usual ending. out_dir: where the files go; None: a new temporary folder, which stays. masks: calibration is measured
+    inside. kind: `probability`, `error` or `sigma`, where the predictions don't say it. regions: {name: raw labels} of several
+    classes. label_map: {raw label: 0 or 1} of two. ignore_label: voxels that count nowhere. workers: processes; with more than
+    one, a script guards its calls by `if __name__ == "__main__":`, as multiprocessing asks.
+
+    Raises `UserError` naming the file or the argument at fault. An evaluation of the same files that is there already is read.
+    """
+    if workers < 1:
+        raise UserError("workers", expected="1 or more", found=str(workers))
+    task, rule = None, Rule(None if label_map is None else dict(label_map), ignore_label)
+    if regions is not None:
+        if label_map is not None:
+            raise UserError("label_map", expected="no regions, which say the labels already", found="both")
+        text = ";".join(f"{name}:{','.join(map(str, raw))}" for name, raw in regions.items())
+        task = asked.task_of_regions(text, ignore_label)
+    classes = several(task)
+    if task is not None and classes is None:
+        rule = asked.rule_of(task)
+    truth = FolderTruth(str(labels), None if masks is None else str(masks), rule, classes)
+    rule.check()
+    all_maps = sources.folder_maps(pathlib.Path(predictions), kind)
+    folder = pathlib.Path(out_dir) if out_dir is not None else pathlib.Path(tempfile.mkdtemp(prefix="tfunc-"))
+
+    @contextlib.contextmanager
+    def make_pool(size: int) -> Iterator[Executor]:
+        with pool.executor(workers, tensorflow=False) as executor:
+            yield executor
+
+    request = publish.Request(out_dir=folder)
+    return Evaluation(publish.evaluate_folders(request, all_maps, truth, make_pool, task))

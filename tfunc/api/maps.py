@@ -1,0 +1,107 @@
+"""What a prediction gives: the maps of one subject as arrays, with what is said of the subject as a whole."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import html
+import io
+import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep import map_files
+from data_prep.base import names
+from data_prep.tasks import Task
+from tfunc.api import pictures
+from tfunc.methods import Method
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Interval = tuple[float, float | None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Maps:
+    """The maps of one subject on its own grid, as `predict` writes them.
+
+    prediction: uint8 or uint16 [depth, height, width], raw labels of the task, as in its label files.
+    probability: float32 of that shape, of the foreground, in [0, 1]; of more than two classes [depth, height, width, classes].
+    uncertainty: float32 [depth, height, width]. Of a method of kind `probability` the normalised entropy, in [0, 1]; of kind
+        `error` an error probability; of kind `sigma` |sigma| of the predicted class's logit, which has no upper end.
+    mutual_information: float32 [depth, height, width], normalised likewise, in [0, 1]; None of a method without samples, at a
+        temperature, and where slices were resampled.
+    affine: float64 [4, 4], voxel (x, y, z) to mm in RAS, of the arrays transposed; None of a photograph, whose arrays are
+        [1, height, width], at the size at which the network sees it.
+    volume_ml: {region: millilitres of its segmentation}; empty of a photograph.
+    volume_interval: {region: (lower, upper) millilitres}, upper None where there is no bound. Of a model that was loaded
+        `recalibrated` it covers the true volume in as many patients as its calibration says; of another method with samples it
+        is the middle nine tenths of the samples' volumes, which promises nothing. None of the rest.
+    scores: {region: {score: value}} as subjects.csv has them, higher is less sure; None where one subject has none (kind
+        `sigma`).
+    name, method, task: whose they are, and of what.  image: float32 [depth, height, width], the channel that `plot` shows.
+    """
+
+    name: str
+    method: Method
+    task: Task
+    prediction: NDArray[np.unsignedinteger]
+    probability: NDArray[np.float32]
+    uncertainty: NDArray[np.float32]
+    mutual_information: NDArray[np.float32] | None
+    affine: NDArray[np.float64] | None
+    volume_ml: dict[str, float]
+    volume_interval: dict[str, Interval] | None
+    scores: dict[str, dict[str, float | None]] | None
+    image: NDArray[np.float32]
+    header: bytes | None = dataclasses.field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.prediction.shape))
+        return f"<Maps of {self.name} by {self.method.name}, {shape}{''.join(f', {line}' for line in self._volumes())}>"
+
+    def save(self, folder: pathlib.Path | str) -> list[pathlib.Path]:
+        """Writes `<name>_{prediction,probability,uncertainty}.nii.gz`, and mutual_information where there is one.
+
+        Each file is whole or not there, and replaces one of that name. Returns the paths. Raises `UserError` for a name that
+        is no file's.
+        """
+        names.checked(self.name, "subject", folder, do="give predict(..., name=)")
+        found: Mapping[str, NDArray[Any] | None] = {
+            "prediction": self.prediction,
+            "probability": self.probability,
+            "uncertainty": self.uncertainty,
+            "mutual_information": self.mutual_information,
+        }
+        arrays = {name: values for name, values in found.items() if values is not None}
+        map_files.write(folder, self.name, arrays, self.header)
+        return [map_files.path(folder, self.name, name) for name in arrays]
+
+    def plot(self, slice: int | None = None) -> Figure:
+        """A figure of one slice: the image with the segmentation's outline, the uncertainty, and the probability.
+
+        slice: its number; None: the one with most of the segmentation. Raises `UserError` for one that there is not.
+        """
+        return pictures.drawn(self, slice)
+
+    def _volumes(self):
+        lines = []
+        for region, value in self.volume_ml.items():
+            low, high = (self.volume_interval or {}).get(region, (None, None))
+            between = "" if low is None else f" ({low:.4g} to {'any' if high is None else f'{high:.4g}'})"
+            lines.append(f"{region} {value:.4g} ml{between}")
+        return lines
+
+    def _repr_html_(self) -> str:
+        """For Jupyter: the picture of `plot`, under what is said of the subject."""
+        file = io.BytesIO()
+        self.plot().savefig(file, format="png", dpi=90)
+        picture = base64.b64encode(file.getvalue()).decode()
+        said = html.escape(", ".join([f"{self.name}, {self.method.title}", *self._volumes()]))
+        return (
+            f'<figure><figcaption>{said}</figcaption><img alt="{said}" src="data:image/png;base64,{picture}"></figure>'
+        )

@@ -1,0 +1,235 @@
+"""A trained method of a run as an object: `tfunc.load("runs/brats", method="baseline_mc").predict(image)`."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from data_prep import arrays, grid, map_files, place
+from data_prep.base import notices, processes
+from data_prep.base.errors import NotReady, UserError, command
+from data_prep.readers import finding
+from data_prep.subject import Subject
+from data_prep.tasks import Task
+from tfunc import methods, runs
+from tfunc.api.maps import Interval, Maps
+from tfunc.maps.options import Options
+from tfunc.methods import Method
+from tfunc.nets import engine
+from tfunc.nets import precision as precisions
+from tfunc.scoring import classes
+
+if TYPE_CHECKING:
+    from tfunc.maps.predictor import Predictor
+    from tfunc.maps.recalibrated import Applied
+    from tfunc.nets.trained import Trained
+    from tfunc.scoring.spread import Spread
+
+MUTUAL = "mutual_information"
+MIDDLE = (0.05, 0.95)  # of the samples' volumes
+Paths = Sequence[pathlib.Path | str]
+
+
+def load(
+    run_dir: pathlib.Path | str,
+    method: str | Method = "baseline",
+    *,
+    recalibrated: bool = False,
+    batch_size: int = 16,
+    precision: str = precisions.FLOAT32,
+    own_engine: str = engine.TENSORFLOW,
+) -> Model:
+    """A method of a run, its networks loaded once.
+
+    run_dir: the run, as `train` and `study` write it; it says itself which data set it is of. method: its name, one of
+    `tfunc.methods()`, or a `Method` of one's own. recalibrated: probabilities at the temperature that `recalibrate` fitted, and
+    volumes with its intervals. batch_size: slices at a time. precision: `float32`, `bfloat16` or `auto`. own_engine: what runs
+    the networks, `tensorflow` or `openvino`.
+
+    Raises `NotReady` for networks that are not trained, naming the command, and `UserError` for an unknown method, a run of
+    which there is none, and weights that are not as the training wrote them.
+    """
+    found = methods.get(method) if isinstance(method, str) else method
+    dataset = _dataset(pathlib.Path(run_dir), found)
+    processes.start_quietly()
+    from tfunc.maps import predict
+    from tfunc.maps import recalibrated as temperatures
+    from tfunc.nets import trained
+
+    options = Options(batch_size=batch_size, precision=precision, engine=own_engine, recalibrated=recalibrated)
+    options = predict.settled(options, None, None, lambda line: None)
+    loaded = trained.load_all(run_dir, found.networks, dataset)
+    applied = None
+    if recalibrated:
+        asked = predict.document(found, options, loaded)
+        applied = temperatures.of_method(run_dir, dataset, found.name, loaded[0].config.task, asked)
+    return Model(found, loaded, options, applied)
+
+
+def _dataset(run_dir, method):
+    """The data set that a run is of, by the first network that it has."""
+    for path in sorted((run_dir / "networks").glob(f"*/{runs.CONFIG}")):
+        return runs.read_config(path.parent).task.name
+    found = "no network in it" if run_dir.is_dir() else "nothing"
+    do = ("train one, e.g. ", command("train", method=method.name, dataset="NAME", run_dir=str(run_dir)))
+    raise NotReady(run_dir, expected="a run with trained networks", found=found, do=do)
+
+
+class Model:
+    """A method whose networks are loaded. `load` makes one.
+
+    method: the row of the table. task: what it segments from what: channels, classes, regions. networks: their names.
+    """
+
+    def __init__(self, method: Method, loaded: list[Trained], options: Options, applied: Applied | None = None):
+        self.method: Method = method
+        self.task: Task = loaded[0].config.task
+        self.networks: tuple[str, ...] = tuple(one.name for one in loaded)
+        self._loaded, self._options, self._applied = loaded, options, applied
+        self._predictors: dict[int, Predictor] = {}
+
+    def __repr__(self) -> str:
+        count = len(self.networks)
+        return f"<Model {self.method.name} of {self.task.name}, {count} network{'s' * (count != 1)}>"
+
+    @overload  # a sequence of text is an array to NumPy, and is meant as paths here
+    def predict(self, image: Paths, samples: int = ..., seed: int = ...) -> list[Maps]: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def predict(
+        self, image: ArrayLike | pathlib.Path | str, samples: int = ..., seed: int = ...,
+        spacing: Sequence[float] | None = ..., affine: ArrayLike | None = ..., name: str | None = ...,
+    ) -> Maps: ...  # fmt: skip
+
+    def predict(
+        self,
+        image: Any,
+        samples: int = 20,
+        seed: int = 20,
+        spacing: Sequence[float] | None = None,
+        affine: ArrayLike | None = None,
+        name: str | None = None,
+    ) -> Maps | list[Maps]:
+        """The maps of a subject, or of several.
+
+        image: an array [depth, height, width, channels] in the order of `task.channels`, raw intensities; of a photograph uint8
+        [height, width, channels]; or the path of a subject, as `predict --input` takes it; or a list of such paths, which gives
+        a list. samples: passes of a method that samples. seed: of its samples; with the name it decides them, so the same file
+        gives the same maps as the program. spacing, affine, name: of an array (`data_prep.arrays.subject`); the name is `image`
+        by default.
+
+        Raises `UserError` for what cannot be predicted: another shape, other channels, values that are not finite, a file that
+        is broken, a path with no or several subjects.
+        """
+        if isinstance(image, (str, pathlib.Path)):
+            self._require_array_only(spacing, affine, name)
+            return self._of(self._read(image), samples, seed)
+        if isinstance(image, (list, tuple)) and image and all(isinstance(one, (str, pathlib.Path)) for one in image):
+            self._require_array_only(spacing, affine, name)
+            return [self._of(self._read(one), samples, seed) for one in image]
+        subject = arrays.subject(image, self.task, name or "image", spacing, affine)
+        return self._of(subject, samples, seed)
+
+    def _require_array_only(self, *given):
+        if any(one is not None for one in given):
+            raise UserError(
+                "spacing, affine, name", expected="none of them with a path", found="one", do="leave it out"
+            )
+
+    def _read(self, path):
+        """The one subject at a path, read as the run's records were."""
+        config = self._loaded[0].config
+        if not pathlib.Path(path).exists():
+            raise UserError(path, expected="a subject's folder or an image", found="nothing")
+        reader = self.task.load_reader()
+        with _warned():
+            sources, faults = finding.sources(lambda: reader.find_new(path, None, self.task))
+            for fault in faults.values():
+                raise fault
+            if len(sources) != 1:
+                do = f"give a list of paths, as [{sources[0].image!r}, ...]"
+                raise UserError(path, expected="one subject", found=f"{len(sources)}", do=do)
+            return reader.load(sources[0], config.input, self.task)
+
+    def _of(self, subject: Subject, samples: int, seed: int) -> Maps:
+        from tfunc.maps import packed
+
+        made = self._predictor(samples)
+        made.options = dataclasses.replace(made.options, seed=seed)
+        ((_, found),) = made.subjects([subject])
+        spreads = packed.of_subject(found, subject, self.task)
+        maps = grid.on_own_grid(subject, {name: found[name] for name in (*map_files.MAPS, MUTUAL) if name in found})
+        if self._applied is not None:
+            maps.pop(MUTUAL, None)  # of the probabilities as they were drawn
+            maps = self._applied.change(maps)
+        maps["prediction"] = map_files.labels_of(self.task)[maps["prediction"]]
+        return self._said(subject, maps, spreads)
+
+    def _predictor(self, samples: int) -> Predictor:
+        """The graph for so many samples, traced once."""
+        from tfunc.maps import predictor
+
+        number = samples if self.method.sampled else 0
+        if number not in self._predictors:
+            options = dataclasses.replace(self._options, samples=samples)
+            made = predictor.of_networks(self.method, self._loaded, options)
+            made.more = {MUTUAL: np.float32}
+            self._predictors[number] = made
+        return self._predictors[number]
+
+    def _said(self, subject, maps, spreads):
+        from tfunc.maps import patient_scores
+
+        native = subject.native()
+        shown = self.task.show[0] if self.task.show else self.task.channels[0].name
+        image = np.asarray(native.image[..., self.task.index(shown)], np.float32)
+        volumes, intervals = self._volumes(subject, maps["prediction"], spreads)
+        return Maps(
+            name=subject.name,
+            method=self.method,
+            task=self.task,
+            prediction=maps["prediction"],
+            probability=maps["probability"],
+            uncertainty=maps["uncertainty"],
+            mutual_information=maps.get(MUTUAL),
+            affine=None if subject.header is None else place.of_block(subject.header, subject.source),
+            volume_ml=volumes,
+            volume_interval=intervals,
+            scores=patient_scores.of_maps(self.method, subject, maps, self.task, spreads),
+            image=image,
+            header=subject.header,
+        )
+
+    def _volumes(
+        self, subject: Subject, written: np.ndarray, spreads: dict[str, Spread] | None
+    ) -> tuple[dict[str, float], dict[str, Interval] | None]:
+        """({region: ml}, {region: its interval} or None) of a subject's segmentation."""
+        if subject.header is None:
+            return {}, None
+        voxel = place.voxel_ml(place.of_block(subject.header, subject.source))
+        if self._applied is not None:
+            found = self._applied.volumes(subject, written)
+            volumes = {name: float(one["volume"]) for name, one in found.items()}
+            return volumes, {name: (one["low"], one["high"]) for name, one in found.items()}
+        index = self.task.class_of(written, subject.source)
+        volumes = {region.name: float(classes.among(index, region).sum() * voxel) for region in self.task.regions}
+        if spreads is None:
+            return volumes, None
+        ends = {name: np.quantile(one.volumes, MIDDLE) * voxel for name, one in spreads.items()}
+        return volumes, {name: (float(low), float(high)) for name, (low, high) in ends.items()}
+
+
+@contextlib.contextmanager
+def _warned() -> Iterator[None]:
+    """What readers notice inside, as Python's warnings."""
+    with notices.gathered() as noticed:
+        yield
+    for line in noticed.lines():
+        warnings.warn(line, stacklevel=4)
