@@ -162,7 +162,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         try:
             return importlib.import_module(self.reader)
         except (ImportError, ValueError, TypeError) as error:
-            raise UserError(f"reader {self.reader!r}", expected="a module that reads its files", found=error) from None
+            raise UserError(f"reader {self.reader!r}", expected="a module of readers", found=error) from None
 
     def index(self, channel: str) -> int:
         """The position of a channel; raises `ValueError` for a name that is none of them."""
@@ -234,7 +234,6 @@ TASKS = {
         ),
     )
 }
-
 
 # what a form of task may be asked for
 OPTIONS = {"photograph": ("image_size", "intensity"), "volume": ("label_map", "allow_negative")}
