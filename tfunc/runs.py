@@ -16,6 +16,7 @@ import msgspec
 
 from data_prep import records, task_rules, tasks
 from data_prep.base import artefacts, documents, leftovers, names
+from data_prep.base.documents import Count
 from data_prep.base.errors import Command, NotReady, UserError
 from data_prep.records import Manifest
 from data_prep.tasks import Task
@@ -65,23 +66,23 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     task: Task
     records: str
     learns_from: dict[str, str | dict[str, str]]
-    train_subjects: int
+    train_subjects: Count
     keeps: Literal["best", "last"]
     reference_quirks: bool
-    epochs: int
-    max_steps: int | None
-    batch_size: int
-    start_filters: int
-    depth: int
+    epochs: Count
+    max_steps: Count | None
+    batch_size: Count
+    start_filters: shapes.Filters
+    depth: shapes.Depth
     learning_rate: float
     average_weights: bool
-    patience: int | None
-    seed: int
+    patience: Count | None
+    seed: Count
     precision: Literal["float32", "bfloat16", "float16"]
     augment: str
     loss: Literal["cross_entropy", "dice_ce"] = "cross_entropy"
-    crop: tuple[int, int] | None = None
-    kept_epochs: int = 0
+    crop: tuple[Count, Count] | None = None
+    kept_epochs: Count = 0
     deterministic: bool
     streams: Literal[1, 2] = 1
     init_from: Beginning | None = None

@@ -6,7 +6,7 @@ judged where it is used. config.json of a network, and recalibrations, have form
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -16,6 +16,8 @@ from data_prep.base.names import Component
 Names = dict[str, str]
 MaybeText = str | None
 Flag = bool | None
+Depth = Annotated[int, msgspec.Meta(ge=0, le=30)]  # sides are divided by 2 to its power
+Filters = Annotated[int, msgspec.Meta(ge=1, le=65_536)]
 
 
 class Input(msgspec.Struct):

@@ -12,8 +12,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
+from data_prep.base import documents
 from data_prep.base.errors import UserError
 from data_prep.records import Manifest
 from data_prep.task_rules import MOST_PIXELS
@@ -237,7 +236,7 @@ def resolve(network: Network, manifest: Manifest, settings: Settings, inputs: In
         streams=streams.VERSION,
         **chosen,
     )
-    return msgspec.convert(config.document(), Config)  # checked against its types, as one that is read
+    return documents.typed(config.document(), Config, "settings", None)  # checked, as one that is read
 
 
 def _kept(chosen):

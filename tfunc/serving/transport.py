@@ -233,7 +233,7 @@ def reason(text: str) -> str:
 
 
 def _shown(text):
-    text = " ".join(text.split())
+    text = " ".join(text.encode("utf-8", "replace").decode().split())  # JSON may hold half a character
     return text if len(text) <= LONGEST else text[:LONGEST] + " …"
 
 
