@@ -33,10 +33,8 @@ def rows(path: pathlib.Path | str) -> list[Row]:
 
     The separator is what the first line has most of. Raises `UserError` for what is no table of text.
     """
-    regular.require(path)
+    require_size(path)
     try:
-        if (size := pathlib.Path(path).stat().st_size) > LARGEST:
-            raise csv.Error(f"{size:,} bytes, more than the {LARGEST:,} that are read")
         text = unicodedata.normalize("NFC", _text(pathlib.Path(path).read_bytes()))
         first = text.lstrip("\r\n").partition("\n")[0]
         separator, before = max(SEPARATORS, key=first.count), 0
@@ -48,6 +46,14 @@ def rows(path: pathlib.Path | str) -> list[Row]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         do = "save it as CSV in UTF-8"
         raise UserError(path, expected="a CSV table", found=str(error), do=do) from None
+
+
+def require_size(path: pathlib.Path | str) -> None:
+    """Raises `UserError` for what is no regular file, and for a larger one than is read; who opens it says that it is not there."""
+    regular.require(path)
+    if (place := pathlib.Path(path)).exists() and (size := place.stat().st_size) > LARGEST:
+        found = f"{size:,} bytes, more than the {LARGEST:,} that are read"
+        raise UserError(path, expected="a CSV table", found=found, do="give the table itself")
 
 
 def guarded(cell: Any) -> Any:
