@@ -49,7 +49,7 @@ def rows(path: pathlib.Path | str) -> list[Row]:
 
 
 def require_size(path: pathlib.Path | str) -> None:
-    """Raises `UserError` for what is no regular file, and for a larger one than is read; who opens it says that it is not there."""
+    """Raises `UserError` for what is no regular file, and for a larger one than is read; nothing where there is none."""
     regular.require(path)
     if (place := pathlib.Path(path)).exists() and (size := place.stat().st_size) > LARGEST:
         found = f"{size:,} bytes, more than the {LARGEST:,} that are read"
