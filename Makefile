@@ -4,6 +4,7 @@
 # make lint    style, imports, types      make test-all      make test, then whole studies and the installed wheel
 # make bench   how time and memory grow     make bench-peers  beside PyTorch, ONNX Runtime and OpenVINO
 #              QUICK=1 for a minute of it   both write benchmarks/results and docs/reference/performance.md
+# make fuzz    damaged inputs of every kind, for MINUTES=10; writes docs/reference/reliability.md
 # make clean   removes environments, demo and caches
 #
 # Each needs python3 (with venv) and make, and installs what it needs by itself. PYTHON=python3.12 chooses another Python.
@@ -18,7 +19,7 @@ CURRENT := .venv/bin/python
 ADDONS := .venv-addons/bin/python
 PEERS := .venv-peers/bin/python
 
-.PHONY: demo demo-organs test test-whole test-all test-addons lint bench bench-peers performance clean check-python check-python-addons
+.PHONY: demo demo-organs test test-whole test-all test-addons fuzz lint bench bench-peers performance clean check-python check-python-addons
 
 # ---------------------------------------------------------------------------------------------------------------- demo
 
@@ -57,7 +58,8 @@ test-all: test test-whole
 
 # frozen: what the stack did stays tested, and reading old runs; what came later, features of the current stack and what
 # knows no TensorFlow, and the shape of the code, are looked at once, by make test
-LATER := whole benchmarks faults api test_register.py test_floors.py scoring/test_counts.py scoring/test_new_metric.py data_prep/test_base.py data_prep/test_tasks.py \
+LATER := whole benchmarks faults fuzz api data_prep/test_documents.py data_prep/test_budgets.py launch/test_odd_paths.py \
+    test_register.py test_floors.py scoring/test_counts.py scoring/test_new_metric.py data_prep/test_base.py data_prep/test_tasks.py \
     data_prep/test_map_files.py learning/test_selection.py launch/test_program.py launch/test_edge.py launch/test_stopped.py data_prep/test_room.py \
     $(addprefix data_prep/test_,resample.py grid.py datasets.py nnunet.py decathlon.py pairs.py own_words.py own_records.py) \
     $(addprefix data_prep/test_,phantom_organs.py tumour_parts.py) launch/test_own_data_refused.py launch/test_ratio.py maps/test_own_grid.py maps/test_draws.py maps/test_patient_scores.py \
@@ -75,6 +77,11 @@ LATER := whole benchmarks faults api test_register.py test_floors.py scoring/tes
     learning/test_restart.py launch/test_early.py test_security_limits.py
 test-addons: .venv-addons/installed
 	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) $(LATER:%=--ignore=tests/%) $(PYTEST)
+
+# each kind of input gets its share of the time; a fault makes it fail, and is in the file with the input that did it
+MINUTES ?= 10
+fuzz: .venv/installed
+	@TF_CPP_MIN_LOG_LEVEL=2 $(CURRENT) tests/fuzz/run_fuzz.py --minutes=$(MINUTES) --out=tests/fuzz/results.json
 
 # style; the types of public functions; the contracts of who imports whom, which stand in setup.cfg
 lint: .venv/installed

@@ -46,6 +46,9 @@ class Place:
         return shape[::-1], [float(sizes[axis]) for axis in axes][::-1]
 
 
+MOST_VOXELS = 2**29  # of a resampled subject, as of a file
+
+
 def fitted(task: Task, places: Mapping[str, Place]) -> Task:
     """The task with the grid that its subjects' images ask for, where it says none itself.
 
@@ -126,6 +129,10 @@ def volume(
     )  # fmt: skip
     shape, spacing = place.in_order(order or "LPS")
     size, before = size_of(shape[1:], spacing[1:], task), (shape[1], shape[2])
+    if size[0] * size[1] * shape[0] > MOST_VOXELS:
+        found = f"{size[0]}x{size[1]} a slice at the spacing {task.spacing}"
+        do = "give a larger `spacing` in tfunc.json, or mend the spacing in its header"
+        raise UserError(source, expected=f"at most {MOST_VOXELS} voxels once it is resampled", found=found, do=do)
     if size == before:
         return made
     small = None if label is None else resample.in_plane(label, size)

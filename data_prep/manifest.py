@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import functools
 import hashlib
 import json
+import math
 import pathlib
 from typing import Any
 
 import msgspec
 
-from data_prep import former, tasks, voxel_order
-from data_prep.base import artefacts, names
+from data_prep import former, task_rules, tasks, voxel_order
+from data_prep.base import artefacts, documents, names
+from data_prep.base.documents import Count
 from data_prep.base.errors import NotReady, UserError, command
 from data_prep.tasks import Task
 
 VERSIONS = (1, 2)  # of the schema that are read: see `examples`, which says which of them a task's records have
 MANIFEST = "dataset.json"
+_DO = "remove the folder and prepare the data again"
 # the entries of a task that its records depend on; one that is added later joins where it is not its default
 IDENTIFYING = (
     "name", "form", "channels", "classes", "ignore", "regions", "inside", "trained", "axis", "spacing", "frame",
@@ -34,8 +36,8 @@ class ShardEntry:
     """A file of the dataset: its name, size in bytes, number of records and SHA-256."""
 
     name: str
-    bytes: int
-    records: int
+    bytes: Count
+    records: Count
     sha256: str
 
 
@@ -47,17 +49,17 @@ class SubjectEntry:
     splits: tuple[str, ...]
     grade: str | None
     shard: str
-    first_record: int
-    slices: int
-    training_slices: int
-    shape: tuple[int, int, int]  # depth, height, width
+    first_record: Count
+    slices: Count
+    training_slices: Count
+    shape: tuple[Count, Count, Count]  # depth, height, width
     labelled: bool
     source: str
-    source_size: tuple[int, int] | None  # height, width
+    source_size: tuple[Count, Count] | None  # height, width
     header: bytes | None
     patient: str | None = None  # None: a patient of its own
     files: tuple[dict[str, Any], ...] = ()  # stamps of what was read, as of `stamps.taken`; none in older files
-    voxels: tuple[int, ...] = ()  # of each class, where there is a label; not of two classes of the table
+    voxels: tuple[Count, ...] = ()  # of each class, where there is a label; not of two classes of the table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +69,34 @@ class Skipped:
     name: str
     reason: str
     files: tuple[dict[str, Any], ...] = ()
+
+
+class _Before(msgspec.Struct):
+    """What the task of a file without one is made from."""
+
+    dataset: str
+    intensity: str
+    height: Count | None
+    width: Count | None
+    label_map: dict[str, int] | None
+
+
+class _Document(msgspec.Struct):
+    """The file's form, once it has a task; the schema's number is looked at before."""
+
+    dataset: str
+    task: Task
+    channels: tuple[str, ...]
+    height: Count | None
+    width: Count | None
+    intensity: str
+    label_map: dict[str, int] | None
+    subjects: tuple[SubjectEntry, ...]
+    shards: tuple[ShardEntry, ...]
+    members: tuple[tuple[str, ...], ...] | None
+    folds: tuple[dict[str, tuple[str, ...]], ...] | None
+    configuration: dict[str, Any]
+    skipped: tuple[Skipped, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,8 +202,8 @@ def _read(data_dir):
                 " makes some first",
             ),
         )
-    content = artefacts.read_json(path)
-    version = content.get("schema_version") if isinstance(content, dict) else None
+    content = artefacts.read_document(path, do=_DO)
+    version = content.get("schema_version")
     if version is None:  # raw data in nnU-Net's form have a file of this name too
         raise UserError(
             path,
@@ -185,11 +215,15 @@ def _read(data_dir):
         do = "prepare the data again into another folder"
         raise UserError(path, expected=f"schema version {' or '.join(map(str, VERSIONS))}", found=repr(version), do=do)
     checksums = artefacts.sha256(path), _without_task(content)
+    if "task" not in content:
+        documents.typed(content, _Before, path, _DO)
     try:
-        manifest = _manifest(path, upgrade(content), checksums)
+        upgraded = upgrade(content)
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(path, "every entry of the manifest", f"none or a wrong one for {error}") from None
+    manifest = _manifest(path, upgraded, checksums)
     _require_names(manifest)
+    _require_places(manifest)
     return manifest
 
 
@@ -213,6 +247,19 @@ def _require_names(manifest):
         names.require(given, what, manifest.path, do)
 
 
+def _require_places(manifest):
+    """Raises `UserError` for subjects whose slices lie outside their shard, and for one that is there twice."""
+    records = {shard.name: shard.records for shard in manifest.shards}
+    seen = set()
+    for entry in manifest.subjects:
+        if entry.first_record + entry.slices > records.get(entry.shard, math.inf) or entry.slices != entry.shape[0]:
+            expected = f"{entry.shape[0]} slices of {names.shown(entry.name)} among the records of its shard"
+            raise damaged(manifest.path, expected, f"{entry.slices} from {entry.first_record} on")
+        if entry.name in seen:
+            raise damaged(manifest.path, "each subject once", names.shown(entry.name))
+        seen.add(entry.name)
+
+
 def upgrade(content: dict[str, Any]) -> dict[str, Any]:
     """A manifest of any earlier form as today's: those from before tasks get the task that their version had."""
     if "task" in content:
@@ -229,30 +276,14 @@ def _without_task(content):
 
 
 def _manifest(path, content, checksums):
-    def subject(entry):
-        header = entry["header"]
-        tuples = {
-            name: _tuple(entry[name]) for name in ("splits", "shape", "source_size", "files", "voxels") if name in entry
-        }
-        return SubjectEntry(**{**entry, **tuples, "header": None if header is None else base64.b64decode(header)})
-
-    own = {"path", "subjects", "shards", "task", "checksums", "skipped"}
-    entries = {field.name for field in dataclasses.fields(Manifest)} - own
-    folds = content["folds"] and tuple(
-        {part: tuple(listed) for part, listed in fold.items()} for fold in content["folds"]
-    )
-    subjects = tuple(map(subject, content["subjects"]))
+    said = documents.typed(content, _Document, path, _DO)
+    task_rules.require(said.task, path, _DO)
     return Manifest(
-        **{name: content[name] for name in entries - {"channels", "members", "folds"}},
-        channels=tuple(content["channels"]),
-        members=content["members"] and tuple(map(tuple, content["members"])),
-        folds=folds,
-        subjects=subjects,
-        shards=tuple(ShardEntry(**entry) for entry in content["shards"]),
+        **{name: getattr(said, name) for name in _Document.__struct_fields__ if name not in ("task", "subjects")},
+        subjects=said.subjects,
         path=path,
-        task=_with_order(tasks.from_document(content["task"], path), subjects),
+        task=_with_order(said.task, said.subjects),
         checksums=checksums,
-        skipped=tuple(Skipped(**{**entry, "files": _tuple(entry["files"])}) for entry in content.get("skipped", ())),
     )
 
 
@@ -264,10 +295,6 @@ def _with_order(task, subjects):
     return tasks.resolved(task, order=orders.pop()) if len(orders) == 1 else task
 
 
-def _tuple(value):
-    return None if value is None else tuple(value)
-
-
 def damaged(where: object, expected: object, found: object) -> UserError:
     """The error for a folder of records that is not as it was written."""
-    return UserError(where, expected=expected, found=found, do="remove the folder and prepare the data again")
+    return UserError(where, expected=expected, found=found, do=_DO)

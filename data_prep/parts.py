@@ -15,12 +15,38 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
+import msgspec
+
 from data_prep import tf_example
-from data_prep.base import artefacts
+from data_prep.base import artefacts, documents, notices
+from data_prep.base.documents import Count
+from data_prep.base.errors import UserError
 
 ENDING = ".part"
 FORMER = (".json", ".tfrecord")  # the two files that a part was in earlier versions
 PIECE = 1 << 20  # bytes copied at a time
+
+
+class Entry(msgspec.Struct):
+    """What the manifest will say of a subject beside its name, split and place."""
+
+    slices: Count
+    training_slices: Count
+    shape: tuple[Count, Count, Count]
+    labelled: bool
+    source: str
+    source_size: tuple[Count, Count] | None
+    header: str | None
+    files: list[dict[str, Any]] = []
+    voxels: list[Count] = []
+
+
+class Part(msgspec.Struct):
+    """The document of a part: the digest of what it was converted by, and what was noticed; an earlier version's lacks both."""
+
+    entry: Entry
+    request: str = ""
+    noticed: notices.Document | None = None
 
 
 def path(folder: pathlib.Path, name: str) -> pathlib.Path:
@@ -41,16 +67,24 @@ def whole(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
     try:
         with open(path(folder, name), "rb") as file:
             records = tf_example.records(file)
-            document: dict[str, Any] = json.loads(next(records))
+            document = _head(next(records), path(folder, name))
             slices = sum(1 for _ in records)
-    except (FileNotFoundError, StopIteration, ValueError):
+    except (FileNotFoundError, StopIteration, ValueError, UserError):  # converted again
         return None
     return document if slices == document["entry"]["slices"] else None
 
 
+def _head(record: bytes, where: object) -> dict[str, Any]:
+    try:
+        document = documents.parsed(record.decode())
+    except ValueError as error:
+        raise UserError(where, expected="JSON at the head of a part", found=error, do="remove it") from None
+    return documents.checked(document, Part, where, "remove it")
+
+
 def read(file: BinaryIO) -> tuple[dict[str, Any], Iterator[bytes]]:
     """(the document, the bytes of the records piece by piece) of a part's open file, which is known to be whole."""
-    return json.loads(next(tf_example.records(file))), pieces(file)
+    return _head(next(tf_example.records(file)), file.name), pieces(file)
 
 
 def pieces(file: BinaryIO, size: int | None = None) -> Iterator[bytes]:

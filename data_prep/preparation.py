@@ -13,7 +13,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data_prep import records, shards, splits
+from data_prep import records, shards, splits, tables
 from data_prep.base import artefacts, stamps
 from data_prep.base.errors import UserError
 from data_prep.records import Manifest
@@ -34,6 +34,7 @@ def asked(
     """
     files = {"split_file": ", ".join(map(_checksum, split["split_files"]))}
     if split["patients"] is not None:
+        tables.require_size(split["patients"])  # before all of it is read for its checksum
         files["patients"] = f"{pathlib.Path(split['patients']).name} ({artefacts.sha256(split['patients'])[:12]})"
     content = {
         "schema_version": records.version(task),
@@ -91,7 +92,7 @@ def require_same(manifest: Manifest, configuration: Mapping[str, Any]) -> None:
     """Raises `UserError` where a finished folder is of another configuration."""
     stored = {name: manifest.configuration.get(name) for name in {*manifest.configuration, *configuration}}
     if "subjects" not in configuration:
-        del stored["subjects"]
+        stored.pop("subjects", None)
     _refuse_difference(manifest.path, {**stored, UNIT: configuration.get(UNIT)}, configuration)
 
 

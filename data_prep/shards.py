@@ -19,10 +19,15 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from data_prep import doubts, records, splits, tf_example
 from data_prep import parts as of_subjects
 from data_prep.base import artefacts, contents, notices, stamps
+from data_prep.base.documents import Count
 from data_prep.base.errors import UserError
+from data_prep.base.names import Component
+from data_prep.manifest import ShardEntry
 from data_prep.readers import labels
 from data_prep.subject import Subject
 from data_prep.tasks import Task
@@ -37,6 +42,21 @@ class Shard:
 
     name: str
     sources: tuple[splits.Source, ...]
+
+
+class _Subject(of_subjects.Part, kw_only=True):
+    """A part in its shard: its name, which record is its first, and the bytes of its records."""
+
+    name: Component
+    first_record: Count
+    bytes: Count
+
+
+class _Joined(msgspec.Struct):
+    """The JSON of a shard."""
+
+    shard: ShardEntry
+    subjects: list[_Subject]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,10 +156,15 @@ def any_made(data_dir: pathlib.Path) -> bool:
     return any(folder.glob(f"*{of_subjects.ENDING}")) or any(folder.glob("*.json"))
 
 
+def read_record(path: pathlib.Path) -> dict[str, Any]:
+    """The JSON of a finished shard: `shard` and `subjects`; raises `UserError` for another shape."""
+    return artefacts.read_document(path, _Joined, f"remove the folder {path.parent} and prepare the data again")
+
+
 def shard_done(shard: Shard, data_dir: pathlib.Path) -> bool:
     """Whether the shard is there and whole."""
     record, path = data_dir / PARTS / f"{shard.name}.json", data_dir / shard.name
-    return record.exists() and path.exists() and artefacts.read_json(record)["shard"]["bytes"] == path.stat().st_size
+    return record.exists() and path.exists() and read_record(record)["shard"]["bytes"] == path.stat().st_size
 
 
 def join(shard: Shard, data_dir: pathlib.Path) -> None:
@@ -180,7 +205,7 @@ def take_apart(shards: Sequence[Shard], data_dir: pathlib.Path, request: Request
         return why
 
     for record in sorted(parts.glob("*.tfrecord.json")):
-        content, path = artefacts.read_json(record), data_dir / record.name.removesuffix(".json")
+        content, path = read_record(record), data_dir / record.name.removesuffix(".json")
         held = [subject["name"] for subject in content["subjects"]]
         if path.exists() and path.stat().st_size == content["shard"]["bytes"]:
             why = [look(subject["name"], subject) for subject in content["subjects"]]
@@ -207,7 +232,7 @@ def noticed(shards: Sequence[Shard], data_dir: pathlib.Path) -> notices.Notices:
     """What was noticed of all subjects of the finished shards, on whichever run they were converted."""
     found = notices.Notices()
     for shard in shards:
-        for subject in artefacts.read_json(data_dir / PARTS / f"{shard.name}.json")["subjects"]:
+        for subject in read_record(data_dir / PARTS / f"{shard.name}.json")["subjects"]:
             found.add(notices.from_document(subject.get("noticed")))
     return found
 

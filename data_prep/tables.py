@@ -19,6 +19,7 @@ from data_prep.base import regular
 from data_prep.base.errors import UserError
 
 SEPARATORS = ",;\t|"
+LARGEST = 1 << 26  # bytes of a table that is read: a line for each of a million subjects
 PLAIN = "'"  # by which a spreadsheet knows that a cell is text
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -32,7 +33,7 @@ def rows(path: pathlib.Path | str) -> list[Row]:
 
     The separator is what the first line has most of. Raises `UserError` for what is no table of text.
     """
-    regular.require(path)
+    require_size(path)
     try:
         text = unicodedata.normalize("NFC", _text(pathlib.Path(path).read_bytes()))
         first = text.lstrip("\r\n").partition("\n")[0]
@@ -45,6 +46,14 @@ def rows(path: pathlib.Path | str) -> list[Row]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         do = "save it as CSV in UTF-8"
         raise UserError(path, expected="a CSV table", found=str(error), do=do) from None
+
+
+def require_size(path: pathlib.Path | str) -> None:
+    """Raises `UserError` for what is no regular file, and for a larger one than is read; nothing where there is none."""
+    regular.require(path)
+    if (place := pathlib.Path(path)).exists() and (size := place.stat().st_size) > LARGEST:
+        found = f"{size:,} bytes, more than the {LARGEST:,} that are read"
+        raise UserError(path, expected="a CSV table", found=found, do="give the table itself")
 
 
 def guarded(cell: Any) -> Any:

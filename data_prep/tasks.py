@@ -15,12 +15,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep import task_rules
+from data_prep.base import documents
 from data_prep.base.errors import UserError
 from data_prep.base.names import Component, Words
+from data_prep.task_rules import MOST_LABEL
 
 IGNORED = 255  # the class index of voxels that count nowhere
-MOST_CLASSES = 250  # of a task: an index is one byte, and some of its values mean no class
-MOST_LABEL = 65535  # the highest number that a raw label may be
 _STRANGE = 254  # in a table of labels: one that the task lacks
 
 Normalise = Literal["zscore", "zscore_nonzero", "ct", "unit", "minmax", "none"]
@@ -157,8 +158,11 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return found
 
     def load_reader(self) -> ModuleType:
-        """The module that finds and loads this task's subjects: `find`, `find_one` and `load`."""
-        return importlib.import_module(self.reader)
+        """The module that finds and loads this task's subjects: `find`, `find_one`, `load`; raises `UserError` for none."""
+        try:
+            return importlib.import_module(self.reader)
+        except (ImportError, ValueError, TypeError) as error:
+            raise UserError(f"reader {self.reader!r}", expected="a module of readers", found=error) from None
 
     def index(self, channel: str) -> int:
         """The position of a channel; raises `ValueError` for a name that is none of them."""
@@ -231,7 +235,6 @@ TASKS = {
     )
 }
 
-
 # what a form of task may be asked for
 OPTIONS = {"photograph": ("image_size", "intensity"), "volume": ("label_map", "allow_negative")}
 
@@ -290,10 +293,8 @@ def load_options(task: Task, label_map: dict[int, int] | None = None) -> dict[st
     return {name: value for name, value in options.items() if value is not None}
 
 
-def from_document(document: Any, where: object = "task") -> Task:
+def from_document(document: Any, where: object = "task", do: str = "make the file anew") -> Task:
     """The `Task` of plain JSON types, every entry checked; raises `UserError` naming `where`, the file that holds it."""
-    try:
-        return msgspec.convert(document, Task)
-    except msgspec.ValidationError as error:
-        do = "make the file anew, or give one that this toolkit wrote"
-        raise UserError(where, expected="a task", found=str(error), do=do) from None
+    task = documents.typed(document, Task, where, do)
+    task_rules.require(task, where, do)
+    return task

@@ -224,7 +224,7 @@ def _fitted(task, sources):
 def _manifest(task, options, planned, assignment, patients, data_dir, configuration):
     belongs, shard_entries, subjects = assignment.splits(), [], []
     for shard in planned:
-        content = artefacts.read_json(data_dir / shards.PARTS / f"{shard.name}.json")
+        content = shards.read_record(data_dir / shards.PARTS / f"{shard.name}.json")
         shard_entries.append(content["shard"])
         for source, subject in zip(shard.sources, content["subjects"], strict=True):
             where = {"shard": shard.name, "first_record": subject["first_record"]}

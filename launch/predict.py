@@ -19,7 +19,7 @@ early.settle(__name__)
 from absl import flags
 
 from data_prep import records, splits, tasks
-from data_prep.base import artefacts, processes
+from data_prep.base import processes
 from data_prep.base.errors import UserError, command
 from launch import ceilings, program, settings
 from tfunc import methods
@@ -86,7 +86,7 @@ def main() -> None:
     if FLAGS.recalibrated and not FLAGS.input:
         _rewrite()
         return
-    from tfunc.maps import patient_scores, predict, unprepared
+    from tfunc.maps import artefact, patient_scores, predict, unprepared
     from tfunc.nets import devices
 
     where = settings.dataset(), settings.data_dir(), settings.run_dir()
@@ -106,7 +106,7 @@ def main() -> None:
                 continue
             inside = maps["prediction"] != 0
             print(f"{subject.name}: {inside.sum():,} foreground voxels ({inside.mean():.2%}); maps in {FLAGS.out_dir}")
-            written = artefacts.read_json(pathlib.Path(FLAGS.out_dir) / f"{subject.name}.json")
+            written = artefact.read(pathlib.Path(FLAGS.out_dir) / f"{subject.name}.json")
             print(f"{subject.name}: {patient_scores.line(written['scores'])}")
         return
     strategy = devices.strategy(FLAGS.devices)

@@ -38,7 +38,10 @@ def define_training() -> None:
 
 
 def _define(row):
-    if row.choices:
+    if row.read is not None:
+        flags.DEFINE_string(row.name, row.default, row.help)
+        flags.register_validator(row.name, lambda value: (row.read(value), True)[1])  # which raises, in one line
+    elif row.choices:
         flags.DEFINE_enum(row.name, row.default, row.choices, row.help)
     else:
         kinds = {

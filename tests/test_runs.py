@@ -118,9 +118,12 @@ def test_members_and_folds_of_an_earlier_version(count):
     ("change", "words"),
     [
         ({"schema": 3}, "schema 2 or lower, found 3"),
-        ({"depth": "two"}, r"`int`, got `str` - at `\$.depth`"),
-        ({"batchsize": 4}, "unknown field `batchsize`"),
-        ({"network": {"name": "baseline", "dropout": 0.05, "drop": 1}}, "unknown field `drop`"),
+        ({"depth": "two"}, "depth: expected int, found str 'two'"),
+        ({"batchsize": 4}, "expected known entries only, found batchsize"),
+        (
+            {"network": {"name": "baseline", "dropout": 0.05, "drop": 1}},
+            "network: expected known entries only, found drop",
+        ),
     ],
 )
 def test_an_edited_config_is_one_line(tmp_path, change, words):

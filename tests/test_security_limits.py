@@ -2,7 +2,7 @@
 
 from conftest import ROOT
 
-from data_prep import tasks
+from data_prep import task_rules
 from data_prep.base import names
 from data_prep.readers import nifti_header, photographs
 from launch import ceilings
@@ -15,8 +15,8 @@ LIMITS = (
     ("pixels of a photograph", photographs.MAX_PIXELS, photographs),
     ("numbers of an `.npz` with probabilities", npz.MOST_VALUES, npz),
     ("voxels along an axis of a volume that is sent to a server", inputs.LONGEST, inputs),
-    ("classes of a task", tasks.MOST_CLASSES, tasks),
-    ("a raw label", tasks.MOST_LABEL, tasks),
+    ("classes of a task", task_rules.MOST_CLASSES, task_rules),
+    ("a raw label", task_rules.MOST_LABEL, task_rules),
     ("bytes of a name in UTF-8", names.LONGEST, names),
     ("processes (`--workers`, `--jobs_per_machine`)", ceilings.PROCESSES, ceilings),
     ("passes, members, folds, seeds", ceilings.PASSES, ceilings),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from data_prep import split_files
+from data_prep.base.documents import Count
 from data_prep.base.errors import Command, UserError, command
 from data_prep.base.names import Component
 from data_prep.folds import k_folds, leave_out_blocks
@@ -15,6 +16,7 @@ from data_prep.records import Manifest
 from tfunc import paper
 
 Names = list[str]
+Few = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 OWN_LOSS = ("aleatoric", "auxiliary_feat", "auxiliary_segm", "ssn")  # objectives
 
 
@@ -42,12 +44,12 @@ class Network(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dropout: float = 0.05
     center: bool = False
     sigma: bool = False
-    rank: int = 0
-    classes: int = 2
-    seed: int = 0
+    rank: Few = 0
+    classes: Few = 2
+    seed: Count = 0
     subset: Literal["train", "member", "fold"] = "train"
-    index: int = 0
-    count: int = 0
+    index: Few = 0
+    count: Few = 0
     needs: tuple[Component, ...] = ()
     base: str = ""
     begins: str = ""

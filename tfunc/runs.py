@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from data_prep import records, tasks
-from data_prep.base import artefacts, leftovers, names
+from data_prep import records, task_rules, tasks
+from data_prep.base import artefacts, documents, leftovers, names
+from data_prep.base.documents import Count
 from data_prep.base.errors import Command, NotReady, UserError
 from data_prep.records import Manifest
 from data_prep.tasks import Task
-from tfunc import former
+from tfunc import former, shapes
 from tfunc.networks import Network
 
 CONFIG = "config.json"
@@ -65,23 +66,23 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     task: Task
     records: str
     learns_from: dict[str, str | dict[str, str]]
-    train_subjects: int
+    train_subjects: Count
     keeps: Literal["best", "last"]
     reference_quirks: bool
-    epochs: int
-    max_steps: int | None
-    batch_size: int
-    start_filters: int
-    depth: int
+    epochs: Count
+    max_steps: Count | None
+    batch_size: Count
+    start_filters: shapes.Filters
+    depth: shapes.Depth
     learning_rate: float
     average_weights: bool
-    patience: int | None
-    seed: int
+    patience: Count | None
+    seed: Count
     precision: Literal["float32", "bfloat16", "float16"]
     augment: str
     loss: Literal["cross_entropy", "dice_ce"] = "cross_entropy"
-    crop: tuple[int, int] | None = None
-    kept_epochs: int = 0
+    crop: tuple[Count, Count] | None = None
+    kept_epochs: Count = 0
     deterministic: bool
     streams: Literal[1, 2] = 1
     init_from: Beginning | None = None
@@ -155,10 +156,8 @@ def read_config(folder: Path) -> Config:
     That of a finished training must be the one that it wrote: all that is made from its weights depends on it.
     """
     path = pathlib.Path(folder) / CONFIG
-    document = artefacts.read_json(path)
     expected, do = "the configuration of a training", "restore the file, or remove the folder and train again"
-    if not isinstance(document, dict):
-        raise UserError(path, expected=expected, found=f"a JSON {type(document).__name__}", do=do)
+    document = artefacts.read_document(path, do=do)
     if document.get("schema", 1) not in (1, former.SCHEMA):
         do = "use the version of the toolkit that wrote it, or a newer one"
         raise UserError(path, expected=f"schema {former.SCHEMA} or lower", found=repr(document["schema"]), do=do)
@@ -166,12 +165,15 @@ def read_config(folder: Path) -> Config:
     if written not in (None, checksum(document)):
         found, do = "an edited file", f"restore the file, or remove {path.parent} and train again"
         raise UserError(path, expected="the configuration that its training wrote", found=found, do=do)
+    if former.is_old(document):
+        documents.typed(document, shapes.ConfigOfBefore, path, do)
     try:
-        return msgspec.convert(upgrade(document), Config)
-    except KeyError as error:
+        upgraded = upgrade(document)
+    except (LookupError, TypeError, ValueError) as error:
         raise UserError(path, expected=expected, found=f"none or an unknown one for {error}", do=do) from None
-    except (msgspec.ValidationError, AttributeError, TypeError, UserError) as error:
-        raise UserError(path, expected=expected, found=f"{error}", do=do) from None
+    config = documents.typed(upgraded, Config, path, do)
+    task_rules.require(config.task, path, do)
+    return config
 
 
 def difference(stored: Config, asked: Config, is_same: Callable[[str], bool]) -> str:
@@ -219,7 +221,7 @@ def configuration(run_dir: Path, network: str) -> str:
 def finished(folder: Path) -> Document | None:
     """The content of `finished.json`, or None while the folder is unfinished."""
     path = pathlib.Path(folder) / FINISHED
-    return artefacts.read_document(path, "weights_sha256") if path.exists() else None
+    return artefacts.read_document(path, shapes.Finished) if path.exists() else None
 
 
 def weights_checksum(run_dir: Path, network: str) -> str | None:
@@ -267,9 +269,7 @@ def read_predictions(folder: Path) -> Document | None:
     path = pathlib.Path(folder) / PREDICTED
     if not path.exists():
         return None
-    document = artefacts.read_json(path)
-    if not isinstance(document, dict):
-        raise UserError(path, expected="what predictions say of themselves", found="other JSON", do="predict again")
+    document = artefacts.read_document(path, shapes.Predictions, "predict again")
     for entry, what in (("subjects", "a subject"), ("networks", "a network")):
         names.require(document.get(entry) or (), what, path, "predict again")
     return former.predictions(document)

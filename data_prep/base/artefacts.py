@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from data_prep.base import leftovers
+from data_prep.base import documents, leftovers, regular
 from data_prep.base.errors import UserError
 from data_prep.base.streams import text_of
 
@@ -25,6 +25,8 @@ FULL = {
 }  # what only a write says
 SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # NumPy's words for a disk that took a part
 _written: contextvars.ContextVar[list[pathlib.Path] | None] = contextvars.ContextVar("written", default=None)
+LARGEST = 1 << 29  # bytes of a JSON file that is read; the manifest of 100,000 subjects has a quarter of it
+LONGEST = 200  # characters of a value in a difference
 SEAL = "seal"  # the entry of our JSON documents by which they vouch for themselves
 
 
@@ -183,14 +185,18 @@ def read_json(path: pathlib.Path | str) -> Any:
     """Reads a JSON file, without its seal where it has one; raises `UserError` naming the file where it is missing or broken.
 
     A document of ours that is not as it was written is broken, whether a disk or a hand did it: what is made from it would not
-    be what it says. Files of others, and of earlier versions, have no seal.
+    be what it says. Files of others, and of earlier versions, have no seal. What no file of JSON is, a pipe or a device, is
+    not opened. Whoever reads entries of it has their shape looked at first: `documents.checked`, or `read_document`.
     """
     path = pathlib.Path(path)
+    regular.require(path)
     try:
-        return unsealed(json.loads(path.read_text(encoding="utf-8")), path)
+        if (size := path.stat().st_size) > LARGEST:
+            raise ValueError(f"{size:,} bytes, more than the {LARGEST:,} that are read")
+        return unsealed(documents.parsed(path.read_text(encoding="utf-8")), path)
     except FileNotFoundError:
         raise UserError(path, expected="a JSON file", found="nothing") from None
-    except (ValueError, OSError, RecursionError) as error:
+    except (ValueError, OSError) as error:
         raise UserError(path, expected="a JSON file", found=f"{error}", do="remove it or make it anew") from None
 
 
@@ -211,18 +217,14 @@ def unsealed(value: Any, where: object) -> Any:
     return rest
 
 
-def read_document(path: pathlib.Path | str, *entries: str) -> dict[str, Any]:
-    """Reads a JSON object that has these entries; raises `UserError` naming the file where it is another."""
-    value = read_json(path)
-    missing = [f"no {name}" for name in entries if name not in value] if isinstance(value, dict) else ["other JSON"]
-    if missing:
-        expected = f"a JSON object{' with ' + ', '.join(entries) if entries else ''}"
-        raise UserError(path, expected=expected, found=missing[0], do="remove it or make it anew")
-    return value
+def read_document(path: pathlib.Path | str, form: type = dict, do: str = "remove it or make it anew") -> dict[str, Any]:
+    """Reads a JSON object of the shape of `form`, all its entries; raises `UserError` naming the file and the place in it."""
+    return documents.checked(read_json(path), form, path, do)
 
 
 def sha256(path: pathlib.Path | str) -> str:
-    """Checksum of a file as 64 hexadecimal digits, read in pieces of 1 MiB."""
+    """Checksum of a file as 64 hexadecimal digits, read in pieces of 1 MiB; raises `UserError` for a pipe or a device."""
+    regular.require(path)
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):
@@ -237,7 +239,14 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """
     old, new = flattened(old), flattened(new)
     names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-    return ", ".join(f"{name} {old.get(name)!r} (there) against {new.get(name)!r} (asked for)" for name in names[:3])
+    shown = [(name, *(_shown(document.get(name)) for document in (old, new))) for name in names[:3]]
+    return ", ".join(f"{name} {there} (there) against {asked} (asked for)" for name, there, asked in shown)
+
+
+def _shown(value):
+    """A value in a line that people read; where both begin alike for so long, the entry's name must do."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def flattened(document: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:

@@ -15,8 +15,20 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
+from data_prep.base.documents import Count
+
 _said: set[str] = set()
 _gathering: contextvars.ContextVar[Notices | None] = contextvars.ContextVar("gathering", default=None)
+
+
+class Document(msgspec.Struct):
+    """The form of `Notices.document`."""
+
+    remarks: dict[str, tuple[str, Count]] = {}
+    found: dict[str, dict[int, Count]] = {}
+    files: dict[str, Count] = {}
 
 
 @dataclasses.dataclass
@@ -56,16 +68,10 @@ class Notices:
 
 
 def from_document(document: Mapping[str, Any] | None) -> Notices:
-    """The `Notices` of `Notices.document`; empty ones of None."""
-    document = document or {}
-    return Notices(
-        {topic: (line, count) for topic, (line, count) in document.get("remarks", {}).items()},
-        {
-            what: collections.Counter({int(value): count for value, count in counts.items()})
-            for what, counts in document.get("found", {}).items()
-        },
-        collections.Counter(document.get("files", {})),
-    )
+    """The `Notices` of `Notices.document`, whose shape was looked at; empty ones of None."""
+    read = msgspec.convert(document or {}, Document, str_keys=True)
+    found = {what: collections.Counter(counts) for what, counts in read.found.items()}
+    return Notices(read.remarks, found, collections.Counter(read.files))
 
 
 @contextlib.contextmanager

@@ -11,10 +11,11 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from data_prep.base import locks, remedies
-from data_prep.base.artefacts import difference, read_json, write_document
+from data_prep.base.artefacts import difference, read_document, write_document
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
 from data_prep.phantom import organ_layouts
@@ -25,6 +26,13 @@ DATASETS = (*LAYOUTS, *FORMS)
 SMALLEST, MOST_VOXELS = 16, 64_000_000
 RECIPE = 1  # raised whenever the same seed would give other pictures
 NOTE = "made-up data, drawn by launch/phantom.py; no patient, of no medical meaning"
+
+
+class Description(msgspec.Struct):
+    """phantom.json, as far as it is read by itself; the settings in it are compared with those asked for."""
+
+    subjects: int
+    finished: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +84,7 @@ def write(
         with locks.held(raw_dir, "made-up subjects", of="phantom.json"):
             _claim(raw_dir, settings, subjects)
             new = _write_missing(dataset, layout, raw_dir, subjects, size, seed)
-            if new or not read_json(raw_dir / "phantom.json").get("finished"):
+            if new or not read_document(raw_dir / "phantom.json").get("finished"):
                 if layout.describe:
                     layout.describe(raw_dir, subjects, NOTE)
                 _describe(raw_dir, settings, subjects, finished=True)
@@ -122,9 +130,7 @@ def _claim(raw_dir, settings, subjects):
     """Makes sure that nothing but this phantom is in the folder, and marks the folder before the first subject."""
     record = raw_dir / "phantom.json"
     if record.exists():
-        stored = read_json(record)
-        if not isinstance(stored, dict) or not isinstance(stored.get("subjects"), int):
-            raise UserError(record, expected="the description of a phantom", found="something else")
+        stored = read_document(record, Description, "choose another --raw_dir, or remove that folder")
         differs = difference({name: stored.get(name) for name in settings}, settings)
         if not differs and stored["subjects"] > subjects:
             differs = f"subjects {stored['subjects']} (there) against {subjects} (asked for)"

@@ -27,6 +27,7 @@ from data_prep.readers import (
     labels,
     name_mapping,
     nifti,
+    nifti_header,
     patient_folder,
     tumour_parts,
 )
@@ -135,6 +136,7 @@ def load(source: Source, options: Mapping[str, Any] | None = None, task: tasks.T
     """
     headers = [nifti.read_header(path) for path in source.files]
     seg = None if source.seg is None else nifti.read_header(source.seg)
+    nifti_header.require_budget(source.image, [each.shape for each in (*headers, *((seg,) if seg else ()))])
     for other in (*headers[1:], *((seg,) if seg else ())):
         nifti.require_same_space(headers[0], other)
     options = options or {}

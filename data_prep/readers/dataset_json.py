@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from data_prep import tasks
+from data_prep import task_rules
 from data_prep.base.artefacts import read_json
 from data_prep.base.errors import UserError
 from data_prep.base.names import checked
@@ -115,8 +115,8 @@ def _labels(content, path):
     regions = {name: numbers for name, numbers in found.items() if name not in (background[0], ignored)}
     if not regions:
         _refuse(path, "a label beside the background in `labels`", ", ".join(found))
-    if (count := len({number for numbers in regions.values() for number in numbers}) + 1) > tasks.MOST_CLASSES:
-        _refuse(path, f"at most {tasks.MOST_CLASSES} classes in `labels`", f"{count}")
+    if (count := len({number for numbers in regions.values() for number in numbers}) + 1) > task_rules.MOST_CLASSES:
+        _refuse(path, f"at most {task_rules.MOST_CLASSES} classes in `labels`", f"{count}")
     if used := [name for name, numbers in regions.items() if set(numbers) & set(ignore)]:
         _refuse(path, f"the ignored label {ignore[0]} in no other entry of `labels`", used[0])
     return regions, (ignore[0] if ignore else None)

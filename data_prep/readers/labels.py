@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep import tasks
+from data_prep import task_rules
 from data_prep.base import notices
 from data_prep.base.errors import UserError
 from data_prep.readers import label_sets, nifti
+from data_prep.tasks import Task
 
 ROUNDING = 1e-3  # what writing labels as scaled integers, or as float32, may take a whole number away from itself
-MOST = tasks.MOST_LABEL
+MOST = task_rules.MOST_LABEL
 LONGEST = 9  # digits of a number that may be a label
 IMAGE = 64  # distinct numbers from which on a file is an image rather than labels
 
@@ -123,7 +124,7 @@ def counts(raw_label: np.ndarray) -> dict[int, int]:
     return {int(value): int(found[value]) for value in np.flatnonzero(found)}
 
 
-def of_classes(label: np.ndarray, task: tasks.Task) -> list[int]:
+def of_classes(label: np.ndarray, task: Task) -> list[int]:
     """How many voxels each of a task's classes has, in order, of their indices; those that are ignored count nowhere."""
     found = counts(label)
     return [found.get(index, 0) for index in range(len(task.classes))]

@@ -6,6 +6,7 @@ Raw headers are nibabel's, of NIfTI-1 or NIfTI-2. Everything here raises `UserEr
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import nibabel
@@ -15,6 +16,7 @@ from nibabel.spatialimages import HeaderDataError
 from data_prep.base.errors import UserError
 
 MAX_VOXELS = 2**29  # 60 BraTS volumes; a CT of the whole trunk, 512 x 512 x 1000, and twice that
+MOST_OF_SUBJECT = 2**30  # voxels of all files of a subject together, which are in memory at the same time
 SLACK = 16 << 20  # bytes allowed to header extensions, and to what follows the voxels
 READABLE = {np.dtype(name) for name in ("i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8")}
 
@@ -47,6 +49,18 @@ def shape(path: object, dim: np.ndarray, dimensions: tuple[int, ...], do: str) -
             path, expected=f"at most {MAX_VOXELS} voxels", found=f"a header that asks for {'x'.join(map(str, sizes))}"
         )
     return tuple(sizes)
+
+
+def require_budget(path: object, shapes: Iterable[tuple[int, ...]]) -> None:
+    """Raises `UserError` for files of a subject that have more voxels together than are in memory at a time.
+
+    A gzip file of some MB may hold a thousand times as much: each is inflated as far as its header says, all of its members
+    together, and what the headers say is added up before the first is. path: the first file. shapes: of all.
+    """
+    voxels = [math.prod(shape) for shape in shapes]
+    if sum(voxels) > MOST_OF_SUBJECT:
+        expected = f"at most {MOST_OF_SUBJECT} voxels in all files of a subject"
+        raise UserError(path, expected=expected, found=f"{sum(voxels)} in {len(voxels)} files")
 
 
 def dtype(path: object, raw: Any, do: str) -> np.dtype:

@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 
 from data_prep.base.errors import UserError
-from data_prep.readers import intensities, labels, nifti
+from data_prep.readers import intensities, labels, nifti, nifti_header
 from data_prep.readers.cases import Source
 
 
@@ -35,6 +35,7 @@ def read(source: Source, count: int) -> Volume:
     """
     together = len(source.files) == 1 and count > 1
     headers = [nifti.read_header(path, (3, 4) if together else (3,)) for path in source.files]
+    nifti_header.require_budget(source.image, [header.shape for header in headers])
     first = headers[0]
     for other in headers[1:]:
         nifti.require_same_space(first, other)

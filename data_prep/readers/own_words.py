@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import pathlib
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import msgspec
 
@@ -19,7 +17,6 @@ from data_prep.readers.described import AIR
 FILE = "tfunc.json"
 PLAIN = ("title", "unit", "ignore", "inside", "trained", "axis", "spacing", "frame", "ratio", "per_shard", "show")
 ENTRIES = (*PLAIN, "channels", "classes", "regions")
-LEAST_MM = 1e-3  # of a spacing; beyond it, or its inverse, no picture of a body is
 _DO = "docs/howto/own_data.md lists what may stand there"
 
 
@@ -46,12 +43,7 @@ def laid_over(task: tasks.Task, folder: pathlib.Path) -> tasks.Task:
     document["channels"] = _channels(task, _named(words, "channels", path), path)
     document["classes"] = _classes(task, _named(words, "classes", path), words.get("ignore"), path)
     document["regions"] = _regions(document, task, words, path)
-    try:
-        made = msgspec.convert(document, tasks.Task)
-    except msgspec.ValidationError as error:
-        _refuse(path, "values of their types", str(error))
-    _require_sensible(made, path)
-    return made
+    return tasks.from_document(document, path, _DO)
 
 
 def _named(words, entry, path):
@@ -126,48 +118,6 @@ def _region(region, classes, path):
             _refuse(path, f"classes of {numbered} in the region {region['name']}", repr(member))
         found.append(index)
     return {"name": region["name"], "title": region.get("title", region["name"]), "classes": sorted(set(found))}
-
-
-def _require_sensible(task: tasks.Task, path: object) -> None:
-    """Raises `UserError` for values of the right type that no data set can have."""
-    channels = [channel.name for channel in task.channels]
-    names = [region.name for region in task.regions]
-    rules: Mapping[str, tuple[bool, str, Any]] = {
-        "ignore": (
-            task.ignore is None or 0 < task.ignore <= tasks.MOST_LABEL,
-            f"a number from 1 to {tasks.MOST_LABEL}, since 0 is the background",
-            task.ignore,
-        ),
-        "ratio": (all(part > 0 for part in task.ratio), "three numbers above 0, for train, valid and test", task.ratio),
-        "per_shard": (task.per_shard > 0, "a number above 0", task.per_shard),
-        "frame": (task.frame is None or min(task.frame) > 0, "a height and a width above 0", task.frame),
-        "spacing": (
-            task.spacing is None or all(LEAST_MM <= size <= 1 / LEAST_MM for size in task.spacing),
-            f"millimetres above 0, from {LEAST_MM:g} to {1 / LEAST_MM:g}",
-            task.spacing,
-        ),
-        "channels": (
-            all(math.isfinite(channel.outside) for channel in task.channels),
-            "channels whose `outside` is finite",
-            ", ".join(f"{channel.outside:g}" for channel in task.channels),
-        ),
-        "axis": (task.axis is None or task.axis in (0, 1, 2), "0, 1 or 2: left-right, front-back, up-down", task.axis),
-        "show": (
-            len(task.show) in (1, 3) and set(task.show) <= set(channels),
-            f"one channel of {', '.join(channels)}, or three",
-            task.show,
-        ),
-        "inside": (
-            task.inside is None or task.inside.channel in channels,
-            f"a channel of {', '.join(channels)}",
-            task.inside and task.inside.channel,
-        ),
-        "classes": (len(task.classes) > 1, "a class that is not ignored beside the background", len(task.classes) - 1),
-        "regions": (len(set(names)) == len(names) > 0, "regions of different names", ", ".join(names)),
-    }
-    for entry, (holds, expected, found) in rules.items():
-        if not holds:
-            _refuse(path, f"`{entry}` to be {expected}", str(found))
 
 
 def _refuse(path: object, expected: str, found: str) -> NoReturn:

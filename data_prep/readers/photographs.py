@@ -6,9 +6,10 @@ the turned size; where the mask's size does not tell, it is refused.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pathlib
-import struct
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -236,7 +237,7 @@ def _decode(path, pixels=True, formats=ANY):
     """A Pillow image, loaded if its `pixels` are wanted, sizes checked before anything is decoded."""
     try:
         file = io.BytesIO(contents.read(path)) if pixels else _checked(path)
-        with Image.open(file, formats=formats) as image:
+        with _silent(), Image.open(file, formats=formats) as image:
             if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:  # a camera's JPEG may hold a preview too
                 do = "write each as a file of its own"
                 raise UserError(path, expected="one image in a file", found=f"{image.n_frames} pages", do=do)
@@ -244,13 +245,30 @@ def _decode(path, pixels=True, formats=ANY):
                 raise UserError(path, expected=f"at most {MAX_PIXELS} pixels", found=f"{image.width}x{image.height}")
             if pixels:
                 image.load()
+                if image.mode in ("P", "PA") and image.palette is None:
+                    raise ValueError("numbers of a palette, which it lacks")
             else:
                 image.getexif()  # while the file is open
             return image
     except Image.DecompressionBombError:
         raise UserError(path, expected=f"at most {MAX_PIXELS} pixels", found="a header that asks for more") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:  # what Pillow raises for broken files
-        raise UserError(path, expected=_whole(formats), found=str(error), do=AGAIN) from None
+    except UserError:
+        raise
+    except (
+        Exception
+    ) as error:  # Pillow raises almost anything for broken files: OSError, SyntaxError, TypeError, struct.error
+        if pixels and isinstance(error, MemoryError):  # of sizes that were looked at
+            raise
+        found = str(error) or type(error).__name__
+        raise UserError(path, expected=_whole(formats), found=found[:200], do=AGAIN) from None
+
+
+@contextlib.contextmanager
+def _silent():
+    """Pillow warns of tags that it skips, on the user's terminal; a file that can't be read is one line, and ours."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 def _checked(path):

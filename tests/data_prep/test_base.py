@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from data_prep.base import artefacts, locks, notices, pool, processes, progress
@@ -162,16 +163,20 @@ def test_a_users_error_comes_back_from_a_cluster(cluster):
     assert raised.value.message(lambda one: f"tfunc {one.program}").endswith("run `tfunc predict`")
 
 
+class Evaluation(msgspec.Struct):
+    methods: dict[str, int]
+
+
 @pytest.mark.parametrize("text", ["[]", "{}", '"methods"', "{", '{"other": 1}'])
 def test_a_document_of_another_kind_is_one_line(tmp_path, text):
     """JSON that is no object, or lacks what is read of it, is named; one that has it is given whole."""
     path = tmp_path / "summary.json"
     path.write_text(text)
     with pytest.raises(UserError) as raised:
-        artefacts.read_document(path, "methods")
-    assert str(raised.value).startswith(f"{path}: expected a JSON")
+        artefacts.read_document(path, Evaluation)
+    assert str(raised.value).startswith(f"{path}: expected ")
     path.write_text('{"methods": {}, "more": 1}')
-    assert artefacts.read_document(path, "methods") == {"methods": {}, "more": 1}
+    assert artefacts.read_document(path, Evaluation) == {"methods": {}, "more": 1}
 
 
 class Terminal(io.StringIO):

@@ -378,10 +378,10 @@ def test_folds(place, tmp_path):
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        ({}, "expected a list of folds"),
-        ([], "expected a list of folds"),
-        ([{"train": ["case_00"], "valid": ["case_01"]}], "expected a list of folds"),
-        ([{"train": ["case_00"], "val": [3]}], "expected a list of folds"),
+        ({}, "expected array, found object"),
+        ([], "expected array of length >= 1"),
+        ([{"train": ["case_00"], "valid": ["case_01"]}], "[0]: expected the entry val, found none"),
+        ([{"train": ["case_00"], "val": [3]}], "[0].val[0]: expected str, found int 3"),
         ([{"train": ["case_00", "x"], "val": ["y"]}], "labelled cases of the data, found x and 1 more in fold 0"),
         ([{"train": ["new_03"], "val": ["case_00"]}], "found new_03 in fold 0"),
         ([{"train": ["case_00"], "val": ["case_00"]}], "no case in both parts of a fold, found case_00 in fold 0"),

@@ -20,7 +20,7 @@ def test_a_task_survives_json(task):
 
 def test_what_is_no_task_is_refused_naming_the_file():
     broken = {**BRATS.document(), "form": "cube"}
-    with pytest.raises(UserError, match=r"dataset\.json: expected a task, found Invalid enum value 'cube'"):
+    with pytest.raises(UserError, match=r"dataset\.json: form: expected one of the words for it, found 'cube'"):
         tasks.from_document(broken, "dataset.json")
     with pytest.raises(UserError, match="--dataset=mnist: expected one of brats, isic"):
         tasks.find("mnist")

@@ -9,7 +9,7 @@ from data_prep.base import artefacts
 from data_prep.base.errors import Command, UserError, command
 from data_prep.base.findings import Finding, finding
 from data_prep.records import Manifest
-from tfunc import __version__, methods, runs
+from tfunc import __version__, methods, runs, shapes
 from tfunc.check.networks import other_records, unsealed
 from tfunc.reporting import finished
 from tfunc.scoring import recalibration
@@ -26,7 +26,7 @@ def check(folder: pathlib.Path, dataset: str, manifest: Manifest | None = None) 
             yield finding("note", "unfinished", folder, found="an evaluation that was stopped", do=again)
         return
     try:
-        stored = finished.read(path, "methods", "settings")
+        stored = finished.read(path, shapes.Asked)
     except UserError as error:
         yield Finding("error", DAMAGED, error)
         return

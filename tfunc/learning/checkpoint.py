@@ -20,9 +20,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from data_prep.base import artefacts, room
+from data_prep.base import artefacts, npy, room
 from data_prep.base.errors import UserError
-from tfunc import runs
+from tfunc import runs, shapes
 from tfunc.learning.claim import DIVERGED
 from tfunc.learning.selection import Counters
 from tfunc.nets import stack
@@ -101,7 +101,7 @@ class Checkpoint:
         if now not in counters.finished:
             counters.finished.append(now)
         kept = {path.name: _checksum(path) for path in self._last(counters)}
-        pointer = artefacts.read_json(self.folder / runs.RESUME)
+        pointer = artefacts.read_document(self.folder / runs.RESUME, shapes.Resume)
         artefacts.write_document(self.folder / runs.RESUME, {**pointer, "finished": counters.finished})
         (self.folder / DIVERGED).unlink(missing_ok=True)
         done = {
@@ -132,7 +132,7 @@ def _checksum(path):
 def require_stack(folder: pathlib.Path) -> None:
     """Raises `UserError` where a state was saved by the other stack."""
     pointer = folder / runs.RESUME
-    if pointer.exists() and (found := artefacts.read_document(pointer, "stack")["stack"]) != stack.name():
+    if pointer.exists() and (found := artefacts.read_document(pointer, shapes.Resume)["stack"]) != stack.name():
         raise UserError(
             pointer,
             expected=f"a training of this stack ({stack.name()})",
@@ -188,10 +188,9 @@ def read(folder: pathlib.Path) -> tuple[list[np.ndarray], dict[str, Any]] | None
     pointer = folder / runs.RESUME
     if not pointer.exists():
         return None
-    counters = artefacts.read_json(pointer)
+    counters = artefacts.read_document(pointer, shapes.Resume, f"remove {pointer} to train from the start")
     path = folder / counters["file"]
     if not path.exists() or artefacts.sha256(path) != counters["sha256"]:
         found = "a damaged file" if path.exists() else "no file"
         raise UserError(path, expected="the saved state", found=found, do=f"remove {pointer} to train from the start")
-    with np.load(path, allow_pickle=False) as stored:
-        return [stored[name] for name in sorted(stored.files)], counters
+    return npy.read_all(path, "the saved state", f"remove {pointer} to train from the start"), counters

@@ -14,7 +14,7 @@ import msgspec
 
 from data_prep.base import artefacts, locks, names
 from data_prep.base.errors import UserError, command
-from tfunc import runs
+from tfunc import runs, shapes
 from tfunc.learning.settings import Settings
 from tfunc.nets import precision
 from tfunc.runs import Config
@@ -105,7 +105,7 @@ def release(folder: pathlib.Path, error: Diverged) -> None:
     """
     if not is_begun(folder):
         (folder / runs.CONFIG).unlink(missing_ok=True)
-    elif not artefacts.read_document(folder / runs.RESUME).get("finished"):
+    elif not artefacts.read_document(folder / runs.RESUME, shapes.Resume).get("finished"):
         artefacts.write_document(folder / DIVERGED, {"found": str(error)})
 
 
@@ -146,15 +146,15 @@ def _prolong(folder, dataset, epochs, more, say):
         require_state(folder, done, dataset)
         (folder / runs.FINISHED).unlink()
         say(f"{folder}: goes on from {epochs} to {more} epochs; what was made from its weights will be out of date")
-    finished = artefacts.read_document(folder / runs.RESUME).get("finished", [])
-    stored = artefacts.read_json(folder / runs.CONFIG)  # as it was written: entries that came later stay absent
+    finished = artefacts.read_document(folder / runs.RESUME, shapes.Resume).get("finished", [])
+    stored = artefacts.read_document(folder / runs.CONFIG)  # as it was written: entries that came later stay absent
     more_of_it = {"epochs": more, "prolonged": finished} if finished else {"epochs": more}
     artefacts.write_document(folder / runs.CONFIG, {**stored, **more_of_it})
 
 
 def damaged_state(folder: pathlib.Path) -> str:
     """What is wrong with the file that a folder's resume.json names, in words; empty for nothing."""
-    named = artefacts.read_document(folder / runs.RESUME, "file", "sha256")
+    named = artefacts.read_document(folder / runs.RESUME, shapes.Resume)
     path = folder / names.checked(named["file"], "a file", folder / runs.RESUME)
     if path.exists() and artefacts.sha256(path) == named["sha256"]:
         return ""

@@ -12,10 +12,10 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
+from data_prep.base import documents
 from data_prep.base.errors import UserError
 from data_prep.records import Manifest
+from data_prep.task_rules import MOST_PIXELS
 from tfunc import networks, runs
 from tfunc.nets import precision, streams
 from tfunc.networks import Network
@@ -67,8 +67,10 @@ def crop_size(value: str | Sequence[int] | None) -> tuple[int, int] | None:
     if value is None:
         return None
     parts = value.split(",") if isinstance(value, str) else [str(part) for part in value]
-    if len(parts) != 2 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise UserError(f"--crop={value}", expected="H,W, a height and a width in voxels such as 128,128")
+    fine = len(parts) == 2 and all(part.strip().isdecimal() and len(part) < 10 and int(part) > 0 for part in parts)
+    if not fine or int(parts[0]) * int(parts[1]) > MOST_PIXELS:
+        expected = f"H,W, a height and a width in voxels such as 128,128, of {MOST_PIXELS} voxels or fewer"
+        raise UserError(f"--crop={str(value)[:80]}", expected=expected)
     return int(parts[0]), int(parts[1])
 
 
@@ -234,7 +236,7 @@ def resolve(network: Network, manifest: Manifest, settings: Settings, inputs: In
         streams=streams.VERSION,
         **chosen,
     )
-    return msgspec.convert(config.document(), Config)  # checked against its types, as one that is read
+    return documents.typed(config.document(), Config, "settings", None)  # checked, as one that is read
 
 
 def _kept(chosen):

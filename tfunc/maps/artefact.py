@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from data_prep.base import artefacts
-from tfunc import former, kinds, runs
+from tfunc import former, kinds, runs, shapes
 from tfunc.methods import Method
 from tfunc.nets import engine
 
@@ -42,6 +42,11 @@ def document(
         "configurations": configurations,
         **more,
     }
+
+
+def read(path: runs.Path) -> runs.Document:
+    """What a folder of predictions was begun with, or one patient's maps were made with; raises `UserError` for another shape."""
+    return artefacts.read_document(path, shapes.Begun, "restore the file, or choose another folder")
 
 
 def difference(

@@ -147,14 +147,14 @@ def settled(
 def _begun(folder):
     """What a folder of predictions was begun with, or None where nothing is in it yet."""
     begun = (folder / runs.CONFIG).exists() and map_files.all_written(folder)
-    return former.predictions(artefacts.read_document(folder / runs.CONFIG)) if begun else None
+    return former.predictions(artefact.read(folder / runs.CONFIG)) if begun else None
 
 
 def _claim(folder, asked, loaded, kept, manifest, say):
     """Claims the folder; maps of weights that the run has no more make room, and it is said. kept: those that it has."""
     path = folder / runs.CONFIG
     before = {one.name: {former.weights_sha256 for former in one.config.prolonged} for one in loaded}
-    if path.exists() and artefact.is_outdated(artefacts.read_document(path), asked, before, kept, manifest.is_same):
+    if path.exists() and artefact.is_outdated(artefact.read(path), asked, before, kept, manifest.is_same):
         say(f"{folder}: out of date, a network was trained on or again since; all is predicted again")
         (folder / runs.PREDICTED).unlink(missing_ok=True)
         for file in (*map_files.all_written(folder), *folder.glob(f"*{spread.ENDING}")):
@@ -162,7 +162,7 @@ def _claim(folder, asked, loaded, kept, manifest, say):
     begun = bool(map_files.all_written(folder)) or (folder / runs.PREDICTED).exists()
 
     def compare():
-        return artefact.difference(artefacts.read_document(path), asked, manifest.is_same)
+        return artefact.difference(artefact.read(path), asked, manifest.is_same)
 
     runs.claim(folder, asked, "these predictions", compare, begun)
 

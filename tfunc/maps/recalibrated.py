@@ -22,7 +22,7 @@ from data_prep.readers import nifti
 from data_prep.records import SubjectEntry
 from data_prep.subject import Subject
 from data_prep.tasks import Task
-from tfunc import kinds, runs
+from tfunc import kinds, runs, shapes
 from tfunc.methods import RECALIBRATED
 from tfunc.scoring import channels, classes, recalibrate, recalibration, sources, spread, temperature
 from tfunc.scoring.recalibration import Recalibration
@@ -169,7 +169,8 @@ def _rewrite_all(maps, folder, manifest, applied, asked, say):
     alpha = applied.alpha
     index = folder / runs.PREDICTED
     if index.exists():
-        if artefacts.read_document(index) == asked and all(_is_written(folder, name, alpha) for name in maps.subjects):
+        stored = artefacts.read_document(index, shapes.Predictions)
+        if stored == asked and all(_is_written(folder, name, alpha) for name in maps.subjects):
             say(f"{folder}: finished already ({len(maps.subjects)} subjects)")
             return
         say(f"{folder}: out of date; all is written again")

@@ -95,7 +95,7 @@ def _begun(out_dir):
     """What the first subject of a folder of maps was predicted with, or None where there is none yet."""
     for path in sorted(out_dir.glob("*.json")):
         if is_written(out_dir, path.stem):  # others' files are none of ours
-            return former.predictions(artefacts.read_document(path))
+            return former.predictions(artefact.read(path))
     return None
 
 
@@ -181,7 +181,7 @@ class _Work:
         """Whether the same maps of the same files are there; raises `UserError` for those of other networks or places."""
         if not index.exists():
             return False
-        stored = artefacts.read_document(index)
+        stored = artefact.read(index)
         if different := artefact.difference(stored, asked):
             do = "choose another --out_dir"
             raise UserError(index, expected="maps of the same method and networks", found=different, do=do)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from data_prep.base import artefacts, gpus
 from data_prep.base.errors import UserError
+from tfunc import shapes
 from tfunc.nets import precision, stack
 from tfunc.nets.precision import Choice
 
@@ -108,7 +109,7 @@ def record(folder: pathlib.Path, strategy: tf.distribute.Strategy, step: int) ->
     """
     used = described(strategy)
     path = folder / RECORD
-    before = artefacts.read_document(path, "trained_on")["trained_on"] if path.exists() else []
+    before = artefacts.read_document(path, shapes.Devices)["trained_on"] if path.exists() else []
     settings = {name: os.environ[name] for name in CHANGING if os.environ.get(name)}
     entry = {"from_step": step, "devices": used, "environment": settings, **stack.versions()}
     artefacts.write_document(path, {"trained_on": [*before, entry]})

@@ -11,7 +11,7 @@ from typing import Any
 
 from data_prep.base import artefacts, leftovers, names
 from data_prep.base.errors import UserError
-from tfunc import __version__, runs
+from tfunc import __version__, runs, shapes
 from tfunc.kinds import Limits
 from tfunc.reporting import report
 from tfunc.reporting.summary import upgrade
@@ -23,7 +23,6 @@ from tfunc.scoring.overlap import Shared
 from tfunc.scoring.sources import Maps
 from tfunc.scoring.truth import AnyTruth, RecordsTruth
 
-NEEDED = ("methods", "settings", "inputs", "version", "pictures")  # of a summary.json that may be found finished
 NOTHING = Shared()
 # the tables of every evaluation of today; one of an earlier version lacks some
 TABLES = (
@@ -101,7 +100,7 @@ def is_done(
     path = pathlib.Path(evaluation_dir) / runs.EVALUATED
     if not path.exists():
         return False
-    found = read(path, "methods", "settings")
+    found = read(path, shapes.Asked)
     if missing_tables(path.parent):
         return False
     known, written = found.get("inputs", {}).get("predictions"), path.stat().st_mtime
@@ -150,7 +149,7 @@ def find(
     leftovers.sweep_once(folder)
     if not (folder / runs.EVALUATED).exists():
         return None
-    stored = upgrade(read(folder / runs.EVALUATED, *NEEDED))
+    stored = upgrade(read(folder / runs.EVALUATED, shapes.Done))
     do = f"use another --out_dir, or remove {folder}"
     if difference := artefacts.difference(stored["settings"], request.settings):
         raise UserError(folder, expected="an evaluation with the same settings", found=difference, do=do)
@@ -173,9 +172,10 @@ def find(
     return Finished(folder, (folder / "table1.md").read_text(encoding="utf-8"), pictures, stored, False, doubt)
 
 
-def read(path: pathlib.Path, *entries: str) -> dict[str, Any]:
-    """A summary.json with these entries whose names are those of files in its folder; raises `UserError`."""
-    document, do = artefacts.read_document(path, *entries), "remove it and evaluate again"
+def read(path: pathlib.Path, form: type) -> dict[str, Any]:
+    """A summary.json of this form whose names are those of files in its folder; raises `UserError`."""
+    do = "remove it and evaluate again"
+    document = artefacts.read_document(path, form, do)
     names.require(document["methods"], "a method", path, do)
     for name in (*document.get("pictures", ()), *document.get("files", ())):
         names.inside(name, path, do)

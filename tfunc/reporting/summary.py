@@ -122,7 +122,7 @@ def plain(value: Any) -> Any:
 def upgrade(document: dict[str, Any]) -> dict[str, Any]:
     """A summary of any earlier version as today's: kinds of uncertainty by their present names."""
     methods = {
-        name: {**method, "kind": kinds.FORMER.get(method["kind"], method["kind"])}
+        name: {**method, "kind": kinds.FORMER.get(method.get("kind", ""), method.get("kind", ""))}
         for name, method in document["methods"].items()
     }
     return {**document, "methods": methods, "inputs": {_input(name): v for name, v in document["inputs"].items()}}

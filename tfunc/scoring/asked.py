@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
-from data_prep import records, tasks
+from data_prep import records, task_rules, tasks
 from data_prep.base.errors import UserError, command
 from data_prep.readers.labels import MOST, Rule
 from data_prep.tasks import Class, Region, Task
@@ -36,8 +36,8 @@ def task_of_regions(text: str, ignore: int | None = None) -> Task:
     if not found:
         raise UserError(f"--regions={text}", expected=FORM, found="none")
     known = sorted({label for raw in found.values() for label in raw})
-    if len(known) >= tasks.MOST_CLASSES:
-        raise UserError("--regions", expected=f"fewer than {tasks.MOST_CLASSES} labels", found=str(len(known)))
+    if len(known) >= task_rules.MOST_CLASSES:
+        raise UserError("--regions", expected=f"fewer than {task_rules.MOST_CLASSES} labels", found=str(len(known)))
     return Task(
         name="--regions",
         title="",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.base import notices, regular
+from data_prep.base import notices, npy, regular
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti
 from data_prep.readers.file_names import ENDINGS
@@ -73,36 +73,27 @@ def segmentation(path: pathlib.Path) -> pathlib.Path | None:
 
 def _opened(path: pathlib.Path, read_array: Any) -> tuple[tuple[int, ...], Any]:
     regular.require(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            try:
-                member = archive.getinfo(f"{ENTRY}.npy")
-            except KeyError:
-                listed = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:4])
-                raise UserError(path, expected=f"an array {ENTRY!r}", found=listed or "none", do=DO) from None
-            with archive.open(member) as stream:
-                found = _header(path, stream, member.file_size)
-            if read_array is None:
-                return found, None
-            with archive.open(member) as stream:
-                return found, read_array(stream, allow_pickle=False)
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UserError(path, expected="probabilities as nnU-Net writes them", found=f"{error}", do=DO) from None
-    except OSError as error:
-        raise UserError(path, expected="a file that can be read", found=error.strerror or str(error)) from None
+    with npy.told(path, "probabilities as nnU-Net writes them", DO), zipfile.ZipFile(path) as archive:
+        try:
+            member = archive.getinfo(f"{ENTRY}.npy")
+        except KeyError:
+            listed = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:4])
+            raise UserError(path, expected=f"an array {ENTRY!r}", found=listed or "none", do=DO) from None
+        with archive.open(member) as stream:
+            found = _header(path, stream, member.file_size)
+        if read_array is None:
+            return found, None
+        with archive.open(member) as stream:
+            return found, read_array(stream, allow_pickle=False)
 
 
 def _header(path, stream, size):
     """The shape by the array's header, its dtype and size judged."""
-    version = np.lib.format.read_magic(stream)
-    reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if reader is None:
-        raise ValueError(f"version {version} of the format")
-    found, _, dtype = reader(stream)
+    found, dtype = npy.header(stream)
     if dtype.kind not in "fiub":
         raise UserError(path, expected="probabilities as numbers", found=f"an array of {dtype}", do=DO)
     count = math.prod(found)
     if count > MOST_VALUES or count * dtype.itemsize > size:
         asked = f"a header that asks for {'x'.join(map(str, found))}"
         raise UserError(path, expected=f"at most {MOST_VALUES} values, all in the file", found=asked, do=DO)
-    return tuple(found)
+    return found

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from data_prep.base import artefacts
+from data_prep.base import artefacts, documents
 from data_prep.base.errors import Command, NotReady, UserError, command
 from tfunc import methods, runs
 from tfunc.kinds import KINDS
@@ -189,14 +189,11 @@ def stored(run_dir: runs.Path, method: str) -> Recalibration | None:
     file = path(run_dir, method)
     if not file.exists():
         return None
-    document = artefacts.read_document(file)
     do = f"remove {file} and recalibrate again"
+    document = artefacts.read_document(file, do=do)
     if document.get("schema") != SCHEMA:
         raise UserError(file, expected=f"schema {SCHEMA}", found=repr(document.get("schema")), do=do)
-    try:
-        found = msgspec.convert(document, Recalibration)
-    except msgspec.ValidationError as error:
-        raise UserError(file, expected="a recalibration", found=f"{error}", do=do) from None
+    found = documents.typed(document, Recalibration, file, do)
     if wrong := _impossible(found, method):
         raise UserError(file, expected=f"a recalibration of {method}, as it was written", found=wrong, do=do)
     return found
@@ -242,7 +239,7 @@ def require(run_dir: runs.Path, method: str, dataset: str, predicted: Mapping[st
         do = command("recalibrate", method=method, dataset=dataset)
         raise NotReady(file, expected=f"the recalibration of {method}", found="none", do=do)
     own, asked = found.made_by, made_by(predicted)
-    if own["networks"] != asked["networks"]:
+    if own.get("networks") != asked["networks"]:
         expected = f"a recalibration of the networks that made the maps of {method}"
         raise NotReady(file, expected=expected, found="one of other weights", do=found.command())
     if different := artefacts.difference(own, asked):

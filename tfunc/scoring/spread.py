@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError
+from tfunc import shapes
 
 ENDING = "_samples.json"
 SCHEMA = 1
@@ -90,7 +91,7 @@ def read(folder: pathlib.Path | str, subject: str, regions: Sequence[str] | None
     file = path(folder, subject)
     if not file.exists():
         return None
-    stored, found = artefacts.read_document(file, "regions"), {}
+    stored, found = artefacts.read_document(file, shapes.Spread, "predict again"), {}
     try:
         if stored.get("schema") != SCHEMA:
             raise ValueError(f"schema {stored.get('schema')!r}")

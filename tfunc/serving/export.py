@@ -17,7 +17,7 @@ import tensorflow as tf
 from data_prep import records, voxel_order
 from data_prep.base import artefacts, leftovers, locks, room
 from data_prep.base.errors import NotReady, UserError, command
-from tfunc import __version__, kinds, runs
+from tfunc import __version__, kinds, runs, shapes
 from tfunc.maps import predict as prediction
 from tfunc.maps import predictives
 from tfunc.methods import Method
@@ -112,7 +112,13 @@ def _write_version(folder, *what):
 
 def _begun(folder):
     """What a version that is there says of itself, or None."""
-    return upgrade(artefacts.read_json(folder / DESCRIPTION)) if (folder / DESCRIPTION).exists() else None
+    return _description(folder) if (folder / DESCRIPTION).exists() else None
+
+
+def _description(folder):
+    """export.json of a version's folder, in today's form."""
+    do = f"remove {folder} and export it again"
+    return upgrade(artefacts.read_document(folder / DESCRIPTION, shapes.Export, do))
 
 
 def _config(method, trained, options, description):
@@ -172,7 +178,7 @@ def evaluated_range(
     expected = f"the sigma range of {method.name}"
     if not path.exists():
         raise NotReady(path, expected=expected, found="no evaluation", do=do)
-    evaluation = artefacts.read_document(path, "methods")
+    evaluation = artefacts.read_document(path, shapes.Summary, "evaluate again")
     found = evaluation["methods"].get(method.name)
     if found is None:
         raise NotReady(path, expected=expected, found="an evaluation without it", do=do)
@@ -198,7 +204,8 @@ def evaluated_range(
 
 def _is_older(evaluation, path, predicted, trained):
     """Whether an evaluation did not see these maps: by the checksum it keeps; of an earlier version by times, in doubt only."""
-    seen = evaluation.get("inputs", {}).get("predictions", {}).get(predicted.parent.name)
+    known = evaluation.get("inputs", {}).get("predictions")
+    seen = known.get(predicted.parent.name) if isinstance(known, dict) else None
     if seen is not None:
         return seen != artefacts.sha256(predicted)
     prolonged = any(network.config.prolonged for network in trained)
@@ -214,7 +221,7 @@ def _require_same(folder, config):
     do = f"export --version={max(_versions(folder.parent)) + 1}, or remove {folder}"
     if not (folder / DESCRIPTION).exists():
         raise UserError(folder, expected="an export of this toolkit", found=f"no {DESCRIPTION}", do=do)
-    stored = upgrade(artefacts.read_json(folder / DESCRIPTION))
+    stored = _description(folder)
     for name in ("configurations", "task"):  # an earlier version did not say
         stored.setdefault(name, config[name])
     if difference := artefacts.difference({name: stored.get(name) for name in config}, config):
@@ -223,7 +230,7 @@ def _require_same(folder, config):
 
 def _say_it_is_there(folder, say):
     say(f"{folder}: exported already, with the same configuration")
-    if "describe" not in artefacts.read_json(folder / DESCRIPTION).get("signatures", {}):
+    if "describe" not in _description(folder).get("signatures", {}):
         do = f"export --version={max(_versions(folder.parent)) + 1} for requests without --dataset"
         say(f"it is of an earlier version, and does not say what it was trained on: {do}")
 

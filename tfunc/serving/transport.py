@@ -106,7 +106,7 @@ class Rest(Connection):
             self.version = int(answer["model_spec"]["version"])
             signatures = answer["metadata"]["signature_def"]["signature_def"]
             return self.version, {name: set(signature.get("inputs", ())) for name, signature in signatures.items()}
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
             raise self.strange("JSON without the model's metadata") from None
 
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Rest(Connection):
             raise self.strange("JSON without named outputs")
         try:
             return {name: _from_json(values) for name, values in outputs.items()}
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, LookupError, ArithmeticError):
             raise self.strange("outputs that are neither numbers nor base64") from None
 
     def _ask(self, verb, action, body=None):
@@ -128,7 +128,7 @@ class Rest(Connection):
         if status == 200:
             try:
                 return json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise self.strange(f"no JSON but {_shown(text)!r}") from None
         text = _error(text)
         if status == 404 and text is not None:
@@ -233,7 +233,7 @@ def reason(text: str) -> str:
 
 
 def _shown(text):
-    text = " ".join(text.split())
+    text = " ".join(text.encode("utf-8", "replace").decode().split())  # JSON may hold half a character
     return text if len(text) <= LONGEST else text[:LONGEST] + " …"
 
 
@@ -244,7 +244,7 @@ def _error(text):
     """
     try:
         return str(json.loads(text)["error"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, LookupError, RecursionError):
         found = re.fullmatch(r'\s*\{\s*"error":\s*"(.*)"\s*\}\s*', text, re.DOTALL)
         return found and found[1].replace("\\n", " ").replace("\\t", " ").replace("\\'", "'").replace('\\"', '"')
 

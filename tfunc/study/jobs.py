@@ -18,7 +18,7 @@ import msgspec
 from data_prep.base import artefacts
 from data_prep.base.errors import NotReady
 from data_prep.records import Manifest
-from tfunc import networks, runs
+from tfunc import networks, runs, shapes
 from tfunc.learning import claim
 from tfunc.learning import settings as chosen
 from tfunc.learning.settings import Settings
@@ -76,7 +76,7 @@ class TrainJob(Job):
         if not state.exists():
             return 0.0
         epochs = max(runs.read_config(state.parent).epochs, self.settings["epochs"] or 0)  # it may be prolonged
-        return min(artefacts.read_document(state, "epoch")["epoch"] / epochs, 1.0)
+        return min(artefacts.read_document(state, shapes.Resume)["epoch"] / max(epochs, 1), 1.0)
 
     def is_done(self, run_dir: pathlib.Path) -> bool:
         """See `Job`."""
@@ -169,7 +169,7 @@ class EvaluateJob(Job):
     def flags(self, run_dir: pathlib.Path) -> list[str]:
         """See `Job`. A table is extended, never cut: methods that were evaluated before stay in it."""
         path = runs.evaluation_dir(run_dir) / runs.EVALUATED
-        before = artefacts.read_document(path, "methods")["methods"] if path.exists() else {}
+        before = artefacts.read_document(path, shapes.Summary)["methods"] if path.exists() else {}
         return [f"--methods={','.join(dict.fromkeys([*before, *self._rows]))}"]
 
     @property

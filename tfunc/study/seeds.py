@@ -16,7 +16,7 @@ import numpy as np
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 from data_prep.records import Manifest
-from tfunc import runs
+from tfunc import runs, shapes
 from tfunc.learning import settings as chosen
 from tfunc.learning.settings import Settings
 from tfunc.methods import Method
@@ -98,14 +98,22 @@ def read(run_dir: runs.Path, methods: Iterable[str], seeds: Sequence[int]) -> Fo
     found: Found = {name: {measure.name: [] for measure in measures.table1()} for name in methods}
     for folder in folders:
         path = runs.evaluation_dir(folder) / runs.EVALUATED
-        evaluated = artefacts.read_document(path, "methods")["methods"]
+        evaluated = artefacts.read_document(path, shapes.Summary, "evaluate again")["methods"]
         for name, columns in found.items():
             if name not in evaluated:
                 raise UserError(path, expected=f"an evaluation of {name}", found=f"one of {', '.join(evaluated)}")
             for measure, values in columns.items():
-                mean = evaluated[name]["table1"][measure]["mean"]
+                mean = _mean(path, evaluated, name, measure)
                 values.append(float("nan") if mean is None else mean)
     return found
+
+
+def _mean(path, evaluated, name, measure):
+    """A cell of an evaluation's Table 1, None where it is undefined."""
+    cell = evaluated[name].get("table1", {}).get(measure)
+    if cell is None:
+        raise UserError(path, expected=f"{measure} of {name}", found="none", do="evaluate again")
+    return cell.get("mean")
 
 
 @dataclasses.dataclass(frozen=True)

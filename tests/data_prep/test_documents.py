@@ -1,0 +1,101 @@
+"""JSON of a wrong shape is one line that names the place in it; what the standard does not allow is no JSON."""
+
+import msgspec
+import pytest
+
+from data_prep.base import artefacts, documents
+from data_prep.base.documents import Count
+from data_prep.base.errors import UserError
+from data_prep.base.names import Component
+
+
+class Subject(msgspec.Struct):
+    name: Component
+    slices: Count
+    by_class: dict[str, list[Count]] = {}
+
+
+class Document(msgspec.Struct):
+    subjects: list[Subject]
+    means: dict[str, float | None] = {}
+    patients: dict[Component, str] = {}
+    counts: dict[int, Count] = {}
+
+
+WHOLE = {"subjects": [{"name": "a", "slices": 1}, {"name": "b", "slices": 2, "by_class": {"x": [1], "y": [2, 3]}}]}
+
+
+def subject(**change):
+    return {"subjects": [WHOLE["subjects"][0], {**WHOLE["subjects"][1], **change}]}
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ([], "a.json: expected object, found array"),
+        ({}, "a.json: expected the entry subjects, found none"),
+        ({"subjects": 3}, "a.json: subjects: expected array, found int 3"),
+        ({"subjects": None}, "a.json: subjects: expected array, found null"),
+        (subject(slices="2"), "a.json: subjects[1].slices: expected int, found str '2'"),
+        (subject(slices=2.5), "a.json: subjects[1].slices: expected int, found float 2.5"),
+        (subject(slices=-1), "a.json: subjects[1].slices: expected int >= 0, found -1"),
+        (subject(slices=10**90), "slices: expected int <= 9223372036854775807, found a number of many digits"),
+        (subject(name="../b"), "a.json: subjects[1].name: expected str matching regex"),
+        (subject(by_class={"x": [1], "y": [2, None]}), "subjects[1].by_class.y[1]: expected int, found null"),
+        ({**WHOLE, "means": {"dice": 0.5, "ece": "low"}}, "a.json: means.ece: expected float | null, found str 'low'"),
+        ({**WHOLE, "patients": {"a": "p", "b/c": "p"}}, "a.json: patients.b/c: expected another name"),
+        ({**WHOLE, "counts": {"1": 2, "one": 2}}, "a.json: counts.one: expected another name (int)"),
+    ],
+)
+def test_the_place_is_named(document, said):
+    """Also below objects that may have any entries, of which msgspec names none."""
+    with pytest.raises(UserError) as raised:
+        documents.checked(document, Document, "a.json", "mend it")
+    assert said in str(raised.value) and str(raised.value).endswith("; mend it") and len(str(raised.value)) < 300
+
+
+def test_what_a_later_version_added_stays():
+    """In the document; the typed value knows nothing of it."""
+    later = {**subject(laterality="left"), "more": {"of": ["it"]}, "counts": {"1": 2}}
+    assert documents.checked(later, Document, "a.json") is later
+    assert documents.typed(later, Document, "a.json").counts == {1: 2}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"a": NaN}', "NaN, which is no number in JSON"),
+        (b'{"a": -Infinity}', "-Infinity, which is no number in JSON"),
+        (b'{"a": 1e999}', "the number 1e999, which is too large"),
+        (b'{"a": 1, "b": {"train": [1], "train": [2]}}', "the entry 'train' twice"),
+        (b'{"a": "\\ud800"}', "surrogates not allowed"),
+        (b"\xff\xfe{\x00}\x00", "can't decode"),
+        (b"[" * 5000 + b"]" * 5000, "more than 100 levels"),
+        (b"[" * 102 + b"]" * 102, "more than 100 levels"),
+        (b"1" * 5000, "Exceeds the limit"),
+    ],
+)
+def test_what_is_no_json_is_one_line(tmp_path, content, said):
+    """Where Python's own reader goes on, and where it gives up in its own words."""
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as raised:
+        artefacts.read_json(path)
+    assert str(raised.value).startswith(f"{path}: expected a JSON file, found") and said in str(raised.value)
+
+
+def test_what_is_json_is_read(tmp_path):
+    """Nested as deep as is allowed, a character beyond 16 bits, a byte of a file's name that is no text."""
+    path = tmp_path / "a.json"
+    path.write_text("[" * 100 + "]" * 100)
+    assert str(artefacts.read_json(path)) == "[" * 100 + "]" * 100
+    artefacts.write_document(path, {"a": "\U0001f9e0", "raw_dir": "M\udcfcller", "n": 10**400})
+    assert artefacts.read_json(path) == {"a": "\U0001f9e0", "raw_dir": "M\udcfcller", "n": 10**400}
+
+
+def test_a_file_of_any_size_is_not_read(tmp_path, monkeypatch):
+    """It says how large it is."""
+    monkeypatch.setattr(artefacts, "LARGEST", 10)
+    (tmp_path / "a.json").write_text("[1, 2, 3, 4]")
+    with pytest.raises(UserError, match="found 12 bytes, more than the 10 that are read"):
+        artefacts.read_json(tmp_path / "a.json")
