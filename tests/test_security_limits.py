@@ -11,6 +11,7 @@ from tfunc.serving import inputs
 
 LIMITS = (
     ("voxels of a volume", nifti_header.MAX_VOXELS, nifti_header),
+    ("voxels of all files of a subject together", nifti_header.MOST_OF_SUBJECT, nifti_header),
     ("bytes of a volume's header extensions, and behind its voxels", nifti_header.SLACK, nifti_header),
     ("pixels of a photograph", photographs.MAX_PIXELS, photographs),
     ("numbers of an `.npz` with probabilities", npz.MOST_VALUES, npz),

@@ -216,7 +216,7 @@ def _of_maps(place):
         finished.is_done(folder, [METHOD], "test", [index])
         jobs.EvaluateJob("evaluate", (), 1.0, (METHOD,), "test", ()).flags(run)
         stored = summary.upgrade(finished.read(evaluated, finished.shapes.Done))
-        finished._damaged(folder, stored)
+        finished.damaged(folder, stored)
         artefacts.difference(stored["settings"], finished.Request(folder).settings)
         seeds.read(run, [METHOD], [1])
         finished.find(finished.Request(folder), [METHOD], {}, None)
