@@ -2,6 +2,9 @@
 
 tfunc                     # lists the programs
 tfunc train --helpshort   # what one does, and its flags
+tfunc --version
+
+`python -m tfunc` is the same.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ early.settle(__name__)
 
 from data_prep.base.errors import UserError
 from launch import program
+from tfunc import __version__
 
 PROGRAMS = ("phantom", "prepare", "check", "train", "predict", "evaluate", "recalibrate", "study", "export", "request")
 
@@ -30,7 +34,10 @@ def main() -> None:
     program.started_as = "tfunc"
     name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("--help", "-h", "help", "--helpshort"):
-        print(usage())
+        program.show(usage())
+        sys.exit(0)
+    if name in ("--version", "version"):
+        program.show(f"tfunc {__version__}")
         sys.exit(0)
     if name not in PROGRAMS:
         close = difflib.get_close_matches(name, PROGRAMS, 1)

@@ -85,6 +85,14 @@ def _flags_parser(argv):
         stop(error)
 
 
+def show(text: str) -> None:
+    """Prints what is no program's work, such as help; a reader who has had enough ends the program as it ends others."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _left()
+
+
 def _end_of_help() -> NoReturn:
     try:
         sys.stdout.flush()

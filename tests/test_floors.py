@@ -164,7 +164,7 @@ def test_an_import_upwards_or_sideways_fails(linted, path, line):
 
 def test_every_module_stands_in_a_room():
     """tfunc has tables and rooms, and nothing else lies flat in it; a room holds modules, no rooms of its own but page/."""
-    flat = {path.stem for path in (ROOT / "tfunc").glob("*.py")} - {"__init__"}
+    flat = {path.stem for path in (ROOT / "tfunc").glob("*.py")} - {"__init__", "__main__"}
     assert flat <= {"methods", "networks", "kinds", "paper", "runs", "former", "metrics", "shapes"}
     depth = max(len(pathlib.PurePath(name_of(path)).parts) for path in MODULES)
     assert depth <= 4  # package/room/module, and learning/objectives/

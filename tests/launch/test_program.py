@@ -10,6 +10,7 @@ from absl import flags
 from conftest import ROOT
 from refusals import refused
 
+import tfunc
 from data_prep.base.errors import NotReady, UserError, command
 from launch import main, program
 
@@ -105,3 +106,16 @@ def test_help_into_a_closed_pipe():
     started.stdout.close()
     errors = started.stderr.read()
     assert started.wait() in (0, 141) and "Traceback" not in errors  # 0 where all was written before anybody left
+
+
+@pytest.mark.parametrize("start", [("launch/main.py",), ("-m", "tfunc")], ids=["main", "module"])
+def test_version_and_help(start):
+    """Of the command, as a module too; a reader that leaves early gets no traceback."""
+    command = [sys.executable, *start]
+    ended = subprocess.run([*command, "--version"], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"tfunc {tfunc.__version__}\n", "")
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert listed.returncode == 0 and all(f"  {name} " in listed.stdout for name in main.PROGRAMS)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.wait(60) == 141 and process.stderr.read() == b""
