@@ -36,7 +36,10 @@ def subject(
     RAS, as nibabel has it, with which the array is the file's transposed. At most one of both; with neither, voxels are taken
     to be of the task's spacing, or of 1 mm. Raises `UserError` naming the argument for anything else.
     """
-    array = np.asarray(image)
+    try:
+        array = np.asarray(image)
+    except ValueError as error:  # rows of different lengths
+        raise UserError("image", expected="an array of numbers", found=str(error).partition(".")[0]) from None
     if array.dtype.kind not in "biuf":
         raise UserError("image", expected="an array of numbers", found=f"dtype {array.dtype}")
     if task.is_photograph:
@@ -79,9 +82,14 @@ def _placed(task, spacing):
 
 
 def _checked(affine):
-    found = np.asarray(affine, np.float64)
-    if found.shape != (4, 4) or not np.isfinite(found).all() or abs(np.linalg.det(found[:3, :3])) < 1e-9:
-        raise UserError("affine", expected="an invertible affine [4, 4]", found=f"shape {found.shape}")
+    try:
+        found = np.asarray(affine, np.float64)
+    except (TypeError, ValueError):
+        found = np.zeros(0)
+    if found.shape != (4, 4):
+        raise UserError("affine", expected="numbers [4, 4]", found=f"shape {found.shape}")
+    if not np.isfinite(found).all() or abs(np.linalg.det(found[:3, :3])) < 1e-9 or list(found[3]) != [0, 0, 0, 1]:
+        raise UserError("affine", expected="an invertible affine, its last row 0 0 0 1", found=str(found.tolist()))
     return found
 
 

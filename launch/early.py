@@ -26,6 +26,6 @@ def settle(name: str) -> None:
 
 
 def _end(number, frame):
-    line = f"error: stopped by {signal.Signals(number).name}; the same command begins anew\n"
+    line = f"error: stopped by {signal.Signals(number).name} before it began; give the same command again\n"
     os.write(2, line.encode())
     os._exit(128 + number)

@@ -9,10 +9,7 @@ tfunc --version
 
 from __future__ import annotations
 
-import ast
-import difflib
 import pathlib
-import runpy
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -20,7 +17,13 @@ sys.path.insert(0, str(HERE.parent))  # runs from a checkout, installed or not
 
 from launch import early
 
-early.settle(__name__)
+early.settle(
+    "__main__" if pathlib.Path(sys.argv[0]).stem == "tfunc" else __name__
+)  # the installed command imports this
+
+import ast
+import difflib
+import runpy
 
 from data_prep.base.errors import UserError
 from launch import program

@@ -21,7 +21,7 @@ from absl import flags
 from data_prep.base import processes
 from data_prep.base.errors import UserError, command
 from launch import program, settings
-from tfunc import methods, networks, runs
+from tfunc import methods, networks
 from tfunc.learning import settings as trainings
 from tfunc.networks import Network
 
@@ -42,15 +42,14 @@ def main() -> None:
     trainings.check(settings.training())
     chosen = _networks()
     processes.start_tensorflow()
-    from tfunc.learning import claim, fit
+    from tfunc.learning import fit
     from tfunc.nets import devices
 
     strategy = devices.strategy(FLAGS.devices)
     where = settings.dataset(), settings.data_dir(), settings.run_dir()
     for network in chosen:
-        if FLAGS.restart:
-            claim.restart(runs.network_dir(settings.run_dir(), network.name), print)
-        folder, done = fit.fit(network, *where, settings.training(), strategy, init_from=FLAGS.init_from)
+        more = {"init_from": FLAGS.init_from, "restart": FLAGS.restart}
+        folder, done = fit.fit(network, *where, settings.training(), strategy, **more)
         best = f"best validation Dice {done['valid_dice']:.4f} at epoch {done['best_epoch']}"
         print(f"{network.name}: {best}, in {folder}")
     print(f"look: tensorboard --logdir {program.quoted(settings.run_dir())}")

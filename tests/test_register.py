@@ -33,8 +33,17 @@ def test_the_table_is_called(table):
         ({"name": "baseline"}, "another method of that name"),
         ({"name": "a/b"}, "expected a name for a method"),
         ({"name": "mine_recalibrated"}, "does not end in _recalibrated"),
-        ({"name": "mine@valid"}, "without @"),
+        ({"name": "mine@valid"}, "without comma and @"),
         ({"kind": "entropy"}, "expected a kind of"),
+        ({"name": "all"}, "other than all"),
+        ({"name": "a,b"}, "without comma"),
+        ({"name": "Baseline"}, "baseline"),
+        ({"in_paper": True}, "expected in_paper=False"),
+        ({"coherent": "volume"}, "expected coherent"),
+        ({"networks": ("nosuch",)}, "networks that are trained here"),
+        ({"networks": ["baseline"]}, "expected a tuple of networks"),
+        ({"predictive": None}, "expected texts"),
+        ({"kind": []}, "expected texts"),
         ({"networks": ()}, "expected a tuple of networks"),
         ({"networks": "baseline"}, "expected a tuple of networks"),
         ({"predictive": "mine"}, "package.module:Class"),
@@ -54,7 +63,7 @@ def test_an_installed_package_adds_methods(tmp_path):
     """To programs of every process, without a line of ours; one that is broken is said and left out."""
     (tmp_path / "my_package.py").write_text(
         "import dataclasses\nfrom tfunc.methods import get\n"
-        "MINE = dataclasses.replace(get('baseline'), name='mine', title='mine')\n"
+        "MINE = dataclasses.replace(get('baseline'), name='mine', title='mine', in_paper=False)\n"
     )
     entries = "[tfunc.methods]\nmine = my_package:MINE\nbroken = my_package:NOTHING\n"
     info = tmp_path / "my_package-1.0.dist-info"
@@ -67,3 +76,6 @@ def test_an_installed_package_adds_methods(tmp_path):
     ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == 0 and ended.stdout == "mine\n", ended.stderr
     assert "tfunc.methods broken = my_package:NOTHING" in ended.stderr and "left out" in ended.stderr
+    first = script.replace("import tfunc", "import my_package, tfunc")
+    ended = subprocess.run([sys.executable, "-c", first], cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 0 and ended.stdout == "mine\n", ended.stderr

@@ -173,6 +173,7 @@ METHODS = {
 
 def get(name: str) -> Method:
     """The method called `name`; raises `UserError` listing the names there are."""
+    _register_installed()
     try:
         return METHODS[name]
     except KeyError:
@@ -192,15 +193,40 @@ def register(method: Method) -> Method:
     paths.checked(method.name, "a method", where)
     if METHODS.get(method.name, method) != method:
         raise UserError(where, expected="a name of its own", found="another method of that name", do="choose another")
-    if method.name.endswith(RECALIBRATED) or "@" in method.name:
-        raise UserError(where, expected=f"a name without @, that does not end in {RECALIBRATED}", do="choose another")
+    _require_name(method.name, where)
+    texts = method.title, method.help, method.kind, method.predictive
+    if not all(isinstance(text, str) for text in texts) or not all(method.predictive.partition(":")):
+        raise UserError(where, expected="texts, and a predictive package.module:Class", found=repr(texts))
     kinds.get(method.kind, where)
-    if not method.networks or isinstance(method.networks, str):
-        raise UserError(where, expected="a tuple of networks", found=repr(method.networks))
-    if not all(method.predictive.partition(":")):
-        raise UserError(where, expected="a predictive package.module:Class", found=repr(method.predictive))
+    if not (isinstance(method.networks, tuple) and method.networks and all(map(_is_network, method.networks))):
+        raise UserError(where, expected="a tuple of networks that are trained here", found=repr(method.networks))
+    if method.coherent not in ("", "slice", "subject"):
+        raise UserError(where, expected="coherent '', 'slice' or 'subject'", found=repr(method.coherent))
+    if method.in_paper:
+        raise UserError(
+            where, expected="in_paper=False", found="True", do="the paper's rows are ranked among themselves"
+        )
     METHODS[method.name] = method
     return method
+
+
+def _require_name(name, where):
+    """Names stand in lists behind flags, `all` among them, and name folders, whose letters' case some disks ignore."""
+    if name == "all" or "," in name or "@" in name or name.endswith(RECALIBRATED):
+        expected = f"a name other than all, without comma and @, that does not end in {RECALIBRATED}"
+        raise UserError(where, expected=expected, do="choose another")
+    for other in METHODS:
+        if other != name and paths.folded(other) == paths.folded(name):
+            raise paths.alike(name, other, where)
+
+
+def _is_network(name):
+    from tfunc import networks  # here: it reads this table
+
+    try:
+        return name in networks.FAMILIES or bool(networks.get(name))
+    except (UserError, TypeError, AttributeError):
+        return False
 
 
 def of_network(name: str) -> Method:
@@ -243,19 +269,31 @@ class _Table(types.ModuleType):
 
     def __call__(self) -> tuple[Method, ...]:
         """The methods, in the table's order, those that packages and `register` added last."""
+        _register_installed()
         return tuple(METHODS.values())
 
 
 sys.modules[__name__].__class__ = _Table
 
 
+_waiting = list(importlib.metadata.entry_points(group="tfunc.methods"))
+
+
 def _register_installed():
-    """What installed packages add. One that can't be loaded is said and left out: it must not stop every program."""
-    for entry in importlib.metadata.entry_points(group="tfunc.methods"):
+    """What installed packages add. One that can't be loaded is said and left out: it must not stop every program.
+
+    One whose module is being imported, and asks for this one on its way, is loaded at the next look at the table.
+    """
+    waiting, _waiting[:] = list(_waiting), []
+    for entry in waiting:
+        spec = getattr(sys.modules.get(entry.module), "__spec__", None)
+        if getattr(spec, "_initializing", False):
+            _waiting.append(entry)
+            continue
         try:
             register(entry.load())
         except Exception as error:  # of anyone's package
-            warnings.warn(f"tfunc.methods {entry.name} = {entry.value}: {error}; left out", stacklevel=2)
+            warnings.warn(f"tfunc.methods {entry.name} = {entry.value}: {error}; left out", stacklevel=3)
 
 
 _register_installed()

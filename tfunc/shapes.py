@@ -111,7 +111,7 @@ class Begun(msgspec.Struct):
     configurations: Names = {}
     files: Any = None
     read_as: dict[str, Any] = {}
-    scores: dict[str, float | None] = {}
+    scores: dict[str, dict[str, float | None]] | None = None
 
 
 class Predictions(Begun):

@@ -45,6 +45,9 @@ def test_without_a_folder_it_goes_to_a_new_one(tmp_path, monkeypatch):
     ("more", "words"),
     [
         ({"workers": 0}, "workers: expected 1 or more"),
+        ({"workers": "2"}, "workers: expected 1 or more, found '2'"),
+        ({"regions": {"whole": 1}}, "regions: expected a list of raw labels for each, found whole: 1"),
+        ({"label_map": [1, 2]}, "label_map: expected a dictionary"),
         ({"regions": {"whole": [1]}, "label_map": {1: 1}}, "label_map: expected no regions"),
         ({"regions": {"whole": [0]}}, "regions"),
         ({"kind": "best"}, "expected a kind of"),

@@ -134,6 +134,10 @@ def test_pictures(patient, brats_run):
         (np.zeros((4, 32, 32, 4)), {"spacing": (1, 1, 1), "affine": np.eye(4)}, "expected an affine or a spacing"),
         (np.zeros((4, 32, 32, 4)), {"spacing": (1, 0, 1)}, "spacing: expected mm"),
         (np.zeros((4, 32, 32, 4)), {"affine": np.zeros((4, 4))}, "affine: expected an invertible affine"),
+        (np.zeros((4, 32, 32, 4)), {"affine": "x"}, "affine: expected numbers"),
+        (np.zeros((4, 32, 32, 4)), {"affine": np.diag([1, 1, 1, 2])}, "its last row 0 0 0 1"),
+        ([[1, 2], [3]], {}, "image: expected an array of numbers"),
+        (np.zeros((4, 32, 32, 4)), {"seed": 2**40}, "--seed=1099511627776: expected 0 or more"),
         ("nowhere", {}, "nowhere: expected a subject's folder"),
         (".", {"name": "x"}, "expected none of them with a path"),
     ],
@@ -161,6 +165,9 @@ def test_what_cannot_be_loaded_is_one_line(brats_run, tmp_path):
         tfunc.load(brats_run, method="center")
     with pytest.raises(UserError, match="expected one of baseline"):
         tfunc.load(brats_run, method="best")
+    for name in ("precision", "own_engine"):
+        with pytest.raises(UserError, match=f"{name}: expected one of"):
+            tfunc.load(brats_run, **{name: "best"})
     with pytest.raises(NotReady, match="recalibrate"):
         tfunc.load(brats_run, recalibrated=True)
 

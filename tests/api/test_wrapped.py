@@ -28,6 +28,32 @@ def model(final="softmax", classes=3, dropout=True, noise=False):
     return made
 
 
+class Stubborn(keras.layers.Dropout):
+    """Drops whatever it is told, as some write it for MC dropout."""
+
+    def call(self, inputs, training=None):
+        return super().call(inputs, training=True)
+
+
+def ending_in(function):
+    """A model whose output no layer of it makes."""
+    first = keras.Input((24, 32, 2))
+    return keras.Model(first, function(keras.layers.Conv2D(2, 1)(keras.layers.Dropout(RATE)(first))))
+
+
+def smaller():
+    """A model of half the size."""
+    first = keras.Input((24, 32, 2))
+    return keras.Model(first, keras.layers.Conv2D(2, 1, strides=2)(first))
+
+
+def spoilt():
+    """A model with NaN in it."""
+    made = model()
+    made.set_weights([np.full_like(weight, np.nan) for weight in made.get_weights()])
+    return made
+
+
 @pytest.fixture(scope="module")
 def images():
     return np.random.default_rng(0).normal(size=(5, 24, 32, 2)).astype(np.float32)
@@ -67,6 +93,16 @@ def test_dropout_alone_is_sampled(images):
     np.testing.assert_allclose(tfunc.wrap(quiet).predict(images, samples=4).probability, maps.probability, atol=1e-6)
     assert maps.mutual_information.min() >= 0 and maps.mutual_information.max() > 1e-3
     np.testing.assert_array_equal(np.asarray(made(images, training=False)), alone)
+
+
+def test_a_layer_that_drops_by_itself_is_silent_too(images):
+    """But where it is sampled: one pass, and views, are the same each time."""
+    first = keras.Input((24, 32, 2))
+    made = keras.Model(first, keras.layers.Conv2D(2, 1)(Stubborn(RATE)(first)))
+    for method in ("baseline", "tta"):
+        wrapped = tfunc.wrap(made, method)
+        np.testing.assert_array_equal(*(wrapped.predict(images, samples=2).probability for _ in range(2)))
+    assert tfunc.wrap(made).predict(images, samples=3).mutual_information.max() > 0
 
 
 def test_one_sample_is_one_network(images):
@@ -114,8 +150,21 @@ def test_evaluation(images):
         (lambda: tfunc.wrap(model(), "aleatoric"), "expected one of baseline, baseline_mc, tta, ensemble"),
         (lambda: tfunc.wrap([model(), model()]), "expected one model for baseline_mc, found 2"),
         (lambda: tfunc.wrap([model(), model(classes=4)], "ensemble"), "members of one number of classes"),
-        (lambda: tfunc.wrap(model("tanh")), "expected a last layer with a linear, softmax or sigmoid"),
+        (lambda: tfunc.wrap(model("tanh")), "expected a last layer with a linear or softmax"),
         (lambda: tfunc.wrap(model(), outputs="best"), "outputs: expected auto"),
+        (lambda: tfunc.wrap(model("sigmoid")), "one channel with a sigmoid"),
+        (lambda: tfunc.wrap(ending_in(keras.ops.softmax)), "expected a last layer with"),
+        (lambda: tfunc.wrap(model(classes=300)), "expected at most 256 classes, found 300"),
+        (
+            lambda: tfunc.wrap(smaller(), "tta").predict(np.zeros((1, 24, 32, 2))),
+            "expected an output of 24x32, found 12x16",
+        ),
+        (lambda: tfunc.wrap(model()).predict(np.zeros((1, 24, 32, 3))), "images: expected shape"),
+        (lambda: tfunc.wrap(spoilt(), "baseline").predict(np.ones((1, 24, 32, 2))), "model: expected finite outputs"),
+        (
+            lambda: tfunc.wrap(model(), "baseline").evaluate(np.zeros((1, 24, 32, 2)), np.full((1, 24, 32), -1)),
+            "labels:",
+        ),
         (lambda: tfunc.wrap(model(), batch_size=0), "batch_size: expected 1"),
         (lambda: tfunc.wrap(keras.Sequential([keras.layers.Dense(3)])), "expected a built model"),
         (lambda: tfunc.wrap(model()).predict(np.zeros((24, 32, 2))), "images: expected .batch"),

@@ -48,6 +48,21 @@ def test_what_is_finished_stays(finished):
     assert listing(finished) == [name for name in before if name != runs.FINISHED]
 
 
+def test_a_torn_document_is_no_reason_to_refuse(finished):
+    """It is what one begins anew for; what was prolonged is known by its configuration too."""
+    (finished / runs.FINISHED).unlink()
+    state = artefacts.read_document(finished / runs.RESUME)
+    artefacts.write_document(finished / runs.RESUME, {**state, "finished": []})
+    (finished / runs.RESUME).write_text("{")
+    config = artefacts.read_document(finished / runs.CONFIG)
+    artefacts.write_document(finished / runs.CONFIG, {**config, "prolonged": [{"epochs": 1, "weights_sha256": "0"}]})
+    with pytest.raises(UserError, match="goes on for more epochs"):
+        claim.restart(finished, print)
+    artefacts.write_document(finished / runs.CONFIG, config)
+    claim.restart(finished, print)
+    assert listing(finished) == ["devices.json"]
+
+
 def test_not_while_another_trains(finished):
     """Whose files these are."""
     (finished / runs.FINISHED).unlink()
@@ -65,6 +80,9 @@ def test_a_training_that_diverged(launch, isic_data, tmp_path):
     for words in ("expected a finite", "than 1e+30", f"in {tmp_path}/networks/baseline", "--restart begins anew"):
         assert words in line
     told.check("a training that diverges", "train", ended, tmp_path)
+    there = listing(tmp_path / "networks" / "baseline")
+    refused(launch("train", *flags[:2], f"--data_dir={tmp_path / 'none'}", *flags[3:], "--restart"), 3, "none")
+    assert listing(tmp_path / "networks" / "baseline") == there
     again = launch("train", *flags, "--learning_rate=1e-2", "--restart")
     assert again.code == 0, again.err
     left = launch("train", *flags, "--learning_rate=1e-2", "--restart")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
@@ -23,7 +24,8 @@ class Evaluation:
     """An evaluation: its numbers, and where its tables, pictures and report lie.
 
     folder: as `evaluate --out_dir` writes it.  methods: {method: {measure: mean over subjects}}, of Table 1.  summary: all of
-    summary.json.  markdown: Table 1.  report: the page to open in a browser.
+    summary.json.  markdown: Table 1.  report: the page to open in a browser.  doubt: why it may not be of the files that are
+    there now, where the folder could not be written; else empty.
     """
 
     def __init__(self, finished: publish.Finished):
@@ -34,6 +36,7 @@ class Evaluation:
         }
         self.summary: dict[str, Any] = finished.summary
         self.markdown: str = finished.markdown
+        self.doubt: str = finished.doubt
         self.report: pathlib.Path = finished.report
 
     def __repr__(self) -> str:
@@ -66,20 +69,14 @@ def evaluate(
 
     Raises `UserError` naming the file or the argument at fault. An evaluation of the same files that is there already is read.
     """
-    if workers < 1:
-        raise UserError("workers", expected="1 or more", found=str(workers))
-    task, rule = None, Rule(None if label_map is None else dict(label_map), ignore_label)
-    if regions is not None:
-        if label_map is not None:
-            raise UserError("label_map", expected="no regions, which say the labels already", found="both")
-        text = ";".join(f"{name}:{','.join(map(str, raw))}" for name, raw in regions.items())
-        task = asked.task_of_regions(text, ignore_label)
-    classes = several(task)
-    if task is not None and classes is None:
-        rule = asked.rule_of(task)
-    truth = FolderTruth(str(labels), None if masks is None else str(masks), rule, classes)
-    rule.check()
+    if not isinstance(workers, int) or workers < 1:
+        raise UserError("workers", expected="1 or more", found=repr(workers))
+    task, truth = _truth(labels, masks, regions, label_map, ignore_label)
     all_maps = sources.folder_maps(pathlib.Path(predictions), kind)
+    truth.check(all_maps[0].subjects)
+    if truth.classes is None:
+        for line in sources.softmaxes(all_maps):
+            warnings.warn(line, stacklevel=2)
     folder = pathlib.Path(out_dir) if out_dir is not None else pathlib.Path(tempfile.mkdtemp(prefix="tfunc-"))
 
     @contextlib.contextmanager
@@ -87,5 +84,28 @@ def evaluate(
         with pool.executor(workers, tensorflow=False) as executor:
             yield executor
 
-    request = publish.Request(out_dir=folder)
-    return Evaluation(publish.evaluate_folders(request, all_maps, truth, make_pool, task))
+    found = Evaluation(publish.evaluate_folders(publish.Request(out_dir=folder), all_maps, truth, make_pool, task))
+    if found.doubt:
+        warnings.warn(f"{folder} can't be written, and {found.doubt}: another out_dir evaluates them", stacklevel=2)
+    return found
+
+
+def _truth(labels, masks, regions, label_map, ignore_label):
+    """(the task of several classes or of one region, or None; where labels lie and what they mean)."""
+    for name, value in (("regions", regions), ("label_map", label_map)):
+        if value is not None and not isinstance(value, Mapping):
+            raise UserError(name, expected="a dictionary", found=repr(value))
+    task, rule = None, Rule(None if label_map is None else dict(label_map), ignore_label)
+    if regions is not None:
+        if label_map is not None:
+            raise UserError("label_map", expected="no regions, which say the labels already", found="both")
+        for name, raw in regions.items():
+            if not isinstance(raw, (list, tuple)):
+                raise UserError("regions", expected="a list of raw labels for each", found=f"{name}: {raw!r}")
+        text = ";".join(f"{name}:{','.join(map(str, raw))}" for name, raw in regions.items())
+        task = asked.task_of_regions(text, ignore_label)
+    rule.check()
+    classes = several(task)
+    if task is not None and classes is None:
+        rule = asked.rule_of(task)
+    return task, FolderTruth(str(labels), None if masks is None else str(masks), rule, classes)

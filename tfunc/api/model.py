@@ -18,9 +18,9 @@ from data_prep.base.errors import NotReady, UserError, command
 from data_prep.readers import finding
 from data_prep.subject import Subject
 from data_prep.tasks import Task
-from tfunc import methods, runs
+from tfunc import methods, networks, runs
 from tfunc.api.maps import Interval, Maps
-from tfunc.maps.options import Options
+from tfunc.maps.options import SUBJECT_SEEDS, Options, check_seed
 from tfunc.methods import Method
 from tfunc.nets import engine
 from tfunc.nets import precision as precisions
@@ -57,6 +57,10 @@ def load(
     which there is none, and weights that are not as the training wrote them.
     """
     found = methods.get(method) if isinstance(method, str) else method
+    if precision not in precisions.OF_MAPS:
+        raise UserError("precision", expected=f"one of {', '.join(precisions.OF_MAPS)}", found=repr(precision))
+    if own_engine not in engine.ENGINES:
+        raise UserError("own_engine", expected=f"one of {', '.join(engine.ENGINES)}", found=repr(own_engine))
     dataset = _dataset(pathlib.Path(run_dir), found)
     processes.start_quietly()
     from tfunc.maps import predict
@@ -66,6 +70,8 @@ def load(
     options = Options(batch_size=batch_size, precision=precision, engine=own_engine, recalibrated=recalibrated)
     options = predict.settled(options, None, None, lambda line: None)
     loaded = trained.load_all(run_dir, found.networks, dataset)
+    if loaded[0].config.task.order is None and not loaded[0].config.task.is_photograph:
+        warnings.warn(predict.UNKNOWN_ORDER, stacklevel=2)
     applied = None
     if recalibrated:
         asked = predict.document(found, options, loaded)
@@ -74,9 +80,19 @@ def load(
 
 
 def _dataset(run_dir, method):
-    """The data set that a run is of, by the first network that it has."""
-    for path in sorted((run_dir / "networks").glob(f"*/{runs.CONFIG}")):
-        return runs.read_config(path.parent).task.name
+    """The data set that a run is of, by the method's first network, or by any where that one is not there."""
+    own = (
+        networks.FAMILIES[method.networks[0]](0, 1).name
+        if method.networks[0] in networks.FAMILIES
+        else method.networks[0]
+    )
+    folders = [
+        runs.network_dir(run_dir, own),
+        *sorted(path.parent for path in run_dir.glob(f"networks/*/{runs.CONFIG}")),
+    ]
+    for folder in folders:
+        if (folder / runs.CONFIG).exists():
+            return runs.read_config(folder).task.name
     found = "no network in it" if run_dir.is_dir() else "nothing"
     do = ("train one, e.g. ", command("train", method=method.name, dataset="NAME", run_dir=str(run_dir)))
     raise NotReady(run_dir, expected="a run with trained networks", found=found, do=do)
@@ -128,6 +144,7 @@ class Model:
         Raises `UserError` for what cannot be predicted: another shape, other channels, values that are not finite, a file that
         is broken, a path with no or several subjects.
         """
+        check_seed(seed, SUBJECT_SEEDS)
         if isinstance(image, (str, pathlib.Path)):
             self._require_array_only(spacing, affine, name)
             return self._of(self._read(image), samples, seed)
@@ -154,9 +171,12 @@ class Model:
             for fault in faults.values():
                 raise fault
             if len(sources) != 1:
-                do = f"give a list of paths, as [{sources[0].image!r}, ...]"
+                do = "give a list of paths, one for each"
                 raise UserError(path, expected="one subject", found=f"{len(sources)}", do=do)
-            return reader.load(sources[0], config.input, self.task)
+            subject = reader.load(sources[0], config.input, self.task)
+            if subject.permuted_note:
+                notices.once("voxel order", subject.permuted_note)
+            return subject
 
     def _of(self, subject: Subject, samples: int, seed: int) -> Maps:
         from tfunc.maps import packed

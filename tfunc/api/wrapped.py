@@ -104,12 +104,16 @@ class Wrapped:
             raise UserError("samples, seed", expected="1 or more, and 0 or more", found=f"{samples} and {seed}")
         if not np.isfinite(array).all():
             raise UserError("images", expected="finite numbers", found="NaN or infinity")
+        for network in self._networks:
+            network.require(array.shape)
         run, seeds = self._graph(samples), tf.constant([[seed, 0]], tf.int64)
         parts = [
             {name: values.numpy() for name, values in run(array[start : start + self.batch_size], seeds).items()}
             for start in range(0, len(array), self.batch_size)
         ]
         found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        if not np.isfinite(found["probability"]).all():
+            raise UserError("model", expected="finite outputs", found="NaN or infinity", do="look at its weights")
         mutual = found.get("mutual_information")
         return ArrayMaps(found["prediction"], found["probability"], found["uncertainty"], mutual)
 
@@ -123,7 +127,7 @@ class Wrapped:
         NaN where it is not defined.
         """
         maps, target = self.predict(images, samples, seed), np.asarray(labels)
-        if target.shape != maps.prediction.shape or target.dtype.kind not in "biu" or target.max() >= self.classes:
+        if target.shape != maps.prediction.shape or target.dtype.kind not in "biu" or not self._has(target):
             expected = f"classes 0 to {self.classes - 1}, of shape {maps.prediction.shape}"
             raise UserError("labels", expected=expected, found=f"{target.dtype} of shape {target.shape}")
         found: dict[str, float] = {}
@@ -134,6 +138,9 @@ class Wrapped:
         errors, uncertainty = maps.prediction != target, np.clip(maps.uncertainty, 0, 1)
         found["uncertainty_error"] = metrics.uncertainty_error(uncertainty, errors, np.zeros_like(errors), threshold)
         return found
+
+    def _has(self, labels):
+        return labels.min() >= 0 and labels.max() < self.classes
 
     def _graph(self, samples):
         """The traced method for so many samples."""

@@ -6,6 +6,7 @@ is kept when it is finished. One that diverged makes room for another configurat
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -120,13 +121,22 @@ def restart(folder: pathlib.Path, say: Callable[[str], Any]) -> None:
         if (folder / runs.FINISHED).exists():
             say(f"{folder}: finished, which --restart leaves as it is; to train it anew, remove the folder")
             return
-        state = artefacts.read_document(folder / runs.RESUME) if (folder / runs.RESUME).exists() else {}
-        if state.get("finished"):
+        if _was_finished(folder):
             expected, found = "a training that was never finished", "one that was, and goes on for more epochs"
             raise UserError(folder, expected=expected, found=found, do="remove the folder to lose it and begin anew")
         _make_room(folder)
         (folder / runs.CONFIG).unlink(missing_ok=True)
         say(f"{folder}: what was unfinished here is removed, and the training begins anew")
+
+
+def _was_finished(folder):
+    """Whether a training was finished before it was prolonged, by whichever of its two documents can be read."""
+    for name, entry in ((runs.RESUME, "finished"), (runs.CONFIG, "prolonged")):
+        if (folder / name).exists():
+            with contextlib.suppress(UserError):  # torn or edited, which is what beginning anew is for
+                if artefacts.read_document(folder / name).get(entry):
+                    return True
+    return False
 
 
 def _make_room(folder):

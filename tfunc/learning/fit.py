@@ -40,18 +40,21 @@ def fit(
     strategy: tf.distribute.Strategy | None = None,
     say: Callable[[str], Any] = print,
     init_from: runs.Path | None = None,
+    restart: bool = False,
 ) -> tuple[pathlib.Path, runs.Document]:
     """Trains `network` into its folder of the run; finds it where it is finished. Returns (folder, finished.json).
 
     settings: of `tfunc.learning.settings`; `epochs` None is the network's own number, more than the folder's prolong its
     training. say: called with each line for the user. init_from: folder of a trained network whose weights it begins
-    from, in place of the one that its row names. Raises `UserError` where the folder holds another configuration,
-    `NotReady` without records or without the networks and predictions that it learns from, and where another process
-    trains there.
+    from, in place of the one that its row names. restart: what is unfinished in the folder is removed, once what the training
+    needs is there. Raises `UserError` where the folder holds another configuration, `NotReady` without records or what it
+    learns from, and where another process trains there.
     """
     manifest = runs.read_records(data_dir, dataset)
     inputs = chosen.inputs(network, manifest, run_dir, settings)
     folder = runs.network_dir(run_dir, network.name)
+    if restart:
+        claim.restart(folder, say)
     begins, where = _beginning(network, dataset, run_dir, init_from)
     choice = _precision(folder, settings["precision"], strategy)
     resolved = chosen.resolve(network, manifest, {**settings, "precision": choice.name}, inputs)
@@ -60,10 +63,7 @@ def fit(
     if (done := runs.finished(folder)) is not None and config.epochs <= runs.read_config(folder).epochs:
         claim.claim(folder, config, *how)
         return folder, _trained_already(folder, done, config, say)
-    names = networks.subjects(network, manifest, settings["reference_quirks"], settings["folds"])
-    train, valid = (
-        _slices(data_dir, manifest, part, split, inputs) for part, split in zip(names, ("train", "valid"), strict=True)
-    )
+    train, valid = _both(network, data_dir, manifest, settings, inputs)
     _check_sizes(config, manifest, train, valid)
     base = trained.load(run_dir, network.base, dataset) if network.base else None
     checkpoint.require_stack(folder)
@@ -81,6 +81,12 @@ def fit(
             except claim.Diverged as error:
                 claim.release(folder, error)
                 raise
+
+
+def _both(network, data_dir, manifest, settings, inputs):
+    """The slices to train on and those to validate with."""
+    train, valid = networks.subjects(network, manifest, settings["reference_quirks"], settings["folds"])
+    return tuple(_slices(data_dir, manifest, *part, inputs) for part in ((train, "train"), (valid, "valid")))
 
 
 def _beginning(

@@ -18,6 +18,7 @@ from data_prep.base.errors import UserError
 OUTPUTS = ("logits", "probability")
 _FINAL = {"linear": "logits", "softmax": "probability", "sigmoid": "probability"}  # by the last layer's activation
 _SPATIAL = {"SpatialDropout1D": 1, "SpatialDropout2D": 2, "SpatialDropout3D": 3}  # axes that share a draw
+MOST_CLASSES = 256  # a class is written as one byte
 _LEAST = 1e-7  # probabilities are above it before their logarithm is taken
 
 
@@ -33,18 +34,37 @@ class ForeignNetwork:
         if not isinstance(shape, tuple) or len(shape) != 4 or shape[-1] is None:
             expected = "a built model with one output [batch, height, width, classes]"
             raise UserError("model", expected=expected, found=f"output {shape}", do="call it once on an image first")
+        if shape[-1] > MOST_CLASSES:
+            raise UserError("model", expected=f"at most {MOST_CLASSES} classes", found=str(shape[-1]))
         self.single = shape[-1] == 1
         self.classes = 2 if self.single else int(shape[-1])
-        self.outputs = _outputs(model, outputs)
+        self.outputs = _outputs(model, outputs, self.single)
         self.dropouts = [layer for layer in _layers(model) if isinstance(layer, _kinds()) and layer.rate > 0]
+
+    def require(self, shape: tuple[int, ...]) -> None:
+        """Raises `UserError` for images of a shape that the model does not take, or whose maps have another size."""
+        taken = tuple(self.model.input_shape)
+        if len(taken) != 4 or any(own not in (None, given) for own, given in zip(taken[1:], shape[1:], strict=True)):
+            raise UserError("images", expected=f"shape {taken}, as the model takes them", found=f"{shape}")
+        given = tuple(self.model.compute_output_shape((1, *shape[1:])))
+        if given[1:3] != tuple(shape[1:3]):
+            do = "wrap a model that ends at the size of its images"
+            raise UserError(
+                "model", expected=f"an output of {shape[1]}x{shape[2]}", found=f"{given[1]}x{given[2]}", do=do
+            )
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """float32 logits [batch, height, width, classes] of one pass without dropout."""
-        return self._logits(self.model(images, training=False))
+        with _calling(self.dropouts, lambda number, layer: _silent):  # also of a layer that drops by itself
+            return self._logits(self.model(images, training=False))
 
     def sampled(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The same of one pass with live dropout, one draw for all rows. seed: int64 [2], of this pass."""
-        with _live(self.dropouts, seed):
+
+        def live(number, layer):
+            return _dropping(layer, tf.random.experimental.stateless_fold_in(seed, number))
+
+        with _calling(self.dropouts, live):
             return self._logits(self.model(images, training=False))
 
     def _logits(self, found):
@@ -56,19 +76,23 @@ class ForeignNetwork:
         return tf.concat([tf.zeros_like(found), found], axis=-1) if self.single else found
 
 
-def _outputs(model, asked):
-    """`logits` or `probability`: as asked for, or as the last layer's activation says."""
+def _outputs(model, asked, single):
+    """`logits` or `probability`: as asked for, or as the activation of the layer says that makes the output.
+
+    Sigmoids of several channels need not exclude each other, so what they mean must be said.
+    """
     if asked in OUTPUTS:
         return asked
     if asked != "auto":
         raise UserError("outputs", expected=f"auto, {' or '.join(OUTPUTS)}", found=repr(asked))
-    activation = getattr(getattr(model, "layers", [None])[-1], "activation", None)
-    found = _FINAL.get(getattr(activation, "__name__", ""))
+    last = getattr(model, "layers", [None])[-1]
+    made_by = getattr(getattr(model, "output", None), "_keras_history", (last,))[0]
+    name = getattr(getattr(last, "activation", None), "__name__", "")
+    found = _FINAL.get(name) if made_by is last and (single or name != "sigmoid") else None
     if found is None:
-        do = f"give outputs={' or outputs='.join(map(repr, OUTPUTS))}"
-        raise UserError(
-            "model", expected="a last layer with a linear, softmax or sigmoid activation", found="another", do=do
-        )
+        expected = "a last layer with a linear or softmax activation, or one channel with a sigmoid"
+        do = "give outputs='logits', or outputs='probability' of classes that exclude each other"
+        raise UserError("model", expected=expected, found="another", do=do)
     return found
 
 
@@ -82,15 +106,22 @@ def _layers(model):
 
 
 @contextlib.contextmanager
-def _live(layers: list[Any], seed: tf.Tensor) -> Iterator[None]:
-    """Inside, these layers drop by the seed, whatever they are told of training; their own random states stay as they are."""
+def _calling(layers: list[Any], make: Callable[[int, Any], Callable[..., tf.Tensor]]) -> Iterator[None]:
+    """Inside, each of the layers is called as `make(its number, layer)`, whatever it is told of training.
+
+    Their own random states stay as they are.
+    """
     try:
         for number, layer in enumerate(layers):
-            layer.call = _dropping(layer, tf.random.experimental.stateless_fold_in(seed, number))
+            layer.call = make(number, layer)
         yield
     finally:
         for layer in layers:
-            del layer.call  # of the instance: the class's own is seen again
+            vars(layer).pop("call", None)  # of the instance: the class's own is seen again
+
+
+def _silent(inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
+    return inputs
 
 
 def _dropping(layer: Any, seed: tf.Tensor) -> Callable[..., tf.Tensor]:
