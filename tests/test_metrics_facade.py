@@ -10,11 +10,10 @@ import pytest
 from conftest import GOLDENS, ROOT
 
 import tfunc
-from data_prep.base import artefacts
 from data_prep.base.errors import UserError
 from tfunc import kinds, metrics
 
-CASES = artefacts.read_json(GOLDENS / "metrics" / "cases.json")
+CASES = json.loads((GOLDENS / "metrics" / "cases.json").read_text())
 PROBABILITIES = [name for name, case in CASES.items() if case["entry"] == "probabilities"]
 SUBJECT = GOLDENS / "subject_level"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_prep import records
-from data_prep.base import artefacts
+from data_prep.base import artefacts, locks
 from data_prep.base.errors import NotReady, Stopped, UserError
 from tfunc import methods, networks, runs
 from tfunc.learning import selection, settings
@@ -123,10 +123,15 @@ def test_a_kill_while_it_is_made_unfinished(isic_data, train, tmp_path):
 def test_only_epochs_may_grow(isic_run, isic_data, train, change, words):
     """Fewer epochs, epochs that nobody asked for, and any other setting are refused; nothing changes."""
     folder = runs.network_dir(isic_run, "baseline")
-    before = {path: path.read_bytes() for path in folder.iterdir()}
+    before = contents_of(folder)
     with pytest.raises(UserError, match=words):
         train("baseline", "isic", isic_data, isic_run, **change)
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert contents_of(folder) == before
+
+
+def contents_of(folder):
+    """{path: bytes}; a lock's file says who had it, and is nobody's."""
+    return {path: path.read_bytes() for path in folder.iterdir() if path.name != locks.NAME}
 
 
 def removed_state(folder):

@@ -217,8 +217,10 @@ def test_a_stopped_training_equals_an_uninterrupted_one(another, uninterrupted):
 def test_a_saved_state_is_checked(tmp_path):
     """A state comes back as saved; one byte changed, or the file gone, is an error that names it and the remedy."""
     arrays = [np.arange(6, dtype="f4").reshape(2, 3), np.array(7, np.int64)]
-    state.write(tmp_path, [arrays[0] * 2, arrays[1]], {"step": 1})
-    state.write(tmp_path, arrays, {"step": 2, "best": 0.25})
+    counters = {"epoch": 1, "step_in_epoch": 0, "loss_sum": 0.0, "best_epoch": 1, "kept_epoch": 1, "waited": 0}
+    counters |= {"stack": "current", "history": []}
+    state.write(tmp_path, [arrays[0] * 2, arrays[1]], {**counters, "step": 1, "best": 0.5})
+    state.write(tmp_path, arrays, {**counters, "step": 2, "best": 0.25})
     assert len(list(tmp_path.glob("resume-*.npz"))) == 1
     read, counters = state.read(tmp_path)
     for one, other in zip(arrays, read, strict=True):

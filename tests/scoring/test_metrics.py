@@ -1,6 +1,7 @@
 """Counts and metrics equal the authors' numbers and brute-force loops, at every edge, for every dtype."""
 
 import itertools
+import json
 import math
 import pathlib
 
@@ -10,7 +11,6 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from data_prep.base import artefacts
 from tfunc import kinds
 from tfunc.scoring import counts as counting
 from tfunc.scoring import metrics
@@ -18,7 +18,7 @@ from tfunc.scoring.binary import count
 from tfunc.scoring.counts import EDGES, THRESHOLDS
 
 GOLDENS = pathlib.Path(__file__).parents[1] / "goldens" / "metrics"
-CASES = artefacts.read_json(GOLDENS / "cases.json")
+CASES = json.loads((GOLDENS / "cases.json").read_text())
 KIND = {"probabilities": "probability", "confidence": "error", "sigma": "sigma"}
 DEFINED = [name for name in CASES if name != "aux_constant_uncertainty"]
 

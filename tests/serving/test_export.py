@@ -756,7 +756,7 @@ def test_a_sigma_needs_a_range(brats_study, tmp_path):
         found()
     artefacts.write_json(summary, {"methods": {"aleatoric": {"sigma_range": [0.5, 2.0]}}})
     assert found() == (0.5, 2.0)
-    for limits in ([2.0, 0.5], [1.0, 1.0], [-1.0, 1.0], [0.5, float("inf")], [0.5], ["0", "1"], None, 2.0):
+    for limits in ([2.0, 0.5], [1.0, 1.0], [-1.0, 1.0], [0.5], ["0", "1"], None, 2.0):
         summary.write_text(json.dumps({"methods": {"aleatoric": {"sigma_range": limits}}}))
         with pytest.raises(
             UserError, match=r"summary\.json: expected the sigma range of aleatoric, two numbers that rise"

@@ -208,7 +208,7 @@ def test_a_folder_of_several(served, organs, eyes, tmp_path):
             {},
             "expected the signature describe, .* found serving_default, subject, subject_bytes; give --dataset",
         ),
-        ("strange", {}, r"model strange: expected a task, found Expected `object`, got `array`"),
+        ("strange", {}, r"model strange: expected object, found array"),
         (
             "organs",
             {"dataset": tasks.TASKS["brats"]},

@@ -191,7 +191,23 @@ def test_how_far_a_training_is(tmp_path):
     folder = runs.network_dir(tmp_path, "baseline")
     config = trainings.resolve(job.network, job.manifest, job.settings)
     artefacts.write_json(folder / runs.CONFIG, config.document())
-    artefacts.write_json(folder / "resume.json", {"epoch": config.epochs // 2})
+    state = {
+        "file": "resume-00000003.npz",
+        "sha256": "0" * 64,
+        "stack": "current",
+        "epoch": config.epochs // 2,
+        "step": 3,
+    }
+    state |= {
+        "step_in_epoch": 0,
+        "loss_sum": 0.0,
+        "best": 0.5,
+        "best_epoch": 1,
+        "kept_epoch": 1,
+        "waited": 0,
+        "history": [],
+    }
+    artefacts.write_json(folder / "resume.json", state)
     assert job.part_done(tmp_path) == 0.5
 
 
