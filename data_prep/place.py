@@ -34,6 +34,7 @@ def voxel_ml(affine: np.ndarray) -> float:
     return float(math.prod(np.linalg.norm(affine[:3, :3], axis=0).tolist()) / 1000)
 
 
+@np.errstate(all="ignore")  # of numbers beyond all bounds: what comes out is looked at
 def affine(path: object, raw: Any, shape: tuple[int, ...]) -> np.ndarray:
     """float64 [4, 4], voxel x, y, z to mm: the sform where its code is set and it can be used, else the qform.
 

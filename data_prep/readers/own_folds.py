@@ -11,6 +11,7 @@ import msgspec
 from data_prep.base import documents
 from data_prep.base.artefacts import read_json
 from data_prep.base.errors import UserError
+from data_prep.base.names import LONGEST
 
 FILE = "splits_final.json"
 
@@ -49,9 +50,12 @@ def read(folder: pathlib.Path, cases: Collection[str]) -> Folds | None:
             more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
             do = "add the case, or correct the file, or remove it for folds by seed"
             raise UserError(
-                path, expected="labelled cases of the data", found=f"{strange[0]}{more} in fold {index}", do=do
+                path,
+                expected="labelled cases of the data",
+                found=f"{strange[0][:LONGEST]}{more} in fold {index}",
+                do=do,
             )
         if both := sorted(set(fold.train) & set(fold.val)):
-            found = f"{both[0]} in fold {index}"
+            found = f"{both[0][:LONGEST]} in fold {index}"
             raise UserError(path, expected="no case in both parts of a fold", found=found, do="correct the file")
     return tuple({"train": tuple(fold.train), "valid": tuple(fold.val)} for fold in content)

@@ -120,3 +120,10 @@ def test_interval_by_hand():
     assert (low, high) == pytest.approx((100, 700))
     assert conformal.volume_interval(0, math.log(2))[0] == 0
     np.testing.assert_allclose(conformal.volume_residuals([0, 300], [0, 100]), [0, math.log(2)])
+
+
+def test_a_width_beyond_all_numbers_is_no_bound():
+    """As of a file that was edited: it is what an infinite one is, and no error of arithmetic."""
+    from tfunc.scoring import conformal
+
+    assert conformal.volume_interval(50.0, 1e6) == conformal.volume_interval(50.0, float("inf")) == (0.0, float("inf"))

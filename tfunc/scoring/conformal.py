@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from data_prep.base.errors import UserError
 
+WIDEST = 700.0  # of a volume's logarithm, beyond which its factor is no number any more
 FLOOR = 100.0  # voxels added to both volumes before their ratio: below that, a factor says little
 _ROUNDING = 1e-9
 
@@ -83,6 +84,6 @@ def volume_residuals(true: ArrayLike, predicted: ArrayLike) -> NDArray[np.float6
 
 def volume_interval(predicted: float, width: float) -> tuple[float, float]:
     """(lowest, highest) volume in voxels for a predicted one. width: of `interval` over `volume_residuals`; may be infinite."""
-    if math.isinf(width):
+    if width > WIDEST:
         return 0.0, math.inf
     return max((predicted + FLOOR) * math.exp(-width) - FLOOR, 0.0), (predicted + FLOOR) * math.exp(width) - FLOOR
