@@ -53,7 +53,7 @@ def changed(stamps: Any, paths: Iterable[pathlib.Path | str], root: pathlib.Path
     """
     try:
         known = {one.path: one for one in msgspec.convert(stamps, list[Stamp])}
-    except msgspec.ValidationError:  # a document that somebody edited
+    except (msgspec.ValidationError, UnicodeError):  # a document that somebody edited
         return "what it was made from is not known any more"
     found = {_relative(path, root): path for path in paths}
     said = [f"{os.path.basename(name)} is gone" for name in known if name not in found]
