@@ -9,8 +9,10 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import re
 import resource
 import signal
+import tempfile
 import time
 import traceback
 import warnings
@@ -142,4 +144,7 @@ def place(error: BaseException) -> str:
     ]
     last = (ours or frames or [None])[-1]
     where = f"{last.filename.rsplit('/', 3)[-2]}/{last.filename.rsplit('/', 1)[-1]}:{last.lineno}" if last else "?"
-    return f"{type(error).__name__}: {str(error)[:120]} at {where}"
+    said = re.sub(
+        rf"{re.escape(tempfile.gettempdir())}/[^/]+", "…", str(error)
+    )  # a machine's paths are in no file of ours
+    return f"{type(error).__name__}: {said[:120]} at {where}"
