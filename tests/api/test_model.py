@@ -163,6 +163,8 @@ def test_what_cannot_be_loaded_is_one_line(brats_run, tmp_path):
         tfunc.load(tmp_path / "none")
     with pytest.raises(NotReady, match="--method=center"):
         tfunc.load(brats_run, method="center")
+    with pytest.raises(UserError, match="method: expected a name or a Method, found 5"):
+        tfunc.load(brats_run, method=5)
     with pytest.raises(UserError, match="expected one of baseline"):
         tfunc.load(brats_run, method="best")
     for name in ("precision", "own_engine"):

@@ -253,6 +253,7 @@ def test_another_form_is_refused(calibrated, tmp_path, change, match):
     [
         (("temperature", "temperature"), 0, "a temperature of 0"),
         (("temperature", "temperature"), -1, "a temperature of -1"),
+        (("temperature", "temperature"), float("nan"), "NaN, which is no number in JSON"),
         (("method",), "baseline", "one of baseline"),
         (("subjects",), [], "no subjects"),
         (("calibration",), {}, "no calibration called before"),
@@ -271,5 +272,5 @@ def test_an_edited_file_is_refused(calibrated, tmp_path, where, value, message):
     file = recalibration.path(tmp_path, METHOD)
     file.parent.mkdir()
     file.write_text(json.dumps(document))
-    with pytest.raises(UserError, match=f"{message}.*recalibrate again"):
+    with pytest.raises(UserError, match=f"{message}.*(recalibrate again|remove it or make it anew)"):
         recalibration.stored(tmp_path, METHOD)

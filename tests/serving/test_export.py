@@ -762,6 +762,9 @@ def test_a_sigma_needs_a_range(brats_study, tmp_path):
             UserError, match=r"summary\.json: expected the sigma range of aleatoric, two numbers that rise"
         ):
             found()
+    summary.write_text(json.dumps({"methods": {"aleatoric": {"sigma_range": [0.5, float("inf")]}}}))
+    with pytest.raises(UserError, match=r"summary\.json: expected a JSON file, found Infinity, which is no number"):
+        found()
     artefacts.write_json(summary, {"methods": {"aleatoric": {"sigma_range": [0.5, 2.0]}}})
     artefacts.write_json(
         runs.predictions_dir(run_dir, "aleatoric") / "predictions.json", {"networks": {"aleatoric": "older"}}

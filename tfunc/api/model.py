@@ -57,6 +57,8 @@ def load(
     which there is none, and weights that are not as the training wrote them.
     """
     found = methods.get(method) if isinstance(method, str) else method
+    if not isinstance(found, Method):
+        raise UserError("method", expected="a name or a Method", found=repr(method))
     if precision not in precisions.OF_MAPS:
         raise UserError("precision", expected=f"one of {', '.join(precisions.OF_MAPS)}", found=repr(precision))
     if own_engine not in engine.ENGINES:
