@@ -81,8 +81,12 @@ class _Before(msgspec.Struct):
     label_map: dict[str, int] | None
 
 
-class _Document(msgspec.Struct):
-    """The file's form, once it has a task; the schema's number is looked at before."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Document:
+    """What `dataset.json` holds, once it has a task; the schema's number is looked at before.
+
+    height and width are None where the subjects differ; members and folds as in `splits.py`.  task: what is segmented from what.
+    """
 
     dataset: str
     task: Task
@@ -99,29 +103,14 @@ class _Document(msgspec.Struct):
     skipped: tuple[Skipped, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class Manifest:
-    """`dataset.json`. height and width are None where the subjects differ; members and folds as in `splits.py`.
-
-    task: what is segmented from what.  checksums: of the file that was read, as runs name records that were prepared
-    before records had an identity.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Manifest(Document):
+    """`dataset.json` that was read. path: of the file.  checksums: of it, as runs name records that were prepared before
+    records had an identity.
     """
 
-    dataset: str
-    task: Task
-    channels: tuple[str, ...]
-    height: int | None
-    width: int | None
-    intensity: str
-    label_map: dict[str, int] | None
-    subjects: tuple[SubjectEntry, ...]
-    shards: tuple[ShardEntry, ...]
-    members: tuple[tuple[str, ...], ...] | None
-    folds: tuple[dict[str, tuple[str, ...]], ...] | None
-    configuration: dict[str, Any]
     path: pathlib.Path
     checksums: tuple[str, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
 
     @functools.cached_property
     def identity(self) -> str:
@@ -276,15 +265,10 @@ def _without_task(content):
 
 
 def _manifest(path, content, checksums):
-    said = documents.typed(content, _Document, path, _DO)
+    said = documents.typed(content, Document, path, _DO)
     task_rules.require(said.task, path, _DO)
-    return Manifest(
-        **{name: getattr(said, name) for name in _Document.__struct_fields__ if name not in ("task", "subjects")},
-        subjects=said.subjects,
-        path=path,
-        task=_with_order(said.task, said.subjects),
-        checksums=checksums,
-    )
+    read = {field.name: getattr(said, field.name) for field in dataclasses.fields(said)}
+    return Manifest(**{**read, "task": _with_order(said.task, said.subjects)}, path=path, checksums=checksums)
 
 
 def _with_order(task, subjects):
