@@ -65,7 +65,7 @@ def test_what_records_take_at_the_least(request, name):
 def test_a_black_border_is_no_room(tmp_path):
     """Photographs are cropped as volumes are: what the disk must hold is less than their frame."""
     pixels = np.zeros((64, 96, 3), np.uint8)
-    pixels[20:44, 30:66] = 100
+    pixels[12:52, 20:76] = 100  # a third of it
     for kind, image in (("Data", pixels), ("Part1_GroundTruth", pixels[..., 0] * 2)):
         ending = ".png" if kind == "Data" else "_segmentation.png"
         for part in ("Training", "Validation", "Test_v2"):
