@@ -1,6 +1,7 @@
 """A run from Python: the program's maps to the bit, of files and of arrays."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,13 +9,15 @@ import nibabel
 import numpy as np
 import pytest
 from conftest import ROOT
+from made_up_maps import serial
 
 import tfunc
 from data_prep.base.errors import NotReady, UserError
 from data_prep.map_files import MAPS
 from tfunc import methods
-from tfunc.maps import unprepared
+from tfunc.maps import predict, unprepared
 from tfunc.maps.options import Options
+from tfunc.scoring import recalibrate
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +101,25 @@ def test_a_photograph(isic_data, isic_run, tmp_path):
         pixels = np.asarray(image.convert("RGB"))
     for found in (model.predict(path), model.predict(pixels)):
         assert same(found, theirs) and found.affine is None and found.volume_ml == {}
+
+
+def test_recalibrated(patient, brats_data, brats_run, tmp_path):
+    """At the temperature, with its intervals, and of as many samples as it was fitted on: the program's maps."""
+    run, method = shutil.copytree(brats_run, tmp_path / "run"), methods.get("baseline_mc")
+    predict.predict_split(method, "brats", brats_data, run, "valid", Options(samples=3), say=lambda line: None)
+    recalibrate.recalibrate(run, brats_data, "brats", "baseline_mc", serial, say=lambda line: None)
+    more = {"samples": 3, "recalibrated": True}
+    theirs, document = program("baseline_mc", "brats", patient, run, tmp_path / "theirs", **more)
+    model = tfunc.load(run, "baseline_mc", recalibrated=True)
+    for maps in (model.predict(patient), model.predict(patient, samples=3)):
+        assert same(maps, theirs) and maps.mutual_information is None and maps.scores == document["scores"]
+    volume = document["volumes"]["whole"]
+    assert maps.volume_ml["whole"] == volume["volume"] and maps.volume_interval["whole"] == (
+        volume["low"],
+        volume["high"],
+    )
+    with pytest.raises(UserError, match="samples: expected 3, as the recalibration was fitted on, found 4"):
+        model.predict(patient, samples=4)
 
 
 def test_sigma_has_no_scores(patient, brats_run):

@@ -24,7 +24,7 @@ from tfunc.maps.options import SUBJECT_SEEDS, Options, check_seed
 from tfunc.methods import Method
 from tfunc.nets import engine
 from tfunc.nets import precision as precisions
-from tfunc.scoring import classes
+from tfunc.scoring import classes, recalibration
 
 if TYPE_CHECKING:
     from tfunc.maps.predictor import Predictor
@@ -76,6 +76,9 @@ def load(
         warnings.warn(predict.UNKNOWN_ORDER, stacklevel=2)
     applied = None
     if recalibrated:
+        known = recalibration.stored(run_dir, found.name)
+        if known is not None and found.sampled:  # a temperature is of so many samples
+            options = dataclasses.replace(options, samples=known.made_by["samples"])
         asked = predict.document(found, options, loaded)
         applied = temperatures.of_method(run_dir, dataset, found.name, loaded[0].config.task, asked)
     return Model(found, loaded, options, applied)
@@ -118,18 +121,18 @@ class Model:
         return f"<Model {self.method.name} of {self.task.name}, {count} network{'s' * (count != 1)}>"
 
     @overload  # a sequence of text is an array to NumPy, and is meant as paths here
-    def predict(self, image: Paths, samples: int = ..., seed: int = ...) -> list[Maps]: ...  # type: ignore[overload-overlap]
+    def predict(self, image: Paths, samples: int | None = ..., seed: int = ...) -> list[Maps]: ...  # type: ignore[overload-overlap]
 
     @overload
     def predict(
-        self, image: ArrayLike | pathlib.Path | str, samples: int = ..., seed: int = ...,
+        self, image: ArrayLike | pathlib.Path | str, samples: int | None = ..., seed: int = ...,
         spacing: Sequence[float] | None = ..., affine: ArrayLike | None = ..., name: str | None = ...,
     ) -> Maps: ...  # fmt: skip
 
     def predict(
         self,
         image: Any,
-        samples: int = 20,
+        samples: int | None = None,
         seed: int = 20,
         spacing: Sequence[float] | None = None,
         affine: ArrayLike | None = None,
@@ -139,22 +142,31 @@ class Model:
 
         image: an array [depth, height, width, channels] in the order of `task.channels`, raw intensities; of a photograph uint8
         [height, width, channels]; or the path of a subject, as `predict --input` takes it; or a list of such paths, which gives
-        a list. samples: passes of a method that samples. seed: of its samples; with the name it decides them, so the same file
-        gives the same maps as the program. spacing, affine, name: of an array (`data_prep.arrays.subject`); the name is `image`
-        by default.
+        a list. samples: passes of a method that samples; None: 20, or as many as its recalibration was fitted on. seed: of its
+        samples; with the name it decides them, so the same file gives the same maps as the program. spacing, affine, name: of an
+        array (`data_prep.arrays.subject`); the name is `image` by default.
 
         Raises `UserError` for what cannot be predicted: another shape, other channels, values that are not finite, a file that
         is broken, a path with no or several subjects.
         """
         check_seed(seed, SUBJECT_SEEDS)
+        number = self._number(samples)
         if isinstance(image, (str, pathlib.Path)):
             self._require_array_only(spacing, affine, name)
-            return self._of(self._read(image), samples, seed)
+            return self._of(self._read(image), number, seed)
         if isinstance(image, (list, tuple)) and image and all(isinstance(one, (str, pathlib.Path)) for one in image):
             self._require_array_only(spacing, affine, name)
-            return [self._of(self._read(one), samples, seed) for one in image]
+            return [self._of(self._read(one), number, seed) for one in image]
         subject = arrays.subject(image, self.task, name or "image", spacing, affine)
-        return self._of(subject, samples, seed)
+        return self._of(subject, number, seed)
+
+    def _number(self, samples):
+        """How many samples are drawn; raises `UserError` for another number than a recalibration is of."""
+        own = self._options.samples
+        if samples is not None and samples != own and self._applied is not None and self.method.sampled:
+            do = "leave it out, or recalibrate maps of that many"
+            raise UserError("samples", expected=f"{own}, as the recalibration was fitted on", found=str(samples), do=do)
+        return own if samples is None else samples
 
     def _require_array_only(self, *given):
         if any(one is not None for one in given):
@@ -182,10 +194,12 @@ class Model:
 
     def _of(self, subject: Subject, samples: int, seed: int) -> Maps:
         from tfunc.maps import packed
+        from tfunc.nets import memory
 
         made = self._predictor(samples)
         made.options = dataclasses.replace(made.options, seed=seed)
-        ((_, found),) = made.subjects([subject])
+        with memory.enough(self.method.name, {"batch_size": made.options.batch_size}):
+            ((_, found),) = made.subjects([subject])
         spreads = packed.of_subject(found, subject, self.task)
         maps = grid.on_own_grid(subject, {name: found[name] for name in (*map_files.MAPS, MUTUAL) if name in found})
         if self._applied is not None:
