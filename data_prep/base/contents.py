@@ -40,7 +40,7 @@ def read(path: pathlib.Path | str) -> bytes:
     with open(path, "rb") as file:
         if (size := os.fstat(file.fileno()).st_size) > MOST:
             raise UserError(path, expected=f"at most {MOST >> 20} MiB", found=f"{size >> 20} MiB", do="take it away")
-        content = file.read(MOST)
+        content = file.read(size)  # and no more: a buffer of that many bytes is taken first
     if files is not None:
         files[str(path)] = content
     return content

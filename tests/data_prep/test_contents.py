@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -70,3 +71,16 @@ def test_json_is_indented_as_python_does(tmp_path, value):
     path = tmp_path / "a.json"
     artefacts.write_json(path, value)
     assert path.read_text() == json.dumps(value, indent=1) + "\n"
+
+
+def test_a_small_file_takes_little_memory(tmp_path):
+    """What is asked of memory is the file's own size and not the most that one may have."""
+    path = tmp_path / "a.png"
+    path.write_bytes(bytes(1000))
+    contents.read(path)  # what is imported or cached on the way
+    tracemalloc.start()
+    try:
+        assert len(contents.read(path)) == 1000
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
