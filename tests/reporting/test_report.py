@@ -1,6 +1,7 @@
 """The report: self-contained, escaped, exact in Python, and in a real browser working by keys and pointer."""
 
 import dataclasses
+import html
 import html.parser
 import json
 import re
@@ -326,7 +327,7 @@ def test_undefined_and_later_and_published():
     (part,) = parts.parts(evaluated, None, "brats")
     asked = {"dataset": "brats", "complete": True, "threshold_split": "test", "settings": {"figure_subjects": []}}
     content = summary([part], asked, {"S1": "s0"}, TASKS["brats"])
-    text = report.page([part], {"": ["a note"]}, content, {}, [], TASKS["brats"])
+    text = html.unescape(report.page([part], {"": ["a note"]}, content, {}, [], TASKS["brats"]))
     assert "on BraTS" in text and "inside the mask (BraTS: raw t2 above 0)" in text
     assert "paper 0.432 (" in text and "rings: the paper's values" in text and "None were drawn" in text
     assert text.count("class=first-later") == 1 and text.count("not in the paper, unranked") == 2

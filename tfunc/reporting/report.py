@@ -11,12 +11,13 @@ import hashlib
 import importlib.resources
 import json
 import pathlib
-import string
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+import jinja2
 import numpy as np
+from markupsafe import Markup
 
 from data_prep.base import artefacts
 from data_prep.tasks import Task
@@ -96,16 +97,16 @@ def page(
 
     patients: of each part.  small: {subject: data URL} of worst slices, of the first list.  certified: the section on guarantees.
     """
-    style, script = _package("report.css"), _package("report.js") + _package("viewer.js")
+    style = _package("report.css") + _package("viewer.css")
+    script = _package("report.js") + _package("viewer.js")
     name = task.title if task else summary["dataset"]
     title = "Voxel-wise uncertainty" + (f" on {name}" if name else "")
     evaluated, rows = parts[0].evaluated, parts[0].rows
+    shown = {stem: url for stem, url in images.items() if stem not in review_section.PICTURED}
     note = f"{len(packed)} of {len(evaluated.subjects)} subjects are in this file; more would make it too large."
-    return string.Template(_package("report.html")).substitute(
-        title=escape(title),
+    written = dict(  # HTML already; what strangers wrote was escaped when it was put into it
         facts=words.heading(rows, summary),
         table1=by_part.of_each((part, [html_table.table(part.rows, evaluated.maps, part.name)]) for part in parts),
-        legend=html_table.legend(rows),
         table_notes=by_part.of_each(
             (part, [*(f'<p class="key">{escape(note)}</p>' for note in notes[part.name]), companion_table.table(part)])
             for part in parts
@@ -114,21 +115,29 @@ def page(
         parts=by_part.choice(parts),
         **review_section.sections(parts, patients, images, small or {}, [one.entry["name"] for one in packed], task),
         guarantees=certified,
-        viewer_note=note if len(evaluated.subjects) > len(packed) else "",
-        figures=words.pictures(
-            {stem: url for stem, url in images.items() if stem not in review_section.PICTURED}, summary
-        )
-        or "<p>None were drawn.</p>",
+        figures=words.pictures(shown, summary) or "<p>None were drawn.</p>",
         notes=words.notes(summary, evaluated.maps, parts),
-        footer=f"tfunc {escape(__version__)}. Beside this file: subjects.csv, calibration.csv, thresholds.csv, "
-        "summary.json and Table 1 as CSV, Markdown and LaTeX.",
         data=script_json(data(parts, packed)),
         voxels="\n".join(_voxels(packed)),
         style=style,
         script=script,
+    )
+    said = dict(
+        title=title,
+        legend=html_table.legend(rows),
+        viewer_note=note if len(evaluated.subjects) > len(packed) else "",
+        version=__version__,
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
+    return _filled("report.html", said | {name: Markup(text) for name, text in written.items()})
+
+
+def _filled(template, values):
+    """A template of page/: what is put into it is escaped but for `Markup`, and a name that is missing is an error."""
+    folder = jinja2.PackageLoader("tfunc.reporting", "page")
+    made = jinja2.Environment(loader=folder, autoescape=True, undefined=jinja2.StrictUndefined)
+    return made.get_template(template).render(values)
 
 
 def _voxels(packed):
