@@ -20,16 +20,6 @@ from tfunc.scoring.classes import Voxels
 from tfunc.scoring.sources import Maps
 from tfunc.scoring.truth import Truth
 
-COLOURS = (
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#F0E442",
-    "#CC79A7",
-    "#D55E00",
-    "#0072B2",
-)  # Okabe and Ito's; of regions, in order
-
 View = int | None
 
 
@@ -72,8 +62,3 @@ def read(maps: Maps, name: str, truth: Truth, task: Task) -> Layers:
     if voxels.score is not None:
         voxels = dataclasses.replace(voxels, score=truth.evened(voxels.score))
     return Layers(task, voxels, None if voxels.score is None else kind.limits(voxels.score, maps.sigma_range))
-
-
-def colour(index: int) -> str:
-    """Of a region, by its index."""
-    return COLOURS[index % len(COLOURS)]

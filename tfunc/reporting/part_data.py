@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from data_prep import label_colours
 from tfunc.kinds import KINDS
-from tfunc.reporting import class_layers, class_voxels, figures
+from tfunc.reporting import class_voxels, figures
 from tfunc.reporting.parts import Part
 from tfunc.reporting.table1 import title
 from tfunc.scoring import measures
@@ -38,7 +39,7 @@ def regions(parts: Sequence[Part]) -> list[dict[str, Any]]:
     """Each region's title, classes and colour; none of two classes."""
     found = [of for of in parts if of.region is not None]
     return [
-        {"title": of.title, "classes": of.region.classes if of.region else (), "color": class_layers.colour(index)}
+        {"title": of.title, "classes": of.region.classes if of.region else (), "color": label_colours.colour(index)}
         for index, of in enumerate(found)
     ]
 
