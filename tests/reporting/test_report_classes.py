@@ -109,7 +109,7 @@ def test_voxels_give_the_counts(run):
     for index, maps in enumerate(evaluated.maps):
         own = maps.kind == "probability"
         for view in (None, 0, 1, 2):
-            level = arrays[class_voxels.key("map", index, view if own else None)].astype(int)
+            level = arrays[class_voxels.key("map", index, view if own else None)].astype(int) % 16
             segmented, label = arrays[f"seg-{index}"], arrays["truth"]
             if view is None:
                 found, target, of = segmented != label, np.zeros(len(label), int), evaluated.classes
@@ -241,7 +241,7 @@ def test_numbers_in_the_browser(run, tab):
                 corrected = row[f"corrected_dice_{at}"]
                 assert number(tab, "corrected") == (float(corrected) if corrected else None)
                 assert number(tab, "overlap") == (float(row[f"ue_{at}"]) if row[f"ue_{at}"] else None)
-            seen.add(tab.evaluate("document.getElementById('view-image').toDataURL()"))
+            seen.add(tab.evaluate("document.getElementById('view-0').toDataURL()"))
         shown = "[...document.querySelectorAll('#table1 [data-part]:not([hidden])')].map((one) => one.dataset.part)"
         assert set(tab.evaluate(shown)) == {str(part)}
         assert (

@@ -63,7 +63,9 @@ def read(evaluated: Evaluated, name: str, truth: Truth, ignored: int, across: in
     found = []
     for index, maps in enumerate(evaluated.maps):
         layers = class_layers.read(maps, name, truth, evaluated.task)
-        levels = {view: _levels(layers, view, truth, ignored, across) for view in {layers.source(v): 0 for v in layers.views}}
+        levels = {
+            view: _levels(layers, view, truth, ignored, across) for view in {layers.source(v): 0 for v in layers.views}
+        }
         method = Method(index, layers, levels, truth.label)
         for view in layers.views:
             of = evaluated.classes if view is None else evaluated.regions[evaluated.task.regions[view].name]

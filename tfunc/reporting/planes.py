@@ -1,4 +1,4 @@
-"""The planes in which a volume is looked at, as radiologists do: which axis lies where, whose side is where, and how tall a voxel is.
+"""The planes in which a volume is looked at, as radiologists do: which axis lies where, which side is whose, how tall a voxel is.
 
 Arrays are [depth, height, width], the file's axes in reverse. A view of the file's own slices comes first, since these are what
 the networks saw; the two planes across follow.
@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any
 
 import nibabel
+import nibabel.affines
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,8 @@
 """report.html: one evaluation as one file that a browser opens from a disk, without network.
 
-Python writes the words (`words.py`), Table 1 and the numbers; report.js draws the curves and sorts the subjects; viewer.js
-and the files behind it show the voxels of `viewer.py`. Nothing is loaded from elsewhere, which the page's own content security policy enforces.
+Python writes the words (`words.py`), Table 1 and the numbers; report.js draws the curves and sorts the subjects; viewer.js and
+the files before it show the voxels of `viewer.py`. Nothing is loaded from elsewhere, which the page's own content security policy
+enforces.
 """
 
 from __future__ import annotations
@@ -105,7 +106,10 @@ def page(
     title = "Voxel-wise uncertainty" + (f" on {name}" if name else "")
     evaluated, rows = parts[0].evaluated, parts[0].rows
     shown = {stem: url for stem, url in images.items() if stem not in review_section.PICTURED}
-    note = f"{len(packed)} of {len(evaluated.subjects)} subjects are in this file; more would make it larger than {viewer.MOST_BYTES // 10**6} MB."
+    most = f"{viewer.MOST_BYTES // 10**6} MB"
+    note = (
+        f"{len(packed)} of {len(evaluated.subjects)} subjects are in this file; more would make it larger than {most}."
+    )
     written = dict(  # HTML already; what strangers wrote was escaped when it was put into it
         facts=words.heading(rows, summary),
         table1=by_part.of_each((part, [html_table.table(part.rows, evaluated.maps, part.name)]) for part in parts),

@@ -28,7 +28,9 @@ MOST_BYTES = 24_000_000  # of a report: four subjects of BraTS with eight method
 MARGIN = 8  # voxels around what is segmented, where there is no image to crop by
 FOREGROUND = 16  # added to a voxel's level where the segmentation is foreground
 IGNORED = FOREGROUND - 1  # the code of a voxel that counts nowhere: a level beyond all thresholds
-ACROSS = 2 * FOREGROUND  # added where a probability is on the other side of a half than the segmentation; most often nowhere
+ACROSS = (
+    2 * FOREGROUND
+)  # added where a probability is on the other side of a half than the segmentation; most often nowhere
 GREYS = 64  # finer steps would be noise to the eye, but cost a quarter more bytes
 
 

@@ -10,11 +10,11 @@ function drawState() {
   const slice = `slice ${about.first + state.slice + 1} of ${about.depth}`;
   const threshold = data.thresholds[state.threshold] ?? "off";
   const of = data.regions.length ? [volume.region === null ? "class map" : data.regions[volume.region].title] : [];
-  const removed = state.threshold === OFF ? "nothing removed" : `threshold ${threshold}`;
+  const removed = state.threshold < OFF ? `threshold ${threshold}` : volume.region === null ? "threshold off" : "nothing removed";
   const parts = [about.name + (about.why ? ` (${about.why})` : ""), data.methods[state.method].title, ...of, ...(about.depth > 1 ? [slice] : []), removed];
   $("state").textContent = parts.join(" · ");
   $("slice-text").textContent = `${about.first + state.slice + 1} of ${about.depth}`;
-  $("threshold-text").textContent = state.threshold === OFF ? "off, nothing is removed" : threshold;
+  $("threshold-text").textContent = state.threshold === OFF && volume.region !== null ? "off, nothing is removed" : threshold;
   $("slice").max = about.shape[0] - 1;
   $("slice").value = state.slice;
   $("slice").setAttribute("aria-valuetext", slice);
@@ -35,7 +35,7 @@ function drawCaptions() {
     const figure = $(id).closest("figure");
     const place = fileIndex(position())[plane.through];
     const name = plane.name[0].toUpperCase() + plane.name.slice(1);
-    const what = over === "none" ? "image" : OVERLAYS[over].title;
+    const what = over === "none" ? "image" : OVERLAYS[over].title();
     figure.querySelector("figcaption").textContent = drawn[0].plain ? (plain ? "Image" : what[0].toUpperCase() + what.slice(1)) : `${name} ${place + 1}`;
     figure.classList.toggle("active", index === active && !drawn[0].plain);
   });
@@ -86,6 +86,8 @@ function drawRegions() {
   const classMap = volume.region === null;
   $("region-colours").hidden = $("curve-classes").hidden = !classMap;
   $("curve").hidden = classMap;
+  $("threshold-verb").textContent = classMap ? "Mark" : "Remove";
+  $("show-cross").closest("label").hidden = views()[0].plain;
   const samples = data.regions.map((region) => {
     const sample = element("i", { class: "line" });
     sample.style.borderColor = region.color;
@@ -97,7 +99,7 @@ function drawRegions() {
 // The control of what is laid over, and what its colours mean.
 function drawOverlayControls() {
   const over = overlaid();
-  $("overlay").replaceChildren(...Object.entries(OVERLAYS).filter(([, one]) => one.there()).map(([name, one]) => element("option", { value: name }, one.title)));
+  $("overlay").replaceChildren(...Object.entries(OVERLAYS).filter(([, one]) => one.there()).map(([name, one]) => element("option", { value: name }, one.title())));
   $("overlay").value = over;
   $("opacity").value = state.opacity;
   const scale = OVERLAYS[over].scale?.();

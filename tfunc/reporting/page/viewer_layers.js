@@ -89,22 +89,24 @@ function picture(grid) {
 
 const field = (color) => [...rgb(color), 255];
 
-// name -> whether there is one, its colours from 0 on, the words below it, and paint() -> (at) -> colour
+const regionName = () => data.regions[volume.region]?.title ?? "foreground";
+
+// name -> its title, whether there is one, its colours from 0 on with words, and paint() -> (at) -> colour
 const OVERLAYS = {
-  none: { title: "nothing", there: () => true },
+  none: { title: () => "nothing", there: () => true },
   uncertainty: {
-    title: "uncertainty",
+    title: () => "uncertainty",
     there: () => true,
     scale: () => ({ colors: INFERNO, from: "0", to: "1", words: "uncertainty by its twelve levels, exact; up to 0.05 clear" }),
     paint: () => {
-      const colors = INFERNO.map((color, index) => (index ? field(color) : null));
+      const colors = INFERNO.map((color, index) => (index ? [...rgb(color), 123 + 12 * index] : null)); // the picture stays where a map is nearly sure
       return (at) => colors[levelOf(volume.map[at])];
     },
   },
   probability: {
-    title: "probability",
+    title: () => "probability",
     there: () => volume.sided || Boolean(volume.probability),
-    scale: () => ({ colors: VIRIDIS, from: "0", to: "1", words: "probability of the foreground, between 24 bounds, finer near 0 and 1; below 0.01 clear" }),
+    scale: () => ({ colors: VIRIDIS, from: "0", to: "1", words: `probability of the ${regionName()} in 24 steps, finer near 0 and 1; below 0.01 clear` }),
     paint: () => {
       const colors = VIRIDIS.map(field);
       return (at) => {
@@ -114,7 +116,7 @@ const OVERLAYS = {
     },
   },
   mutual: {
-    title: "mutual information",
+    title: () => "mutual information",
     there: () => Boolean(volume.mutual),
     scale: () => ({ colors: INFERNO, from: "0", to: text(highestMutual() / data.mutual_steps, 2), words: `mutual information, in steps of 1/${data.mutual_steps}; up to this subject's highest` }),
     paint: () => {
@@ -123,7 +125,7 @@ const OVERLAYS = {
     },
   },
   removed: {
-    title: "without uncertain voxels",
+    title: () => (volume.region === null ? "errors: wrong classes" : "without uncertain voxels"),
     there: () => true,
     paint: () => {
       const fills = OUTCOMES.map((one) => field(one.color));

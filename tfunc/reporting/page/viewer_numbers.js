@@ -16,7 +16,7 @@ function drawNumbers() {
   const gain = classMap ? null : mended - plain;
   put("gain", gain, text(classMap ? null : Math.abs(gain)));
   $("gain").className = gain > 0 ? "up" : gain < 0 ? "down" : "";
-  put("overlap", overlap(whole));
+  put("overlap", state.threshold === OFF ? null : overlap(whole)); // of no voxels above it is 0, which says nothing
   drawOutcomes(whole);
   drawSizes(whole);
   drawRemoval();
@@ -55,7 +55,7 @@ function drawSizes(whole) {
   const amount = (voxels) => (millilitres ? (voxels * millilitres).toFixed(1) : voxels.toLocaleString("en"));
   const rows = volume.regions
     ? volume.sizes.map((size, index) => ({ ...size, title: data.regions[index].title, color: data.regions[index].color }))
-    : [{ title: "foreground", color: "var(--segmentation)", segmented: whole.tp + whole.fp, labelled: whole.tp + whole.fn }];
+    : [{ title: regionName(), color: "var(--segmentation)", segmented: whole.tp + whole.fp, labelled: whole.tp + whole.fn }];
   $("size-unit").textContent = millilitres ? "mL" : volume.about.depth === 1 ? "Pixels" : "Voxels";
   $("sizes").tBodies[0].replaceChildren(...rows.map(({ title, color, segmented, labelled }) => {
     const cells = [segmented, labelled].map((voxels) => element("td", { "data-voxels": voxels }, amount(voxels)));
