@@ -10,7 +10,7 @@ import browser
 import nibabel
 import numpy as np
 import pytest
-from made_up_maps import read_csv, serial, undrawn
+from made_up_maps import maps_of, read_csv, serial, undrawn
 
 from data_prep.base import artefacts, pool
 from data_prep.base.errors import UserError
@@ -32,18 +32,6 @@ AFFINES = {  # voxel axes toward right, anterior; and toward left, posterior as 
     "RAS": np.diag([1, 2, 3, 1.0]),
     "LPS": np.diag([-1, -2, 3, 1.0]),
 }
-
-
-def maps_of(label, rng):
-    """A made-up probability, segmentation and uncertainty that err and doubt near the label."""
-    probability = np.clip(0.75 * label + 0.35 * rng.random(label.shape) - 0.12, 0, 1)
-    probability = np.where(rng.random(label.shape) < 0.1 * label, 0.35, probability).astype(np.float32)
-    prediction = (probability > 0.5).astype(np.uint8)
-    return {
-        "probability": probability,
-        "prediction": prediction,
-        "uncertainty": ((1 - np.abs(2 * probability - 1)) * rng.random(label.shape)).astype(np.float32),
-    }
 
 
 @pytest.fixture(scope="module")
