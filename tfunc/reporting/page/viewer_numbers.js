@@ -69,7 +69,8 @@ const signed = (value) => (value < 0 ? "−" : value > 0 ? "+" : "±") + Math.ab
 function drawRemoval() {
   const found = data.methods[state.method].removal;
   const all = data.subjects.length;
-  const who = `${all} subject${all === 1 ? "" : "s"}`;
+  const regions = volume.region === null ? ", a mean over regions each" : "";
+  const who = `${all} subject${all === 1 ? "" : "s"}${regions}`;
   $("removal").hidden = !found;
   if (!found) return;
   const worst = found.change.every((value) => value < 0);
