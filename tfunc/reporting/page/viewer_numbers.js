@@ -73,17 +73,16 @@ function drawRemoval() {
   const who = `${all} subject${all === 1 ? "" : "s"}${regions}`;
   $("removal").hidden = !found;
   if (!found) return;
-  const worst = found.change.every((value) => value < 0);
-  const best = found.change.indexOf(Math.max(...found.change));
-  const most = worst ? `At every threshold it falls, least at ${data.thresholds[best]} (${signed(found.change[best])}).` : `It rises most at ${data.thresholds[best]} (${signed(found.change[best])}).`;
+  const highest = Math.max(...found.change);
+  const where = data.thresholds[found.change.indexOf(highest)];
+  const most = { "-1": `At every threshold it falls, least at ${where} (${signed(highest)}).`, 0: "No threshold makes it higher.", 1: `It rises most at ${where} (${signed(highest)}).` }[Math.sign(highest)];
   if (state.threshold === OFF) {
-    $("removal").textContent = `Nothing is removed. Mean Dice of ${who} is ${text(found.dice)}. ${found.change.some((value) => value > 0) || worst ? most : "No threshold makes it higher."}`;
+    $("removal").textContent = `Nothing is removed. Mean Dice of ${who} is ${text(found.dice)}. ${most}`;
     return;
   }
-  const [rises, falls] = [found.rises[state.threshold], found.falls[state.threshold]];
-  const same = all - rises - falls;
-  const rest = same ? `, stays in ${same}` : "";
-  $("removal").textContent = `Over ${who}, removal at ${data.thresholds[state.threshold]} changes mean Dice by ${signed(found.change[state.threshold])}, from ${text(found.dice)}: it rises in ${rises}, falls in ${falls}${rest}. ${found.change.some((value) => value > 0) || worst ? most : "No threshold makes it higher."}`;
+  const [rises, falls, change] = ["rises", "falls", "change"].map((name) => found[name][state.threshold]);
+  const rest = rises + falls < all ? `, stays in ${all - rises - falls}` : "";
+  $("removal").textContent = `Over ${who}, removal at ${data.thresholds[state.threshold]} changes mean Dice by ${signed(change)}, from ${text(found.dice)}: it rises in ${rises}, falls in ${falls}${rest}. ${most}`;
 }
 
 // Dice without uncertain voxels at each threshold, right above the slider that chooses it; at the last nothing is removed.
