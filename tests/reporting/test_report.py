@@ -164,6 +164,8 @@ def test_voxels_come_back(tmp_path, kind, side):
     np.testing.assert_array_equal(codes % 16, sum(uncertainty > t for t in THRESHOLDS)[box][flip])
     np.testing.assert_array_equal(codes // 16 % 2, prediction[box][flip])
     np.testing.assert_array_equal(viewer.unpack(packed.arrays["truth"]), (label[box][flip] != 0).ravel())
+    at = [o + s * np.arange(n) for (o, s), n in zip(packed.entry["file"], packed.entry["shape"], strict=True)]
+    np.testing.assert_array_equal(prediction[np.ix_(*at)], codes // 16 % 2)  # the file's indices
     first = packed.entry["planes"][0]
     assert first["sides"] == {"left": "R", "right": "L", "top": "A", "bottom": "P"}
     assert packed.entry["voxel"] == 6 and first["aspect"] == 2

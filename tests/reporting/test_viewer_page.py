@@ -37,6 +37,7 @@ def run(brats_data, tmp_path_factory):
         for name in names:
             subject = truth.subject(name)
             made = maps_of(subject.label, rng)
+            made["prediction"][rng.random(subject.label.shape) < 0.01] ^= 1  # false ones, against the probability
             if method == "baseline_mc":
                 made["mutual_information"] = (made["uncertainty"] * 0.3).astype(np.float32)
             if method == "auxiliary_feat":
