@@ -106,10 +106,6 @@ def page(
     title = "Voxel-wise uncertainty" + (f" on {name}" if name else "")
     evaluated, rows = parts[0].evaluated, parts[0].rows
     shown = {stem: url for stem, url in images.items() if stem not in review_section.PICTURED}
-    most = f"{viewer.MOST_BYTES // 10**6} MB"
-    note = (
-        f"{len(packed)} of {len(evaluated.subjects)} subjects are in this file; more would make it larger than {most}."
-    )
     written = dict(  # HTML already; what strangers wrote was escaped when it was put into it
         facts=words.heading(rows, summary),
         table1=by_part.of_each((part, [html_table.table(part.rows, evaluated.maps, part.name)]) for part in parts),
@@ -131,12 +127,19 @@ def page(
     said = dict(
         title=title,
         legend=html_table.legend(rows),
-        viewer_note=note if len(evaluated.subjects) > len(packed) else "",
+        viewer_note=_left_out(len(packed), len(evaluated.subjects)),
         version=__version__,
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
     return _filled("report.html", said | {name: Markup(text) for name, text in written.items()})
+
+
+def _left_out(shown, subjects):
+    """Why the viewer has not all subjects; nothing where it has."""
+    most = f"{viewer.MOST_BYTES // 10**6} MB"
+    note = f"{shown} of {subjects} subjects are in this file; more would make it larger than {most}."
+    return note if shown < subjects else ""
 
 
 def _filled(template, values):
