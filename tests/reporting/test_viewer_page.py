@@ -426,6 +426,27 @@ def test_keys_wheel_and_tab(run, tab):
     assert tab.complaints == []
 
 
+def test_windows_of_ct(run, tab):
+    """CT's usual windows are offered where what is stored holds them, and are in Hounsfield units; never without the unit."""
+    opened(tab, run)
+    give = "(grey) => { volume.about.grey = grey; draw(); return [...$('preset').options].map((one) => one.value) }"
+    plain = ["full", "middle", "bright"]
+    assert tab.evaluate(f"({give})({{ low: -1400, high: 1500, step: 46, unit: '' }})") == plain
+    assert tab.evaluate(f"({give})({{ low: -160, high: 240, step: 6.3, unit: 'HU' }})") == [*plain, "soft"]
+    assert tab.evaluate(f"({give})({{ low: -1400, high: 1500, step: 46, unit: 'HU' }})") == [
+        *plain, "soft", "lung", "bone",
+    ]  # fmt: skip
+    for name, level, width in (("soft", 40, 400), ("lung", -600, 1500), ("bone", 300, 1500)):
+        tab.evaluate(f"usePreset('{name}'); draw()")
+        assert said(tab, "level-text") == f"{level} HU" and said(tab, "width-text") == f"{width} HU"
+        ends = tab.evaluate(
+            "(() => { const { low, high } = volume.about.grey; const grey = windowed();"
+            " return [0, 255].map((end) => low + (high - low) * (end ? grey.indexOf(255) : grey.lastIndexOf(0)) / 255) })()"
+        )
+        assert ends == pytest.approx([level - width / 2, level + width / 2], abs=2 * 2900 / 255)
+    assert "in 64 greys between -1400 and 1500 HU" in said(tab, "stored") and tab.complaints == []
+
+
 @pytest.mark.parametrize("width", (390, 1280))
 @pytest.mark.parametrize("scheme", ("light", "dark"))
 def test_small_and_dark(run, tab, width, scheme):
