@@ -47,12 +47,16 @@ class Layers:
         if not kind.segments:
             assert self.voxels.score is not None
             return kind.uncertainty_map(self.voxels.score[position], self.limits)
-        channels = [one[position] for one in self.voxels.channels]
         if view is None:
-            return np.clip(kinds.softmax_entropy(channels), 0, 1)
+            return np.clip(kinds.softmax_entropy([one[position] for one in self.voxels.channels]), 0, 1)
+        return kind.uncertainty(self.probability(view, position))
+
+    def probability(self, region: int, position: int) -> NDArray[np.floating]:
+        """The probability of a region in a slice, [height, width], of a kind that has one."""
+        channels = [one[position] for one in self.voxels.channels]
         if self.voxels.of_regions:
-            return kind.uncertainty(channels[view])
-        return kind.uncertainty(classes.region_probability(channels, self.task.regions[view].classes))
+            return channels[region]
+        return classes.region_probability(channels, self.task.regions[region].classes)
 
 
 def read(maps: Maps, name: str, truth: Truth, task: Task) -> Layers:
