@@ -23,27 +23,11 @@ PEERS := .venv-peers/bin/python
 
 # ---------------------------------------------------------------------------------------------------------------- demo
 
-DEMO_DATA := --dataset=brats --data_dir=demo/data
-# small enough for a laptop, large enough that the uncertainty means something
-DEMO_STUDY := --ensemble_size=2 --folds=2 --epochs=8 --start_filters=16 --depth=3 --batch_size=16 --learning_rate=2e-3 \
-    --samples=10 --jobs_per_machine=2 --recalibrate
-
 demo: .venv/installed
-	@$(CURRENT) launch/phantom.py --dataset=brats --raw_dir=demo/raw --subjects=40 --shape=16,64,64
-	@$(CURRENT) launch/prepare.py $(DEMO_DATA) --raw_dir=demo/raw --ratio=14,10,16
-	@$(CURRENT) launch/study.py $(DEMO_DATA) --run_dir=demo/run $(DEMO_STUDY)
-
-ORGANS := Dataset900_Organs
-ORGANS_DATA := --dataset=$(ORGANS) --data_dir=demo-organs/data
-ORGANS_STUDY := --methods=baseline,baseline_mc,ensemble,auxiliary_feat,aleatoric,tta --ensemble_size=2 --epochs=10 --start_filters=16 \
-    --depth=3 --batch_size=8 --learning_rate=2e-3 --samples=5 --jobs_per_machine=2
+	@$(CURRENT) launch/demo.py
 
 demo-organs: .venv/installed
-	@$(CURRENT) launch/phantom.py --dataset=organs --raw_dir=demo-organs/raw/$(ORGANS) --subjects=24 --shape=16,48,48
-	@$(CURRENT) launch/prepare.py --dataset=demo-organs/raw/$(ORGANS) --data_dir=demo-organs/data
-	@$(CURRENT) launch/study.py $(ORGANS_DATA) --run_dir=demo-organs/run $(ORGANS_STUDY)
-	@$(CURRENT) launch/predict.py --method=ensemble $(ORGANS_DATA) --run_dir=demo-organs/run --input=imagesTs \
-	    --out_dir=demo-organs/maps --names=nnunet
+	@$(CURRENT) launch/demo.py --folder=demo-organs --organs
 
 # --------------------------------------------------------------------------------------------------------------- tests
 
@@ -74,7 +58,8 @@ LATER := whole benchmarks faults fuzz api data_prep/test_documents.py data_prep/
     data_prep/test_names.py data_prep/test_folders.py scoring/test_names_read.py launch/test_ceilings.py \
     reporting/test_review_section.py reporting/test_viewer_page.py test_metrics_facade.py test_readme_python.py data_prep/test_pairwise.py \
     checking data_prep/test_check_raw.py data_prep/test_check_records.py launch/test_check_launcher.py \
-    learning/test_restart.py launch/test_early.py test_security_limits.py
+    learning/test_restart.py launch/test_early.py test_security_limits.py data_prep/test_map_headers.py maps/test_patient.py \
+    launch/test_completion.py launch/test_demo.py
 test-addons: .venv-addons/installed
 	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) $(LATER:%=--ignore=tests/%) $(PYTEST)
 

@@ -82,6 +82,9 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("masks", None, "With --predictions: folder of masks; calibration is measured inside. Named alike.")
 flags.DEFINE_string(
+    "images", None, "With --predictions: folder of <subject>.nii.gz or <subject>_0000.nii.gz for the report."
+)
+flags.DEFINE_string(
     "label_map", None, "With --predictions: which numbers of the labels are foreground, as 1:1,2:1,4:0; by default those "
     "that the files' names tell, or the one number beside 0."
 )  # fmt: skip
@@ -168,16 +171,8 @@ def _run():
             found="neither",
         )
     for name in (
-        "labels",
-        "masks",
-        "label_map",
-        "ignore_label",
-        "kind",
-        "sigma_range",
-        "layout",
-        "regions",
-        "activation",
-    ):
+        "labels", "masks", "images", "label_map", "ignore_label", "kind", "sigma_range", "layout", "regions", "activation",
+    ):  # fmt: skip
         if getattr(FLAGS, name) not in (None, "", "auto"):
             raise UserError(f"--{name}", expected="--predictions beside it", do="a run knows this itself")
     run_dir, data_dir, dataset = settings.run_dir(), settings.data_dir(), settings.dataset()
@@ -244,12 +239,12 @@ def _truth():
             found = f"{len(classes.classes)} classes of {classes.name}"
             do = "name the label in the data set's own labels, or give --regions in place of --dataset"
             raise UserError(given, expected="labels of two classes", found=found, do=do)
-        return task, FolderTruth(FLAGS.labels, FLAGS.masks, classes=classes)
+        return task, FolderTruth(FLAGS.labels, FLAGS.masks, classes=classes, images=FLAGS.images)
     if FLAGS.dataset in tasks.TASKS:
         rule = dataclasses.replace(rule, dataset=FLAGS.dataset)
     elif task is not None and rule == labels.PLAIN:
         rule = asked.rule_of(task)
-    return task, FolderTruth(FLAGS.labels, FLAGS.masks, rule)
+    return task, FolderTruth(FLAGS.labels, FLAGS.masks, rule, images=FLAGS.images)
 
 
 def _request(out_dir, dataset):

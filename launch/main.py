@@ -3,6 +3,7 @@
 tfunc                     # lists the programs
 tfunc train --helpshort   # what one does, and its flags
 tfunc --version
+tfunc completion bash     # a script with which the shell completes programs, flags and choices; zsh and fish likewise
 
 `python -m tfunc` is the same.
 """
@@ -26,10 +27,22 @@ import difflib
 import runpy
 
 from data_prep.base.errors import UserError
-from launch import program
+from launch import completion, program
 from tfunc import __version__
 
-PROGRAMS = ("phantom", "prepare", "check", "train", "predict", "evaluate", "recalibrate", "study", "export", "request")
+PROGRAMS = (
+    "demo",
+    "phantom",
+    "prepare",
+    "check",
+    "train",
+    "predict",
+    "evaluate",
+    "recalibrate",
+    "study",
+    "export",
+    "request",
+)
 
 
 def main() -> None:
@@ -41,6 +54,12 @@ def main() -> None:
         sys.exit(0)
     if name in ("--version", "version"):
         program.show(f"tfunc {__version__}")
+        sys.exit(0)
+    if name == "completion":
+        try:
+            program.show(completion.script(PROGRAMS, arguments))
+        except UserError as error:
+            program.stop(error)
         sys.exit(0)
     if name not in PROGRAMS:
         close = difflib.get_close_matches(name, PROGRAMS, 1)

@@ -1,10 +1,13 @@
 """`tfunc.evaluate`: the program's evaluation of anyone's folders, from Python."""
 
+import nibabel
+import numpy as np
 import pytest
 from made_up_maps import make_study, read_csv, undrawn
 
 import tfunc
 from data_prep.base.errors import UserError
+from data_prep.readers import nifti
 
 
 def test_it_is_the_programs(launch, tmp_path, monkeypatch):
@@ -41,6 +44,36 @@ def test_without_a_folder_it_goes_to_a_new_one(tmp_path, monkeypatch):
     assert found.folder.parent == tmp_path and (found.folder / "subjects.csv").exists()
 
 
+def test_images_are_shown(tmp_path):
+    """They stand in the report, the numbers are those without; one that lies elsewhere is told, and one that changed is seen."""
+    make_study(tmp_path, 2)
+    rng, where = np.random.default_rng(0), (tmp_path / "maps", tmp_path / "labels")
+    for index, label in enumerate(sorted((tmp_path / "labels").glob("*.nii.gz"))):
+        name = label.name.removesuffix(".nii.gz").removesuffix("_seg")
+        array, affine = nifti.read_map(label)
+        picture = nibabel.Nifti1Image(rng.integers(1, 900, array.shape[::-1]).astype(np.int16), affine)
+        (tmp_path / "images").mkdir(exist_ok=True)
+        nibabel.save(picture, tmp_path / "images" / f"{name}{'_0000' * index}.nii.gz")  # either name
+    plain = tfunc.evaluate(*where, kind="probability", out_dir=tmp_path / "plain")
+    shown = tfunc.evaluate(*where, tmp_path / "images", kind="probability", out_dir=tmp_path / "shown")
+    assert (tmp_path / "plain" / "subjects.csv").read_bytes() == (tmp_path / "shown" / "subjects.csv").read_bytes()
+    page = {one: one.report.read_text(encoding="utf-8") for one in (plain, shown)}
+    assert '-image">' in page[shown] and '-image">' not in page[plain]
+    assert (tmp_path / "shown" / "overlay.png").exists() and not (tmp_path / "plain" / "overlay.png").exists()
+    written = shown.report.stat().st_mtime_ns
+    nibabel.save(
+        nibabel.Nifti1Image(np.ones(array.shape[::-1], np.int16), affine), tmp_path / "images" / f"{name}_0000.nii.gz"
+    )
+    again = tfunc.evaluate(*where, tmp_path / "images", kind="probability", out_dir=tmp_path / "shown")
+    assert again.report.stat().st_mtime_ns > written
+    nibabel.save(nibabel.Nifti1Image(np.ones((3, 3, 3), np.int16), affine), tmp_path / "images" / f"{name}_0000.nii.gz")
+    with pytest.raises(UserError, match="expected the shape of"):
+        tfunc.evaluate(*where, tmp_path / "images", kind="probability", out_dir=tmp_path / "other")
+    (tmp_path / "images" / f"{name}_0000.nii.gz").unlink()
+    with pytest.raises(UserError, match=f"one image of {name}, found none"):
+        tfunc.evaluate(*where, tmp_path / "images", kind="probability", out_dir=tmp_path / "other")
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -58,5 +91,7 @@ def test_what_cannot_be_evaluated_is_one_line(more, words, tmp_path):
     """Before anything is written."""
     make_study(tmp_path, 1)
     with pytest.raises(UserError, match=words):
-        tfunc.evaluate(tmp_path / "maps", tmp_path / "labels", tmp_path / "out", **{"kind": "probability", **more})
+        tfunc.evaluate(
+            tmp_path / "maps", tmp_path / "labels", out_dir=tmp_path / "out", **{"kind": "probability", **more}
+        )
     assert not (tmp_path / "out").exists()

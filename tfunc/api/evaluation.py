@@ -50,6 +50,7 @@ class Evaluation:
 def evaluate(
     predictions: Path,
     labels: Path,
+    images: Path | None = None,
     out_dir: Path | None = None,
     *,
     masks: Path | None = None,
@@ -62,16 +63,17 @@ def evaluate(
     """Evaluates a folder of maps, or of method folders, against a folder of labels; writes tables, pictures and a report.
 
     predictions: `<subject>_{probability|uncertainty, prediction}.nii.gz`, or nnU-Net's `.npz`. labels: `<subject>.nii.gz`, or
-    with a usual ending. out_dir: where the files go; None: a new temporary folder, which stays. masks: calibration is measured
-    inside. kind: `probability`, `error` or `sigma`, where the predictions don't say it. regions: {name: raw labels} of several
-    classes. label_map: {raw label: 0 or 1} of two. ignore_label: voxels that count nowhere. workers: processes; with more than
-    one, a script guards its calls by `if __name__ == "__main__":`, as multiprocessing asks.
+    with a usual ending. images: `<subject>.nii.gz` or nnU-Net's `<subject>_0000.nii.gz`, shown in the report; no number needs
+    them. out_dir: where the files go; None: a new temporary folder, which stays. masks: calibration is measured inside. kind:
+    `probability`, `error` or `sigma`, where the predictions don't say it. regions: {name: raw labels} of several classes.
+    label_map: {raw label: 0 or 1} of two. ignore_label: voxels that count nowhere. workers: processes; with more than one, a
+    script guards its calls by `if __name__ == "__main__":`, as multiprocessing asks.
 
     Raises `UserError` naming the file or the argument at fault. An evaluation of the same files that is there already is read.
     """
     if not isinstance(workers, int) or workers < 1:
         raise UserError("workers", expected="1 or more", found=repr(workers))
-    task, truth = _truth(labels, masks, regions, label_map, ignore_label)
+    task, truth = _truth(labels, masks, images, regions, label_map, ignore_label)
     all_maps = sources.folder_maps(pathlib.Path(predictions), kind)
     truth.check(all_maps[0].subjects)
     if truth.classes is None:
@@ -90,7 +92,7 @@ def evaluate(
     return found
 
 
-def _truth(labels, masks, regions, label_map, ignore_label):
+def _truth(labels, masks, images, regions, label_map, ignore_label):
     """(the task of several classes or of one region, or None; where labels lie and what they mean)."""
     for name, value in (("regions", regions), ("label_map", label_map)):
         if value is not None and not isinstance(value, Mapping):
@@ -108,4 +110,5 @@ def _truth(labels, masks, regions, label_map, ignore_label):
     classes = several(task)
     if task is not None and classes is None:
         rule = asked.rule_of(task)
-    return task, FolderTruth(str(labels), None if masks is None else str(masks), rule, classes)
+    masks, images = (None if path is None else str(path) for path in (masks, images))
+    return task, FolderTruth(str(labels), masks, rule, classes, images)

@@ -14,13 +14,13 @@ from tfunc.reporting.figures import plain, save, shortened, styles
 from tfunc.reporting.table1 import title
 from tfunc.scoring import classes
 from tfunc.scoring.evaluate import Evaluated
-from tfunc.scoring.truth import RecordsTruth
+from tfunc.scoring.truth import AnyTruth
 
 TRUTH, SEGMENTATION, ERROR = "#00C389", "#E69F00", "#00E5FF"
 
 
 def write(
-    folder: pathlib.Path, evaluated: Evaluated, truth: RecordsTruth, examples: Mapping[str, str]
+    folder: pathlib.Path, evaluated: Evaluated, truth: AnyTruth, examples: Mapping[str, str]
 ) -> tuple[pathlib.Path, ...]:
     """Writes overlay.png: for each example subject the image with both outlines, and each method's uncertainty -> its path.
 

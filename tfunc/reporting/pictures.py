@@ -8,15 +8,17 @@ from numpy.typing import NDArray
 from data_prep.tasks import Task
 
 
-def shown_channels(image: NDArray, task: Task) -> NDArray:
-    """The channels that the task shows: [..., 3] of three, [...] of one. image: [..., channels]."""
+def shown_channels(image: NDArray, task: Task | None) -> NDArray:
+    """The channels that the task shows: [..., 3] of three, [...] of one. image: [..., channels]; without a task the first."""
+    if task is None:
+        return image[..., 0]
     channels = [task.index(name) for name in task.show]
     return image[..., channels[0]] if len(channels) == 1 else image[..., channels]
 
 
-def filled(image: NDArray, task: Task) -> NDArray[np.bool_]:
+def filled(image: NDArray, task: Task | None) -> NDArray[np.bool_]:
     """Where there is something to see, [...]: any channel is not 0; where what lies outside is not 0 but air, above black."""
-    if task.channels[task.index(task.show[0])].outside == 0:
+    if task is None or task.channels[task.index(task.show[0])].outside == 0:
         return np.asarray(image.any(axis=-1))
     return windowed(shown_channels(image, task), task) > 1 / 64
 

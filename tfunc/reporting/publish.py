@@ -209,7 +209,7 @@ def _pictures(folder, parts, truth, task, chosen, listed):
     others = [(part.suffix, part.title if part.region else "top label", part.evaluated) for part in parts[1:]]
     others = others if len(others) <= MOST_FIGURES else others[-1:]
     pictures = figures.write_all(folder, evaluated, examples, by_rule, task, others)
-    if isinstance(truth, RecordsTruth):  # only they hold images
+    if isinstance(truth, RecordsTruth) or truth.images is not None:
         pictures = (*pictures, *overlays.write(folder, evaluated, truth, examples))
     if listed is not None:
         pictures = (*pictures, *patient_figures.write(folder, listed))

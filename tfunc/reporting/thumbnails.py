@@ -12,7 +12,7 @@ from PIL import Image
 from tfunc.kinds import KINDS
 from tfunc.reporting import class_layers, pictures
 from tfunc.scoring.sources import Maps
-from tfunc.scoring.truth import AnyTruth, RecordsTruth
+from tfunc.scoring.truth import AnyTruth
 
 SIDE = 112  # pixels of the longer side
 SEGMENTATION = np.array([0x56, 0xB4, 0xE9], np.float32) / 255
@@ -22,8 +22,8 @@ UNSURE = np.array([0xFF, 0x5A, 0x00], np.float32) / 255
 def data_url(maps: Maps, truth: AnyTruth, subject: str, position: int) -> str:
     """The picture as a data URL. position: of the slice, from 0. Raises `UserError` where a file can't be read."""
     uncertainty, inside = _maps(maps, truth, subject, position)
-    if isinstance(truth, RecordsTruth):
-        found = pictures.shown_channels(truth.subject(subject).image[position], truth.task)
+    if (pictured := truth.subject(subject)) is not None:
+        found = pictures.shown_channels(pictured.image[position], truth.task)
         grey = found.astype(np.float32) / 255 if found.ndim == 3 else pictures.windowed(found, truth.task)
     else:  # there is no image beside anyone's maps
         grey = np.full(uncertainty.shape, 0.12, np.float32)

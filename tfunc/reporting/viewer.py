@@ -118,7 +118,7 @@ def pack(evaluated: Evaluated, truth: AnyTruth, name: str, why: str = "") -> Pac
 
     arrays = {part: cropped(array) for part, array in whole.items()}
     entry: dict[str, Any] = {"channels": 0, "grey": None}
-    if subject is not None and truth.task is not None:
+    if subject is not None:
         image = pictures.shown_channels(subject.image, truth.task)
         arrays["image"] = cropped(image if image.ndim == 4 else _grey(image, truth.task))
         entry = {"channels": 3, "grey": None} if image.ndim == 4 else {"channels": 1, "grey": _scale(image, truth.task)}
@@ -261,5 +261,5 @@ def _grey(image, task):
 def _scale(image, task):
     """What the grey values stand for in the file; CT is in Hounsfield units, of others nobody knows the unit."""
     low, high = (float(limit) for limit in pictures.limits(image, task))
-    unit = "HU" if task.channels[task.index(task.show[0])].normalise == "ct" else ""
+    unit = "HU" if task is not None and task.channels[task.index(task.show[0])].normalise == "ct" else ""
     return {"low": low, "high": high, "step": (high - low) / (GREYS - 1), "unit": unit}

@@ -23,7 +23,8 @@ from data_prep.readers.labels import PLAIN, Rule
 from data_prep.readers.nifti import Space
 from data_prep.subject import Subject
 from data_prep.tasks import IGNORED, Task
-from tfunc.scoring import label_files, volumes
+from tfunc.scoring import image_files, label_files, volumes
+from tfunc.scoring.image_files import Pictured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,13 +132,14 @@ class FolderTruth:
     """Labels, and masks if there are any, of anyone: `<subject><suffix>`, with a suffix of `file_names.LABELS` or none.
 
     They lie in the folder, or in folders by subject in it, as BraTS ships them.  rule: what the labels' numbers mean.
-    classes: the task of several classes whose raw labels they hold, in place of a rule.
+    classes: the task of several classes whose raw labels they hold, in place of a rule.  images: a folder of images to show.
     """
 
     labels: str
     masks: str | None = None
     rule: Rule = PLAIN
     classes: Task | None = None
+    images: str | None = None
     task = None  # nobody says what an image holds here
 
     @property
@@ -158,9 +160,10 @@ class FolderTruth:
         self.paths(subjects)
 
     def paths(self, subjects: Sequence[str]) -> list[pathlib.Path]:
-        """Every label's and mask's path."""
+        """Every label's, mask's and image's path."""
         paths = label_files.find_all(self.labels, subjects, "label")
-        return paths + (label_files.find_all(self.masks, subjects, "mask") if self.masks else [])
+        paths += label_files.find_all(self.masks, subjects, "mask") if self.masks else []
+        return paths + (image_files.find_all(self.images, subjects) if self.images is not None else [])
 
     def unpredicted(self, subjects: Sequence[str]) -> int:
         """How many labels there are of others than `subjects`: files that are named in the way the used ones are."""
@@ -194,9 +197,9 @@ class FolderTruth:
             raise UserError(path, expected="voxels that count", found=found)
         return label, counted
 
-    def subject(self, name: str) -> None:
-        """There is no image."""
-        return None
+    def subject(self, name: str) -> Pictured | None:
+        """A subject's image, or None where there are none; raises `UserError` for one that does not lie as its label."""
+        return None if self.images is None else image_files.read(self.images, name, self.read(name).space)
 
 
 AnyTruth = RecordsTruth | FolderTruth
