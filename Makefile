@@ -2,6 +2,7 @@
 # make demo-organs  the same with three organs and a tumour in CT, in nnU-Net's form, by regions, in demo-organs/
 # make test    the test suite             make test-addons   the same on the stack of TensorFlow Addons
 # make lint    style, imports, types      make test-all      make test, then whole studies and the installed wheel
+# make docs    the site, in site/: open site/index.html
 # make bench   how time and memory grow     make bench-peers  beside PyTorch, ONNX Runtime and OpenVINO
 #              QUICK=1 for a minute of it   both write benchmarks/results and docs/reference/performance.md
 # make fuzz    damaged inputs of every kind, for MINUTES=10; writes docs/reference/reliability.md
@@ -19,7 +20,7 @@ CURRENT := .venv/bin/python
 ADDONS := .venv-addons/bin/python
 PEERS := .venv-peers/bin/python
 
-.PHONY: demo demo-organs test test-whole test-all test-addons fuzz lint bench bench-peers performance clean check-python check-python-addons
+.PHONY: demo demo-organs test test-whole test-all test-addons fuzz lint docs bench bench-peers performance clean check-python check-python-addons
 
 # ---------------------------------------------------------------------------------------------------------------- demo
 
@@ -90,6 +91,11 @@ lint: .venv/installed
 	@$(CURRENT) -m mypy
 	@.venv/bin/lint-imports --no-cache
 
+# strict: a link, a picture or an anchor that leads nowhere fails. mkdocs finds the packages where it is started
+docs: .venv/installed
+	@PYTHONDONTWRITEBYTECODE=1 $(CURRENT) -m mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
 # ---------------------------------------------------------------------------------------------------------- benchmarks
 
 # QUICK=1: small sizes, into benchmarks/results-quick
@@ -105,7 +111,7 @@ performance: .venv/installed
 	@$(CURRENT) benchmarks/performance.py
 
 clean:
-	rm -rf .venv .venv-addons .venv-peers benchmarks/results-quick demo demo-organs build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
+	rm -rf .venv .venv-addons .venv-peers benchmarks/results-quick demo demo-organs build dist site *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -------------------------------------------------------------------------------------------------------- environments
@@ -115,7 +121,7 @@ clean:
 .venv/installed: setup.cfg pyproject.toml constraints/current.txt | check-python
 	@echo "installing into .venv: some minutes the first time"
 	@$(PYTHON) -m venv .venv
-	@$(CURRENT) -m pip install --quiet --disable-pip-version-check -c constraints/current.txt -e ".[test,lint,openvino]"
+	@$(CURRENT) -m pip install --quiet --disable-pip-version-check -c constraints/current.txt -e ".[test,lint,docs,openvino]"
 	@touch $@
 
 .venv-addons/installed: setup.cfg pyproject.toml constraints/addons.txt | check-python-addons
