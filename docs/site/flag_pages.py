@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 HEAD = """# Every flag
 
 This page is made from the programs when the site is built, so it cannot fall behind them. `python launch/train.py --helpshort`,
-or `tfunc train --helpshort` where the package is installed, prints the same. A flag is given as `--name=value`; one that is true or
-false also as `--name` and `--noname`.
+or `tfunc train --helpshort` where the package is installed, prints the same. A flag is given as `--name=value`; one that is true
+or false also as `--name` and `--noname`.
 
 """
 KINDS = {"comma separated list of strings": "a list with commas", "bool": "true or false", "int": "a whole number"}
