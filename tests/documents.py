@@ -6,7 +6,9 @@ import re
 import shlex
 
 ROOT = pathlib.Path(__file__).parents[1]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted(
+    (ROOT / "docs").rglob("*.md")
+)
 # what a block needs that no test has: nothing else may stand behind `needs`
 NEEDS = (
     "real data",
@@ -19,7 +21,9 @@ NEEDS = (
     "ten minutes",
     "half an hour",
 )
-_BLOCK = re.compile(r"^(?:<!-- (?P<mark>[^>]*?) -->\n)?(?P<indent> *)```(?:sh|bash|console|shell)\n(?P<text>.*?)^ *```", re.M | re.S)
+_BLOCK = re.compile(
+    r"^(?:<!-- (?P<mark>[^>]*?) -->\n)?(?P<indent> *)```(?:sh|bash|console|shell)\n(?P<text>.*?)^ *```", re.M | re.S
+)
 _ENDS = {"|", "&&", ";", "||", "&", ";;", "|&"}
 
 

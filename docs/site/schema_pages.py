@@ -23,7 +23,7 @@ DOCUMENTS: dict[str, tuple[str, Any]] = {
     "recalibration": ("recalibration/<method>.json", recalibration.Recalibration),
     "summary": ("evaluation/summary.json", shapes.Summary),
     "export": ("export.json of a served model", shapes.Export),
-    "spread": ("<subject>_volumes.json of sampled methods", shapes.Spread),
+    "spread": ("<subject>_samples.json of methods with samples or members", shapes.Spread),
 }
 HEAD = """# JSON documents
 
