@@ -1,4 +1,4 @@
-"""docs/tutorial/own_data.md works as it stands, its blocks one after the other, with smaller numbers."""
+"""The tutorial docs/tutorial/own_data.md works as it stands, its blocks one after the other, with smaller numbers."""
 
 import os
 import re
