@@ -2,7 +2,7 @@
 # make demo-organs  the same with three organs and a tumour in CT, in nnU-Net's form, by regions, in demo-organs/
 # make test    the test suite             make test-addons   the same on the stack of TensorFlow Addons
 # make lint    style, imports, types      make test-all      make test, then whole studies and the installed wheel
-# make docs    the site, in site/: open site/index.html
+# make docs    the site, in site/, to open at site/index.html
 # make bench   how time and memory grow     make bench-peers  beside PyTorch, ONNX Runtime and OpenVINO
 #              QUICK=1 for a minute of it   both write benchmarks/results and docs/reference/performance.md
 # make fuzz    damaged inputs of every kind, for MINUTES=10; writes docs/reference/reliability.md
@@ -75,7 +75,7 @@ LATER := whole benchmarks faults fuzz api data_prep/test_documents.py data_prep/
     data_prep/test_names.py data_prep/test_folders.py scoring/test_names_read.py launch/test_ceilings.py \
     reporting/test_review_section.py test_metrics_facade.py test_readme_python.py data_prep/test_pairwise.py \
     checking data_prep/test_check_raw.py data_prep/test_check_records.py launch/test_check_launcher.py \
-    learning/test_restart.py launch/test_early.py test_security_limits.py test_docs.py test_packaging.py
+    learning/test_restart.py launch/test_early.py test_security_limits.py test_docs.py test_packaging.py test_site.py
 test-addons: .venv-addons/installed
 	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) $(LATER:%=--ignore=tests/%) $(PYTEST)
 

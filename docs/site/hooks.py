@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 import flag_pages
+import notebook_pages
 import python_pages
 import schema_pages
 from mkdocs.structure.files import File
@@ -26,7 +27,7 @@ _MARK = re.compile(r"<!-- (needs [^>]+?) -->\n")
 
 def on_files(files: Any, config: Any) -> Any:
     """Adds the generated pages, and those that lie beside docs/."""
-    made = {"reference/flags.md": flag_pages.page(ROOT), **schema_pages.pages()}
+    made = {"reference/flags.md": flag_pages.page(ROOT), **schema_pages.pages(), **notebook_pages.pages(ROOT / "docs")}
     made |= {place: (ROOT / name).read_text(encoding="utf-8") for name, place in BESIDE.items()}
     made["reference/python.md"] = python_pages.page()
     made["css/code.css"] = _colours()
