@@ -94,6 +94,7 @@ lint: .venv/installed
 # strict: a link, a picture or an anchor that leads nowhere fails. mkdocs finds the packages where it is started
 docs: .venv/installed
 	@PYTHONDONTWRITEBYTECODE=1 $(CURRENT) -m mkdocs build --strict --quiet
+	@! grep -rlE '<(script|link|img|iframe)[^>]+(src|href)="(https?:)?//' site || { echo "these pages load from elsewhere" >&2; exit 1; }
 	@echo "open site/index.html"
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks

@@ -28,6 +28,7 @@ OTHERS = {
     "tensorboard",
     "wc",
     "sleep",
+    "id",
     "cp",
     "mkdir",
     "ls",
@@ -38,6 +39,7 @@ NUMBERS = dict(
 )
 THEIRS = {  # their flags
     "tensorboard": {"logdir"},
+    "Docker": {"build", "tag", "rm", "user", "volume", "gpus"},
     "Slurm": {"array", "gres", "requeue"},
     "OpenVINO": {"output_model", "compress_to_fp16", "opt_out", "model_name", "model_path", "port", "rest_port"},
     "TensorFlow Serving": {
