@@ -73,7 +73,7 @@ LATER := whole benchmarks faults fuzz api data_prep/test_documents.py data_prep/
     nets/test_several_classes.py $(addprefix scoring/test_,curves.py recalibrate.py recalibrated_rows.py temperature.py) \
     launch/test_recalibrate_launcher.py maps/test_recalibrated.py serving/test_recalibrated_export.py \
     data_prep/test_names.py data_prep/test_folders.py scoring/test_names_read.py launch/test_ceilings.py \
-    reporting/test_review_section.py test_metrics_facade.py test_readme_python.py data_prep/test_pairwise.py \
+    reporting/test_review_section.py reporting/test_viewer_page.py test_metrics_facade.py test_readme_python.py data_prep/test_pairwise.py \
     checking data_prep/test_check_raw.py data_prep/test_check_records.py launch/test_check_launcher.py \
     learning/test_restart.py launch/test_early.py test_security_limits.py test_docs.py test_packaging.py test_site.py
 test-addons: .venv-addons/installed

@@ -48,6 +48,7 @@ class Trace:
 def predict(folder, flags, trace, out):
     """Predicts the patients as `predict` does; returns the wall time."""
     from tfunc.maps import predict as prediction
+    from tfunc.maps import writing
 
     task = tasks.find("brats")
     reader = task.load_reader()
@@ -70,7 +71,7 @@ def predict(folder, flags, trace, out):
 
     def write(found):
         with trace.part("write"):
-            prediction.write_maps(out, *found)
+            writing.write_maps(out, *found)
 
     start = time.perf_counter()
     with concurrent.futures.ThreadPoolExecutor(prediction.WRITERS) as writers:

@@ -89,7 +89,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """
 
     name: Component
-    title: str
+    title: Words
     unit: Literal["voxels", "pixels"]
     reader: str
     form: Literal["volume", "photograph"]

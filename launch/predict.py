@@ -86,7 +86,7 @@ def main() -> None:
     if FLAGS.recalibrated and not FLAGS.input:
         _rewrite()
         return
-    from tfunc.maps import artefact, patient_scores, predict, unprepared
+    from tfunc.maps import artefact, patient, predict, unprepared
     from tfunc.nets import devices
 
     where = settings.dataset(), settings.data_dir(), settings.run_dir()
@@ -105,9 +105,9 @@ def main() -> None:
                 print(f"{subject.name}: finished already; maps in {FLAGS.out_dir}")
                 continue
             inside = maps["prediction"] != 0
-            print(f"{subject.name}: {inside.sum():,} foreground voxels ({inside.mean():.2%}); maps in {FLAGS.out_dir}")
-            written = artefact.read(pathlib.Path(FLAGS.out_dir) / f"{subject.name}.json")
-            print(f"{subject.name}: {patient_scores.line(written['scores'])}")
+            said = patient.line(artefact.read(pathlib.Path(FLAGS.out_dir) / f"{subject.name}.json"))
+            count = f"{inside.sum():,} foreground voxels ({inside.mean():.2%})"
+            print(f"{subject.name}: {count}, {said}; maps in {FLAGS.out_dir}")
         return
     strategy = devices.strategy(FLAGS.devices)
     folder = predict.predict_split(method, *where, FLAGS.split, asked, FLAGS.subjects, strategy)

@@ -64,13 +64,14 @@ def main() -> None:
 
 
 def _found(answer: Answer) -> str:
-    """How much foreground there is and, of volumes of several classes, how much of each."""
+    """How much foreground there is, of several classes how much of each, and what `predict` would say of the subject."""
+    from tfunc.maps import patient
+
     inside, numbers = answer.maps["prediction"] != 0, answer.document
-    share = f"{np.count_nonzero(inside):,} foreground voxels ({inside.mean():.2%})"
-    if "predicted_volume_ml" in numbers:
-        share += f", {numbers['predicted_volume_ml']:,.1f} ml"
+    said = [f"{np.count_nonzero(inside):,} foreground voxels ({inside.mean():.2%})"]
     _, *classes = numbers.get("class_volumes_ml", {"background": 0}).items()
-    return ", ".join([share, *(f"{name} {volume:,.1f} ml" for name, volume in classes)])
+    said += [f"{name} {volume:,.1f} ml" for name, volume in classes]
+    return ", ".join([*said, patient.line(numbers)])
 
 
 if __name__ == "__main__":

@@ -38,6 +38,18 @@ def write(path, array, affine=AFFINE):
     nibabel.save(nibabel.Nifti1Image(np.asarray(array).T, affine), path)
 
 
+def maps_of(label, rng):
+    """A made-up probability, segmentation and uncertainty that err and doubt near the label."""
+    probability = np.clip(0.75 * label + 0.35 * rng.random(label.shape) - 0.12, 0, 1)
+    probability = np.where(rng.random(label.shape) < 0.1 * label, 0.35, probability).astype(np.float32)
+    prediction = (probability > 0.5).astype(np.uint8)
+    return {
+        "probability": probability,
+        "prediction": prediction,
+        "uncertainty": ((1 - np.abs(2 * probability - 1)) * rng.random(label.shape)).astype(np.float32),
+    }
+
+
 def make_study(folder, subjects=3, shape=(4, 9, 7), seed=0):
     """Labels, masks and maps of `subjects` made-up volumes, all kinds in one folder: returns their arrays."""
     rng, arrays = np.random.default_rng(seed), {}

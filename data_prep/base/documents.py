@@ -112,6 +112,8 @@ def _expected(what, value):
         return "one of the words for it", what.removeprefix(_WORD)
     got = _GOT.match(what)
     expected, kind = (got["expected"], got["found"]) if got else (what.removeprefix("Expected "), "")
+    if "matching regex" in expected:
+        expected = "a name of characters that can be printed, without a slash where a path is made of it"
     if isinstance(value, (dict, list)) or value is None:
         return expected, kind or None
     return expected, f"{kind} {_brief(value)}".strip()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import signal
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+# half of a character, as JSON can have it and nothing can print; those between stand for a byte of a file's name
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +58,8 @@ class UserError(Exception):
         where, expected, found, do = self.parts(typed)
         seen = [f"{word} {part}" for word, part in (("expected", expected), ("found", found)) if part is not None]
         message = f"{where}: {', '.join(seen)}" if seen else where
-        return " ".join(f"{message}; {do}".split() if do else message.split())
+        line = " ".join(f"{message}; {do}".split() if do else message.split())
+        return _HALF.sub(lambda found: f"\\u{ord(found[0]):x}", line)
 
     def parts(self, typed: Callable[[Command], str] = str) -> tuple[str, str | None, str | None, str | None]:
         """(where, what was expected, what was found, what to do) as text, None where it was not said. typed: as in `message`."""

@@ -7,6 +7,7 @@ need not ask again.
 from __future__ import annotations
 
 import pathlib
+import re
 import unicodedata
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -19,11 +20,12 @@ LONGEST = (
     200  # bytes in UTF-8: what is added to a name, as `_probability.nii.gz`, must find room in the 255 of a file's
 )
 PARTIAL = ".partial-"  # what `leftovers` removes
+# characters that neither a line nor a file's name can hold: control characters, and halves of others, as JSON can have them; the
+# halves between these stand for a byte of a file's name
+_NEVER = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udc7f\udd00-\udfff"
 # the same as types of our documents' entries; words for people, as a class's name, may hold a slash: no path is made of them
-Component = Annotated[
-    str, msgspec.Meta(pattern=r"^(?!\.{1,2}$)(?!\.partial-)[^/\x00-\x1f\x7f-\x9f\u2028\u2029]+$", max_length=LONGEST)
-]
-Words = Annotated[str, msgspec.Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$", max_length=LONGEST)]
+Component = Annotated[str, msgspec.Meta(pattern=rf"^(?!\.{{1,2}}$)(?!\.partial-)[^/{_NEVER}]+$", max_length=LONGEST)]
+Words = Annotated[str, msgspec.Meta(pattern=rf"^[^{_NEVER}]+$", max_length=LONGEST)]
 
 
 def wrong(name: Any, slash: bool = False) -> str:
@@ -34,6 +36,8 @@ def wrong(name: Any, slash: bool = False) -> str:
         return "an empty one"
     if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in name):
         return f"a control character in {shown(name)}"
+    if re.search(f"[{_NEVER}]", name):
+        return f"half of a character in {shown(name)}"
     if (size := len(name.encode("utf-8", "surrogatepass"))) > LONGEST:
         return f"{size} bytes, {shown(name)}"
     if not slash and ("/" in name or name in (".", "..") or name.startswith(PARTIAL)):

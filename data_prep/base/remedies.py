@@ -18,12 +18,13 @@ _FORM = ("a folder where one is needed, and a file where one is", "look at the p
 _ILL = ("a disk that reads and writes", "look at the disk or the network share, then run the same command again")
 _FILES = ("fewer open files", "raise the limit, as with `ulimit -n 4096`, or give fewer --workers")
 _LARGE = ("files of any size", "raise the limit, as with `ulimit -f unlimited`, or choose another file system")
+_LOOP = ("a path that leads somewhere", "look at its links, one of which leads back to itself")
 _LONG = ("a path that the disk can hold", "choose a folder with a shorter path")
 _BY_NAME = {
     "ENOSPC": _FULL, "EDQUOT": _FULL, "EACCES": _CLOSED, "EPERM": _CLOSED, "EROFS": _CLOSED, "ENOENT": _ABSENT,
     "ENOTDIR": _FORM, "EEXIST": _FORM, "EISDIR": _FORM, "EIO": _ILL, "ESTALE": _ILL, "EREMOTEIO": _ILL, "ENODEV": _ILL,
     "ENXIO": _ILL, "ENOTCONN": _ILL, "EHOSTDOWN": _ILL, "EMFILE": _FILES, "ENFILE": _FILES, "EFBIG": _LARGE,
-    "ENAMETOOLONG": _LONG,
+    "ENAMETOOLONG": _LONG, "ELOOP": _LOOP,
 }  # fmt: skip
 # {the system's number: (what was expected, what to do)}
 REMEDIES = {number: told for name, told in _BY_NAME.items() if (number := getattr(errno, name, None)) is not None}

@@ -51,7 +51,7 @@ def walk(top: pathlib.Path) -> Iterator[tuple[pathlib.Path, list[str]]]:
 def files(folder: pathlib.Path) -> list[str]:
     """The sorted names of a folder's files, hidden ones left out; raises `UserError` for a link that leaves `kept_within`."""
     require_within(folder)
-    return sorted(entry.name for entry in _entries(folder) if not entry.is_dir())
+    return sorted(entry.name for entry in _entries(folder) if not _is_folder(entry))
 
 
 def _without_links(start, top, found, followed):
@@ -60,7 +60,7 @@ def _without_links(start, top, found, followed):
     for folder in folders:  # grows
         names = found[folder] = []
         for entry in _entries(folder):
-            if not entry.is_dir():
+            if not _is_folder(entry):
                 names.append(entry.name)
             elif entry.name.startswith("__MACOSX"):
                 continue
@@ -79,6 +79,14 @@ def _is_new(entry, places, followed):
         return False
     followed.add((own.st_dev, own.st_ino))
     return True
+
+
+def _is_folder(entry):
+    """Whether it is one, or a link to one; a link to itself is none, as a link to nothing."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _entries(folder):

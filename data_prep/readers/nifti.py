@@ -152,13 +152,19 @@ def warn_unless_axial(header: Header) -> None:
         )
 
 
-def write_map(path: pathlib.Path | str, array: np.ndarray, header: bytes | None = None, compresslevel: int = 1) -> None:
+def write_map(
+    path: pathlib.Path | str,
+    array: np.ndarray,
+    header: bytes | None = None,
+    compresslevel: int = 1,
+    shown: nifti_header.Shown = nifti_header.PLAIN,
+) -> None:
     """Writes a map so that it lies on its source: same affine, sform, qform and codes, only dtype and scaling its own.
 
     array: [depth, height, width] with the stored `header` (348 bytes, `Header.block`), or [depth, height, width, classes],
     which becomes the file's last axis; or [height, width] or [1, height, width] without one, written as a 2-D image
     [width, height] with an identity affine. uint8, uint16, int16 or float32. Atomic; gzipped if `path` ends in .gz, with no
-    time or name inside: same map, same bytes.
+    time or name inside: same map, same bytes. shown: what viewers are told of it.
     """
     array = np.asarray(array)
     if header is None and array.ndim == 3 and array.shape[0] == 1:
@@ -173,9 +179,7 @@ def write_map(path: pathlib.Path | str, array: np.ndarray, header: bytes | None 
     out["dim"], out["dim"][: array.ndim + 1] = 1, (array.ndim, *array.shape[::-1])
     out.set_data_dtype(array.dtype)
     out["magic"], out["vox_offset"], out["scl_slope"], out["scl_inter"] = b"n+1", 352, 1, 0
-    for field in ("cal_min", "cal_max", "glmin", "glmax", "intent_code", "intent_p1", "intent_p2", "intent_p3"):
-        out[field] = 0  # they describe the source's intensities
-    out["descrip"], out["aux_file"], out["intent_name"], out["db_name"] = b"tfunc", b"", b"", b""
+    shown.put(out)
     little = array.astype(array.dtype.newbyteorder("<"), copy=False)
     with artefacts.aside(path) as temporary, open(temporary, "wb") as plain, contextlib.ExitStack() as stack:
         file: Any = plain

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel
 import numpy as np
@@ -111,3 +111,25 @@ def plain(shape: tuple[int, ...]) -> nibabel.Nifti1Header:
     header.set_data_shape(shape)
     header.set_sform(np.eye(4), code="aligned")
     return header
+
+
+class Shown(NamedTuple):
+    """What a map's header tells a viewer. description: at most 79 bytes of it are kept. limits: (cal_min, cal_max), the values
+    between which colours run; 0 and 0: the viewer's own. intent: NIfTI's code. name: of the intent, at most 15 bytes."""
+
+    description: str = "tfunc"
+    limits: tuple[float, float] = (0, 0)
+    intent: int = 0
+    name: str = ""
+
+    def put(self, header: nibabel.Nifti1Header) -> None:
+        """Puts it into a header, in place of what the source's said of its own intensities."""
+        for field in ("glmin", "glmax", "intent_p1", "intent_p2", "intent_p3"):
+            header[field] = 0
+        header["cal_min"], header["cal_max"] = self.limits
+        header["intent_code"], header["intent_name"] = self.intent, self.name.encode("ascii", "replace")[:15]
+        header["descrip"] = self.description.encode("ascii", "replace")[:79]
+        header["aux_file"], header["db_name"] = b"", b""
+
+
+PLAIN = Shown()

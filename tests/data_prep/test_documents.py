@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from data_prep.base import artefacts, documents
+from data_prep import tasks
+from data_prep.base import artefacts, documents, names
 from data_prep.base.documents import Count
 from data_prep.base.errors import UserError
 from data_prep.base.names import Component
@@ -40,7 +41,7 @@ def subject(**change):
         (subject(slices=2.5), "a.json: subjects[1].slices: expected int, found float 2.5"),
         (subject(slices=-1), "a.json: subjects[1].slices: expected int >= 0, found -1"),
         (subject(slices=10**90), "slices: expected int <= 9223372036854775807, found a number of many digits"),
-        (subject(name="../b"), "a.json: subjects[1].name: expected str matching regex"),
+        (subject(name="../b"), "a.json: subjects[1].name: expected a name of characters"),
         (subject(by_class={"x": [1], "y": [2, None]}), "subjects[1].by_class.y[1]: expected int, found null"),
         ({**WHOLE, "means": {"dice": 0.5, "ece": "low"}}, "a.json: means.ece: expected float | null, found str 'low'"),
         ({**WHOLE, "patients": {"a": "p", "b/c": "p"}}, "a.json: patients.b/c: expected another name"),
@@ -99,3 +100,19 @@ def test_a_file_of_any_size_is_not_read(tmp_path, monkeypatch):
     (tmp_path / "a.json").write_text("[1, 2, 3, 4]")
     with pytest.raises(UserError, match="found 12 bytes, more than the 10 that are read"):
         artefacts.read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("place", ["title", "name", "channel"])
+def test_half_a_character_is_refused_in_a_line_that_can_be_printed(place):
+    """JSON can hold a half by itself, which no file can; a byte of a file's name stands for itself."""
+    document = tasks.TASKS["brats"].document()
+    broken = (
+        {**document, place: "x\ud800"}
+        if place != "channel"
+        else {**document, "inside": {"channel": "\ud800", "above": 0}}
+    )
+    with pytest.raises(UserError) as refused:
+        tasks.from_document(broken)
+    assert "\\ud800" in str(refused.value) and str(refused.value).encode()
+    assert tasks.from_document({**document, "title": "x\udcfc"}).title == "x\udcfc"
+    assert names.wrong("x\ud800") and not names.wrong("x\udcfc")

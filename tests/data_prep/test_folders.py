@@ -57,6 +57,13 @@ def test_links_among_links_end(tmp_path):
     assert time.monotonic() - begun < 5
 
 
+def test_a_link_to_itself_is_no_folder(tmp_path):
+    """It stands among the files, as a link to nothing does: whoever reads it says so."""
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "nothing").symlink_to("nowhere")
+    assert walked(tmp_path) == {".": ["loop", "nothing"]} and folders.files(tmp_path) == ["loop", "nothing"]
+
+
 def test_layers_of_links_end(tmp_path):
     """Forty layers, each reached from the one above by two links, as a walk by paths would do 2 to the 40 times."""
     for layer in range(40):

@@ -48,6 +48,7 @@ def of_tensorflow(kind, message):
         (OSError(errno.ENOMEM, "Cannot allocate memory"), ["memory: ", "--batch_size"]),
         (OSError(errno.EMFILE, "Too many open files", "/a"), ["/a: ", "ulimit"]),
         (OSError(errno.ENAMETOOLONG, "File name too long", "/a"), ["/a: ", "shorter"]),
+        (OSError(errno.ELOOP, "Too many levels of symbolic links", "/a"), ["/a: ", "leads back to itself"]),
         (OSError(errno.ENOSPC, "No space left on device"), ["the disk: ", "room"]),
         (OSError("100 requested and 8 written"), ["the disk: ", "No space left"]),
     ],

@@ -76,7 +76,7 @@ def test_predict_and_export(stopped, launch, isic_data, isic_run, tmp_path, numb
     run = shutil.copytree(isic_run, tmp_path / "run")
     flags = ["--method=baseline", "--dataset=isic", f"--data_dir={isic_data}", f"--run_dir={run}"]
     predict = [*flags, "--split=valid"]
-    assert "continues" in stopped("predict", "tfunc.maps.predict.write_maps", number, *predict, "--precision=float32")
+    assert "continues" in stopped("predict", "tfunc.maps.writing.write_maps", number, *predict, "--precision=float32")
     assert left(run) == []
     assert launch("predict", *predict).code == 0
     export = [*flags, f"--export_dir={tmp_path / 'export'}"]

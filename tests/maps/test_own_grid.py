@@ -11,7 +11,7 @@ from PIL import Image
 from data_prep import convert, datasets, map_files, records, tasks
 from data_prep.map_files import MAPS
 from data_prep.readers import nifti
-from tfunc.maps import predict
+from tfunc.maps import writing
 from tfunc.maps.options import Options
 from tfunc.maps.predictor import Predictor
 
@@ -93,7 +93,7 @@ def predicted(mixed):
     made = Predictor(ByIntensity, 1, 4, Options(batch_size=5), task=manifest.task)
     names = [entry.name for entry in manifest.subjects]
     for subject, maps in made.subjects(records.read_subjects(mixed / "data", manifest, names)):
-        written = predict.write_maps(mixed / "maps", subject, maps, task=manifest.task, names="nnunet")
+        written = writing.write_maps(mixed / "maps", subject, maps, task=manifest.task, names="nnunet")
         there, _ = nifti.read_map(mixed / "maps" / f"{subject.name}_prediction.nii.gz")
         np.testing.assert_array_equal(written["prediction"], there)  # what launch/predict.py counts voxels of
     return {entry.name: entry for entry in manifest.subjects}
@@ -140,10 +140,10 @@ def test_a_photograph_as_nnunet_names_it_has_its_own_size(tmp_path):
     prediction[:, :16] = 2
     probability = np.eye(3, dtype=np.float32)[prediction]
     maps = {"prediction": prediction, "probability": probability, "uncertainty": 1 - probability.max(-1)}
-    predict.write_maps(tmp_path, subject, maps, task=task)
+    writing.write_maps(tmp_path, subject, maps, task=task)
     assert map_files.is_written(tmp_path, subject.name)
     assert not map_files.is_written(tmp_path, subject.name, names="nnunet")  # asked for later, it is still written
-    predict.write_maps(tmp_path, subject, maps, task=task, names="nnunet")
+    writing.write_maps(tmp_path, subject, maps, task=task, names="nnunet")
     assert map_files.is_written(tmp_path, subject.name, names="nnunet")
     named = np.asarray(Image.open(tmp_path / f"{subject.name}.png"))
     assert named.shape == (40, 50) and (named[:20] == 255).all() and not named[20:].any()

@@ -6,7 +6,7 @@ import pytest
 from data_prep.base import artefacts
 from data_prep.readers import nifti
 from tfunc import methods
-from tfunc.maps import patient_scores, unprepared
+from tfunc.maps import unprepared
 from tfunc.maps.options import Options
 from tfunc.scoring import aggregate, spread
 from tfunc.scoring.aggregate import AGGREGATORS
@@ -22,7 +22,11 @@ def test_a_new_patient_has_them(brats_run, brats_raw, tmp_path, method):
     ((subject, _),) = unprepared.predict_inputs(*where, say=said.append)
     stored = artefacts.read_json(tmp_path / f"{subject.name}.json")["scores"]
     if method == "aleatoric":
-        assert stored is None and "no score" in patient_scores.line(stored)
+        said = artefacts.read_json(tmp_path / f"{subject.name}.json")["review"]["whole"]
+        assert stored is None and said == {
+            "wanted": None,
+            "why": "one subject by itself has no score of this uncertainty",
+        }
         return
     (scores,) = stored.values()
     assert list(scores) == list(AGGREGATORS)
@@ -38,7 +42,6 @@ def test_a_new_patient_has_them(brats_run, brats_raw, tmp_path, method):
     else:
         (only,) = drawn.values()
         assert scores["pairwise_dice"] == pytest.approx(1 - only.pairwise_dice)
-    assert f"mean inside: {scores['mean_inside']:.3f}" in patient_scores.line(stored)
 
 
 def aggregate_entropy(probability):
@@ -47,9 +50,3 @@ def aggregate_entropy(probability):
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(p > 0, p * np.log2(p), 0) + np.where(p < 1, (1 - p) * np.log2(1 - p), 0)
     return -terms
-
-
-def test_the_line_of_several_regions():
-    """Each region by its name."""
-    one = dict.fromkeys(AGGREGATORS, 0.25)
-    assert patient_scores.line({"whole": one, "core": one}) == "uncertainty, mean inside: whole 0.250, core 0.250"

@@ -11,13 +11,14 @@ import tensorflow as tf
 from conftest import predict_one
 from PIL import Image
 
-from data_prep import convert, records, tasks
+from data_prep import convert, label_colours, records, tasks
 from data_prep.base import artefacts, locks
 from data_prep.base.errors import NotReady, UserError
 from data_prep.map_files import MAPS
 from data_prep.readers import brats, isic, nifti
 from tfunc import methods, runs
 from tfunc.maps import predict as prediction
+from tfunc.maps import writing
 from tfunc.nets import devices
 
 FEW = {"samples": 3}
@@ -93,7 +94,7 @@ def test_a_map_overlays_its_source_through_the_records(tmp_path):
     )
     names = [patient.name for patient in patients]
     for subject, maps in copies().subjects(records.read_subjects(tmp_path / "data", manifest, names)):
-        prediction.write_maps(tmp_path / "maps", subject, maps)
+        writing.write_maps(tmp_path / "maps", subject, maps)
     for patient in patients:
         check_overlay(tmp_path / "maps", patient)
 
@@ -217,7 +218,12 @@ def test_a_split_is_written_once_and_taken_up_again(run, brats_data, test_names,
     folder = split(run, brats_data)
     expected = {f"{name}_{kind}.nii.gz" for name in test_names for kind in MAPS}
     expected |= {f"{name}_samples.json" for name in test_names}
-    assert set(written(folder)) == expected | {"predictions.json", "config.json"}
+    assert set(written(folder)) == expected | {
+        "predictions.json",
+        "config.json",
+        label_colours.ITKSNAP,
+        label_colours.SLICER,
+    }
     facts = artefacts.read_json(folder / "predictions.json")
     assert facts["subjects"] == test_names and (facts["samples"], facts["seed"]) == (3, 20)
     assert facts["kind"] == "probability" and set(facts["networks"]) == {"baseline"}

@@ -10,7 +10,7 @@ import browser
 import nibabel
 import numpy as np
 import pytest
-from made_up_maps import read_csv, serial, undrawn
+from made_up_maps import maps_of, read_csv, serial, undrawn
 
 from data_prep.base import artefacts, pool
 from data_prep.base.errors import UserError
@@ -32,18 +32,6 @@ AFFINES = {  # voxel axes toward right, anterior; and toward left, posterior as 
     "RAS": np.diag([1, 2, 3, 1.0]),
     "LPS": np.diag([-1, -2, 3, 1.0]),
 }
-
-
-def maps_of(label, rng):
-    """A made-up probability, segmentation and uncertainty that err and doubt near the label."""
-    probability = np.clip(0.75 * label + 0.35 * rng.random(label.shape) - 0.12, 0, 1)
-    probability = np.where(rng.random(label.shape) < 0.1 * label, 0.35, probability).astype(np.float32)
-    prediction = (probability > 0.5).astype(np.uint8)
-    return {
-        "probability": probability,
-        "prediction": prediction,
-        "uncertainty": ((1 - np.abs(2 * probability - 1)) * rng.random(label.shape)).astype(np.float32),
-    }
 
 
 @pytest.fixture(scope="module")
@@ -174,10 +162,13 @@ def test_voxels_come_back(tmp_path, kind, side):
     flip = np.s_[:, ::-1, ::-1] if side == "RAS" else np.s_[:]
     codes = viewer.unpack(packed.arrays[f"map-{index}"]).reshape(packed.entry["shape"])
     np.testing.assert_array_equal(codes % 16, sum(uncertainty > t for t in THRESHOLDS)[box][flip])
-    np.testing.assert_array_equal(codes // 16, prediction[box][flip])
+    np.testing.assert_array_equal(codes // 16 % 2, prediction[box][flip])
     np.testing.assert_array_equal(viewer.unpack(packed.arrays["truth"]), (label[box][flip] != 0).ravel())
-    assert packed.entry["sides"] == {"left": "R", "right": "L", "top": "A", "bottom": "P"}
-    assert packed.entry["voxel"] == 6 and packed.entry["aspect"] == 2
+    at = [o + s * np.arange(n) for (o, s), n in zip(packed.entry["file"], packed.entry["shape"], strict=True)]
+    np.testing.assert_array_equal(prediction[np.ix_(*at)], codes // 16 % 2)  # the file's indices
+    first = packed.entry["planes"][0]
+    assert first["sides"] == {"left": "R", "right": "L", "top": "A", "bottom": "P"}
+    assert packed.entry["voxel"] == 6 and first["aspect"] == 2
 
 
 def test_cropped_voxels_are_counted(run, tmp_path):
@@ -193,7 +184,7 @@ def test_cropped_voxels_are_counted(run, tmp_path):
             codes = viewer.unpack(packed.arrays[f"map-{index}"])
             total = np.array(packed.entry["outside"][index])
             assert total.sum() > 0
-            np.add.at(total, (codes % 16).astype(int) * 4 + codes // 16 * 2 + target, 1)
+            np.add.at(total, (codes % 16).astype(int) * 4 + codes // 16 % 2 * 2 + target, 1)
             np.testing.assert_array_equal(total, of.counts[maps.method][name].uncertainty.sum(axis=1).ravel())
 
 
@@ -216,7 +207,7 @@ def test_ignored_voxels_are_marked(tmp_path):
         assert 0.7 < counted.mean() < 0.9 and not target[~counted].any()
         total = np.array(packed.entry["outside"][index])
         assert total.min() >= 0
-        np.add.at(total, ((codes % 16).astype(int) * 4 + codes // 16 * 2 + target)[counted], 1)
+        np.add.at(total, ((codes % 16).astype(int) * 4 + codes // 16 % 2 * 2 + target)[counted], 1)
         np.testing.assert_array_equal(total, evaluated.counts[maps.method]["a"].uncertainty.sum(axis=1).ravel())
         assert total.sum() == (~ignored).sum()
 
@@ -248,7 +239,8 @@ def test_a_photograph(isic_data, tmp_path):
     packed = viewer.pack(evaluated, truth, name)
     np.testing.assert_array_equal(viewer.unpack(packed.arrays["image"]), subject.image.ravel())
     assert packed.entry["shape"] == subject.label.shape and packed.entry["channels"] == 3
-    assert packed.entry["sides"] is None and not np.any(packed.entry["outside"])
+    (plane,) = packed.entry["planes"]
+    assert plane["sides"] is None and not np.any(packed.entry["outside"])
 
 
 def test_changed_maps_are_refused(tmp_path):
@@ -369,8 +361,9 @@ def number(tab, name):
 
 
 def pixels(tab, view):
-    """What is drawn in a canvas, as a data URL."""
-    return tab.evaluate(f"document.getElementById('view-{view}').toDataURL()")
+    """What is drawn in the first canvas with this overlay, as a data URL."""
+    tab.evaluate(f"change({{overlay: '{view}'}})")
+    return tab.evaluate("document.getElementById('view-0').toDataURL()")
 
 
 def test_opens_quietly(run, tab):
@@ -381,7 +374,7 @@ def test_opens_quietly(run, tab):
     assert {url.partition(":")[0] for url in tab.loads} <= {"file", "about", "data"}
     assert sum(url.startswith("file:") for url in tab.loads) == 1
     drawn = tab.evaluate(
-        "new Set(document.getElementById('view-image').getContext('2d').getImageData(0,0,200,200).data).size"
+        "new Set(document.getElementById('view-0').getContext('2d').getImageData(0,0,200,200).data).size"
     )
     assert drawn > 20
 
@@ -395,7 +388,7 @@ def test_slider_changes_picture_and_number(run, tab):
         tab.evaluate(f"change({{method: {method}, threshold: 0}})")
         ready(tab, method=method, threshold=0)
         tab.evaluate("document.getElementById('threshold').focus()")
-        pictures = {view: [] for view in ("uncertainty", "corrected")}
+        pictures = {view: [] for view in ("uncertainty", "removed")}
         for index, threshold in enumerate(THRESHOLDS):
             ready(tab, method=method, threshold=index)
             row = rows[name, subject]
@@ -407,7 +400,7 @@ def test_slider_changes_picture_and_number(run, tab):
             for view, of in pictures.items():
                 of.append(pixels(tab, view))
             tab.press("ArrowRight")
-        assert len(set(pictures["uncertainty"])) >= 9 and len(set(pictures["corrected"])) >= 6
+        assert len(set(pictures["uncertainty"])) >= 9 and len(set(pictures["removed"])) >= 6
     assert tab.complaints == []
 
 
@@ -429,24 +422,25 @@ def test_views_by_keys_and_wheel(run, tab):
     opened(tab, run[0] / "report.html")
     start, last = tab.evaluate("[data.viewer[0].start, data.viewer[0].shape[0] - 1]")
     tab.evaluate("document.getElementById('stage').focus()")
-    before = pixels(tab, "image")
+    before = pixels(tab, "none")
     tab.press("ArrowUp")
     ready(tab, slice=start + 1)
-    assert pixels(tab, "image") != before
+    assert pixels(tab, "none") != before
     tab.press("ArrowDown")
     ready(tab, slice=start)
-    assert pixels(tab, "image") == before
+    assert pixels(tab, "none") == before
     tab.press("g", 71)
-    assert pixels(tab, "image") != before
+    assert pixels(tab, "none") != before
     tab.press("m", 77)
     ready(tab, method=1)
     tab.press("End", 35)
     ready(tab, slice=last)
     tab.evaluate("document.getElementById('stage').scrollIntoView()")
-    tab.mouse("mouseWheel", 300, 100, deltaX=0, deltaY=100)
+    tab.mouse("mouseWheel", 300, 200, deltaX=0, deltaY=100)
     ready(tab, slice=last - 1)
+    here = tab.evaluate("document.getElementById('here').textContent")
     tab.mouse("mouseMoved", 300, 150)
-    tab.wait("document.getElementById('state').textContent.startsWith('Here: ')")
+    tab.wait(f"document.getElementById('here').textContent !== {json.dumps(here)}")
 
 
 def test_address(run, tab):

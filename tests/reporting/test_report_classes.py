@@ -14,7 +14,7 @@ from data_prep.base import artefacts, pool
 from data_prep.phantom import write as phantom
 from data_prep.readers import nifti
 from tfunc import runs
-from tfunc.reporting import class_voxels, pictures, publish, report, tensorboard, viewer
+from tfunc.reporting import class_layers, class_voxels, pictures, publish, report, tensorboard, viewer
 from tfunc.scoring import sources
 from tfunc.scoring.counts import THRESHOLDS
 from tfunc.scoring.evaluate import evaluate
@@ -109,7 +109,7 @@ def test_voxels_give_the_counts(run):
     for index, maps in enumerate(evaluated.maps):
         own = maps.kind == "probability"
         for view in (None, 0, 1, 2):
-            level = arrays[class_voxels.key("map", index, view if own else None)].astype(int)
+            level = arrays[class_voxels.key("map", index, view if own else None)].astype(int) % 16
             segmented, label = arrays[f"seg-{index}"], arrays["truth"]
             if view is None:
                 found, target, of = segmented != label, np.zeros(len(label), int), evaluated.classes
@@ -241,7 +241,7 @@ def test_numbers_in_the_browser(run, tab):
                 corrected = row[f"corrected_dice_{at}"]
                 assert number(tab, "corrected") == (float(corrected) if corrected else None)
                 assert number(tab, "overlap") == (float(row[f"ue_{at}"]) if row[f"ue_{at}"] else None)
-            seen.add(tab.evaluate("document.getElementById('view-image').toDataURL()"))
+            seen.add(tab.evaluate("document.getElementById('view-0').toDataURL()"))
         shown = "[...document.querySelectorAll('#table1 [data-part]:not([hidden])')].map((one) => one.dataset.part)"
         assert set(tab.evaluate(shown)) == {str(part)}
         assert (
@@ -269,3 +269,31 @@ def test_the_chooser_and_the_address(run, tab):
     tab.evaluate("change({part: 4})")  # a class map has no such curve
     ready(tab, part=4)
     assert tab.evaluate("state.measure") == "ue" and tab.complaints == []
+
+
+def test_volumes_and_classes_in_the_browser(run, tab):
+    """Each region's voxels of segmentation and label, cropped ones included; a voxel's classes by name; probability by region."""
+    folder, _, evaluated, truth = run
+    opened(tab, folder / report.NAME)
+    name = tab.evaluate("data.viewer[0].name")
+    label, regions = truth.read(name).label, truth.task.regions
+    names = [one.name for one in truth.task.classes]
+    at = "(state.slice * volume.about.shape[1] + state.row) * volume.about.shape[2] + state.column"
+    for method, title in enumerate(tab.evaluate("data.methods.map((method) => method.name)")):
+        (maps,) = [one for one in evaluated.maps if one.method == title]
+        found = class_layers.read(maps, name, truth.read(name), truth.task)
+        prediction = found.voxels.prediction
+        for part in (0, 2):
+            tab.evaluate(f"change({{part: {part}, method: {method}}})")
+            ready(tab, part=part, method=method)
+            shown = "[...document.querySelectorAll('#sizes tbody td')].map((one) => Number(one.dataset.voxels))"
+            expected = [np.isin(one, region.classes).sum() for region in regions for one in (prediction, label)]
+            assert tab.evaluate(shown) == expected
+            (z, y, x), (low, high) = tab.evaluate(f"[fileIndex(position()), probabilityAt({at}) ?? [null, null]]")
+            words = tab.evaluate("document.getElementById('here').textContent")
+            assert words.endswith(f"segmented as {names[prediction[z, y, x]]}, labelled {names[label[z, y, x]]}")
+            offered = tab.evaluate("[...document.getElementById('overlay').options].map((one) => one.value)")
+            assert ("probability" in offered) == (part == 2 and maps.kind == "probability") == (low is not None)
+            if low is not None:
+                assert low - 1e-6 <= found.probability(1, z)[y, x] <= high + 1e-6
+    assert tab.complaints == []

@@ -12,11 +12,12 @@ from PIL import Image
 
 from data_prep import convert
 from data_prep.base import artefacts
+from data_prep.base.errors import UserError
 from data_prep.phantom import write as phantom
 from data_prep.readers import nifti
 from tfunc import runs
 from tfunc.reporting import publish, report, thumbnails
-from tfunc.scoring import risk_coverage
+from tfunc.scoring import risk_coverage, triage
 from tfunc.scoring.spread import Spread, write
 from tfunc.scoring.truth import RecordsTruth
 
@@ -99,6 +100,56 @@ def test_what_ranks_was_chosen_on_validation(folder):
     page = (folder / report.NAME).read_text(encoding="utf-8")
     assert page.count("chosen on 10 validation subjects") == 2 and "no Dice is predicted" not in page
     assert page.count("chosen on validation</span>") == 2
+
+
+def test_a_new_patient_is_judged_as_the_list_judges(folder):
+    """The kept fits say of a subject's scores what review.csv says of that subject; of maps of other networks nothing."""
+    run_dir, subjects = folder.parent, read_csv(folder / "subjects.csv")
+    made_by = {"networks": {}, "samples": None, "draws": None, "streams": None}
+    for method in ("baseline", "ensemble"):
+        (fit,) = (known := triage.known(run_dir, method, made_by)).fits.values()
+        rows = {row["subject"]: row for row in read_csv(folder / "review.csv") if row["method"] == method}
+        assert known.failure == 0.7 and len(rows) == 10
+        for own in (one for one in subjects if one["method"] == method):
+            row = rows[own["subject"]]
+            judged = triage.judge(fit, known.failure, {name: float(own[f"score_{name}"]) for name in fit.names}, 9)
+            found = [judged.predicted, judged.low, judged.high]
+            assert found == pytest.approx([float(row[f"predicted_dice{end}"]) for end in ("", "_low", "_high")])
+            assert judged.wanted == (judged.predicted < 0.7 or float(row["score_value"]) > fit.highest)
+    assert not triage.known(run_dir, "baseline", {**made_by, "networks": {"baseline": "other"}}).fits
+    assert not triage.known(run_dir, "baseline_mc", made_by).fits
+
+
+def test_what_is_judged_without_more():
+    """An empty segmentation is flagged by itself; of a score that lacks, or without a fit, nothing is said but why."""
+    fit = LINE
+    assert triage.judge(fit, 0.7, {"top": 0.1}, 0).wanted is True
+    low, far = triage.judge(fit, 0.7, {"top": 0.35}, 5), triage.judge(fit, 0.5, {"top": 0.45}, 5)
+    assert (low.predicted, low.low, low.high) == pytest.approx((0.65, 0.55, 0.75)) and "below 0.7" in low.why
+    assert far.wanted is True and "less sure than all 10 subjects" in far.why  # its Dice is predicted where nobody was
+    assert triage.judge(fit, 0.7, {"top": 0.2}, 5).wanted is False
+    for fit, scores in ((None, {"top": 0.1}), (LINE, None), (LINE, {"top": None})):
+        judged = triage.judge(fit, 0.7, scores, 5)
+        assert judged.wanted is None and judged.predicted is None and judged.why
+
+
+LINE = triage.Fit(
+    score="top", names=("top",), mean=(0.0,), scale=(1.0,), weights=(-1.0,), intercept=1.0, highest=0.4, dice_width=0.1,
+    coverage=0.9, subjects=10,
+)  # fmt: skip
+
+
+def test_a_former_evaluations_fits_do_not_stay(tmp_path):
+    """Where nothing was fitted there is no file, and what lies there of another form is told."""
+    fits = triage.Fits(failure=0.7, methods={"baseline": triage.OfMethod(made_by={}, regions={"whole": LINE})})
+    folder = runs.evaluation_dir(tmp_path)
+    triage.write(folder, fits)
+    assert triage.stored(tmp_path) == fits
+    triage.write(folder, triage.Fits(failure=0.7, methods={}))
+    assert triage.stored(tmp_path) is None
+    artefacts.write_document(folder / triage.NAME, {"schema": 2, "failure": 0.7, "methods": {}})
+    with pytest.raises(UserError, match="evaluate again"):
+        triage.stored(tmp_path)
 
 
 def test_companions(folder):

@@ -220,6 +220,11 @@ def test_patient(protocol, connect, patient, tmp_path):
     assert about["predicted_volume_ml"] == pytest.approx(volume * 1.1 * 0.9 * 2.5 / 1000, abs=1e-3)
     assert about["expected_volume"] == pytest.approx(channel(patient, 0).sum() / 1000, rel=1e-5)
     assert about["mean_uncertainty"] == pytest.approx(channel(patient, 1).mean() / 1000, rel=1e-5)
+    (volume,) = about[
+        "volumes"
+    ].values()  # what `predict` writes too; an older model says no kind, so there is no score
+    assert volume["volume"] == pytest.approx(about["predicted_volume_ml"], abs=1e-3) and volume["low"] is None
+    assert about["review"]["whole"]["wanted"] is None and about["predicted_dice"] == {"whole": None}
     assert len(said) == 1 and "version 3" in said[0]
 
 
@@ -586,7 +591,7 @@ def test_launcher(launch, served, closed, patient, tmp_path):
     where = ["--dataset=brats", f"--input={patient}", f"--out_dir={tmp_path / 'maps'}"]
     ended = launch("request", *where, "--model=brats", f"--server={served.grpc}")
     assert ended.code == 0, ended.err
-    assert "P1: " in ended.out and " ml; maps in " in ended.out
+    assert "P1: " in ended.out and " ml, uncertainty " in ended.out and "; maps in " in ended.out
     check_overlay(tmp_path / "maps", patient, HALF)
     for flags, word in (
         (["--model=brats", f"--server=http://127.0.0.1:{closed}"], "refused"),

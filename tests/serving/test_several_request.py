@@ -244,7 +244,7 @@ def test_the_launcher_without_tensorflow(served, organs, tmp_path):
     assert ended.returncode == 0, ended.stderr
     lines = [line for line in ended.stdout.splitlines() if "foreground voxels" in line]
     assert [line.partition(":")[0] for line in lines] == ["case_0", "case_2"]
-    assert all(f"{name} " in line and line.count(" ml") == 4 for line in lines for name in CLASSES[1:])
+    assert all(f"{name} " in line and line.count(" ml") >= 4 for line in lines for name in CLASSES[1:])
     assert (tmp_path / "maps" / "case_2_probability.nii.gz").exists()
 
 

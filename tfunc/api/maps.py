@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep import map_files
+from data_prep import label_colours, map_files
 from data_prep.base import names
 from data_prep.tasks import Task
 from tfunc.api import pictures
@@ -43,6 +43,8 @@ class Maps:
         is the middle nine tenths of the samples' volumes, which promises nothing. None of the rest.
     scores: {region: {score: value}} as subjects.csv has them, higher is less sure; None where one subject has none (kind
         `sigma`).
+    patient: what `predict --input` writes of the subject as a whole, by region: `volumes`, `uncertainty_inside`, `predicted_dice`
+        and `review`, whether somebody should look at it and why; the last two need an evaluation of the run.
     name, method, task: whose they are, and of what.  image: float32 [depth, height, width], the channel that `plot` shows.
     """
 
@@ -58,7 +60,9 @@ class Maps:
     volume_interval: dict[str, Interval] | None
     scores: dict[str, dict[str, float | None]] | None
     image: NDArray[np.float32]
+    patient: dict[str, Any]
     header: bytes | None = dataclasses.field(default=None, repr=False)
+    about: map_files.About = dataclasses.field(default=map_files.About(), repr=False)
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.prediction.shape))
@@ -67,8 +71,8 @@ class Maps:
     def save(self, folder: pathlib.Path | str) -> list[pathlib.Path]:
         """Writes `<name>_{prediction,probability,uncertainty}.nii.gz`, and mutual_information where there is one.
 
-        Each file is whole or not there, and replaces one of that name. Returns the paths. Raises `UserError` for a name that
-        is no file's.
+        Beside them lie the names and colours of the labels, for ITK-SNAP and 3D Slicer. Each file is whole or not there, and
+        replaces one of that name. Returns the paths. Raises `UserError` for a name that is no file's.
         """
         names.checked(self.name, "subject", folder, do="give predict(..., name=)")
         found: Mapping[str, NDArray[Any] | None] = {
@@ -78,7 +82,8 @@ class Maps:
             "mutual_information": self.mutual_information,
         }
         arrays = {name: values for name, values in found.items() if values is not None}
-        map_files.write(folder, self.name, arrays, self.header)
+        label_colours.write(folder, self.task)
+        map_files.write(folder, self.name, arrays, self.header, about=self.about)
         return [map_files.path(folder, self.name, name) for name in arrays]
 
     def plot(self, slice: int | None = None) -> Figure:

@@ -19,21 +19,21 @@ from data_prep.readers import finding
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc import methods, networks, runs
-from tfunc.api.maps import Interval, Maps
+from tfunc.api.maps import Maps
+from tfunc.maps import artefact
 from tfunc.maps.options import SUBJECT_SEEDS, Options, check_seed
 from tfunc.methods import Method
 from tfunc.nets import engine
 from tfunc.nets import precision as precisions
-from tfunc.scoring import classes, recalibration
+from tfunc.scoring import recalibration, triage
+from tfunc.scoring.triage import Known
 
 if TYPE_CHECKING:
     from tfunc.maps.predictor import Predictor
     from tfunc.maps.recalibrated import Applied
     from tfunc.nets.trained import Trained
-    from tfunc.scoring.spread import Spread
 
 MUTUAL = "mutual_information"
-MIDDLE = (0.05, 0.95)  # of the samples' volumes
 Paths = Sequence[pathlib.Path | str]
 
 
@@ -76,12 +76,14 @@ def load(
         warnings.warn(predict.UNKNOWN_ORDER, stacklevel=2)
     applied = None
     if recalibrated:
-        known = recalibration.stored(run_dir, found.name)
-        if known is not None and found.sampled:  # a temperature is of so many samples
-            options = dataclasses.replace(options, samples=known.made_by["samples"])
+        fitted = recalibration.stored(run_dir, found.name)
+        if fitted is not None and found.sampled:  # a temperature is of so many samples
+            options = dataclasses.replace(options, samples=fitted.made_by["samples"])
         asked = predict.document(found, options, loaded)
         applied = temperatures.of_method(run_dir, dataset, found.name, loaded[0].config.task, asked)
-    return Model(found, loaded, options, applied)
+    name = found.name + methods.RECALIBRATED * recalibrated
+    known = triage.known(run_dir, name, predict.document(found, options, loaded))
+    return Model(found, loaded, options, applied, known)
 
 
 def _dataset(run_dir, method):
@@ -109,12 +111,21 @@ class Model:
     method: the row of the table. task: what it segments from what: channels, classes, regions. networks: their names.
     """
 
-    def __init__(self, method: Method, loaded: list[Trained], options: Options, applied: Applied | None = None):
+    def __init__(
+        self,
+        method: Method,
+        loaded: list[Trained],
+        options: Options,
+        applied: Applied | None = None,
+        known: Known | None = None,
+    ):
         self.method: Method = method
         self.task: Task = loaded[0].config.task
         self.networks: tuple[str, ...] = tuple(one.name for one in loaded)
-        self._loaded, self._options, self._applied = loaded, options, applied
+        self._loaded, self._options, self._applied, self._known = loaded, options, applied, known
         self._predictors: dict[int, Predictor] = {}
+        checksums = {one.name: one.checksum for one in loaded}
+        self._about = artefact.about({"method": method.name, "kind": method.kind, "networks": checksums})
 
     def __repr__(self) -> str:
         count = len(self.networks)
@@ -221,12 +232,15 @@ class Model:
         return self._predictors[number]
 
     def _said(self, subject, maps, spreads):
-        from tfunc.maps import patient_scores
+        from tfunc.maps import patient, patient_scores
 
         native = subject.native()
         shown = self.task.show[0] if self.task.show else self.task.channels[0].name
         image = np.asarray(native.image[..., self.task.index(shown)], np.float32)
-        volumes, intervals = self._volumes(subject, maps["prediction"], spreads)
+        scores = patient_scores.of_maps(self.method.kind, subject, maps, self.task, spreads)
+        certified = self._applied and self._applied.volumes(subject, maps["prediction"])
+        said = patient.document(subject, maps, self.task, scores, spreads, certified, self._known)
+        volumes, intervals = _volumes(said["volumes"]) if subject.header is not None else ({}, None)
         return Maps(
             name=subject.name,
             method=self.method,
@@ -238,28 +252,18 @@ class Model:
             affine=None if subject.header is None else place.of_block(subject.header, subject.source),
             volume_ml=volumes,
             volume_interval=intervals,
-            scores=patient_scores.of_maps(self.method, subject, maps, self.task, spreads),
+            scores=scores,
+            patient=said,
             image=image,
             header=subject.header,
+            about=self._about,
         )
 
-    def _volumes(
-        self, subject: Subject, written: np.ndarray, spreads: dict[str, Spread] | None
-    ) -> tuple[dict[str, float], dict[str, Interval] | None]:
-        """({region: ml}, {region: its interval} or None) of a subject's segmentation."""
-        if subject.header is None:
-            return {}, None
-        voxel = place.voxel_ml(place.of_block(subject.header, subject.source))
-        if self._applied is not None:
-            found = self._applied.volumes(subject, written)
-            volumes = {name: float(one["volume"]) for name, one in found.items()}
-            return volumes, {name: (one["low"], one["high"]) for name, one in found.items()}
-        index = self.task.class_of(written, subject.source)
-        volumes = {region.name: float(classes.among(index, region).sum() * voxel) for region in self.task.regions}
-        if spreads is None:
-            return volumes, None
-        ends = {name: np.quantile(one.volumes, MIDDLE) * voxel for name, one in spreads.items()}
-        return volumes, {name: (float(low), float(high)) for name, (low, high) in ends.items()}
+
+def _volumes(said):
+    """({region: ml}, {region: (low, high)} or None where there are no intervals) of a patient's document."""
+    intervals = {name: (one["low"], one["high"]) for name, one in said.items() if one["low"] is not None}
+    return {name: float(one["volume"]) for name, one in said.items()}, intervals or None
 
 
 @contextlib.contextmanager

@@ -5,10 +5,12 @@ No TensorFlow here: the study recognises what prediction has written by the func
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
 from data_prep.base import artefacts
-from tfunc import former, kinds, runs, shapes
+from data_prep.map_files import About
+from tfunc import __version__, former, kinds, runs, shapes
 from tfunc.methods import Method
 from tfunc.nets import engine
 
@@ -42,6 +44,13 @@ def document(
         "configurations": configurations,
         **more,
     }
+
+
+def about(asked: runs.Document) -> About:
+    """What the headers of maps say of what made them. asked: a `document`, of whose networks' checksums one digest is kept."""
+    several = list(asked["networks"].values())
+    digest = several[0] if len(several) == 1 else hashlib.sha256("".join(several).encode()).hexdigest()
+    return About(f"tfunc {__version__}, {asked['method']}, networks {digest[:12]}", unit=asked["kind"] != "sigma")
 
 
 def read(path: runs.Path) -> runs.Document:

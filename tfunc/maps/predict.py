@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
 import tensorflow as tf
 
-from data_prep import grid, map_files, records, splits, voxel_order
+from data_prep import label_colours, map_files, records, splits, voxel_order
 from data_prep.base import artefacts, locks, pool, progress
 from data_prep.base.ahead import one_ahead
 from data_prep.base.errors import UserError
@@ -21,9 +20,9 @@ from data_prep.records import Manifest, SubjectEntry
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc import former, methods, networks, runs
-from tfunc.maps import artefact, packed, predictor
+from tfunc.maps import artefact, predictor, writing
 from tfunc.maps.options import Options
-from tfunc.maps.predictor import Arrays, Predictor
+from tfunc.maps.predictor import Predictor
 from tfunc.methods import Method
 from tfunc.nets import devices, memory, precision, stack
 from tfunc.nets.trained import Trained
@@ -31,45 +30,6 @@ from tfunc.scoring import spread
 
 FINISHED = "{}: finished already ({} subjects)"
 WRITERS = 2  # threads: gzip takes longer than reading, and leaves Python's lock
-
-
-def write_maps(
-    folder: runs.Path,
-    subject: Subject,
-    maps: Arrays,
-    full_size: bool = False,
-    task: Task | None = None,
-    names: str = "",
-    change: Callable[[Arrays], Arrays] | None = None,
-) -> Arrays:
-    """Writes a subject's maps [depth, height, width] on its own grid; each file is whole or not there. Returns them.
-
-    full_size: of a photograph, also PNG maps at its own size: a segmentation by nearest neighbour, others bilinear. task:
-    says which numbers the segmentation is written with; None: the classes'. names: `nnunet` for the segmentation also as
-    nnU-Net calls it, of a photograph at its own size. change: made to the maps on their own grid before they are written.
-    """
-    if task is not None and (drawn := packed.of_subject(maps, subject, task)) is not None:
-        spread.write(folder, subject.name, drawn)
-    maps = grid.on_own_grid(subject, {name: values for name, values in maps.items() if name in map_files.MAPS})
-    maps = maps if change is None else change(maps)
-    wanted = full_size or (names and subject.source_size is not None)  # a photograph, whose own grid is the networks'
-    own_size = {name: _resized(maps[name], subject.source_size) for name in map_files.MAPS} if wanted else None
-    if task is not None and task.values != tuple(range(len(task.classes))):
-        values = map_files.labels_of(task)
-        maps = {**maps, "prediction": values[maps["prediction"]]}
-        own_size = own_size and {**own_size, "prediction": values[own_size["prediction"]]}
-    pictures = own_size if full_size else None
-    map_files.write(folder, subject.name, maps, subject.header, pictures, task is not None and not task.is_binary)
-    if names == "nnunet":
-        map_files.write_named(folder, subject.name, (own_size or maps)["prediction"], subject.header)
-    return maps
-
-
-def _resized(values, size):
-    """A photograph's map at the (height, width) `size`, [height, width]; of several classes that of any but the background."""
-    image = values[0] if values.ndim == 3 else 1 - values[0][..., 0]
-    method = "nearest" if image.dtype == np.uint8 else "bilinear"
-    return tf.image.resize(image[..., np.newaxis], size, method=method).numpy()[..., 0]
 
 
 def predict_split(
@@ -117,7 +77,8 @@ def _predict(folder, where, chosen, method, made, options, config, asked, say):
     order = _order(manifest, config, say)
     read = records.read_subjects(data_dir, manifest, waiting)
     subjects = (subject.in_order(order) if order else subject for subject in read)
-    _write_all(folder, method, made, subjects, options, config.task, (len(chosen), len(waiting)))
+    label_colours.write(folder, config.task)
+    _write_all(folder, method, made, subjects, options, config.task, asked, (len(chosen), len(waiting)))
     _finish(folder, asked, manifest, manifest.split(asked["split"]) or chosen)
 
 
@@ -185,9 +146,10 @@ def _write_all(
     subjects: Iterable[Subject],
     options: Options,
     task: Task,
+    asked: runs.Document,
     counts: tuple[int, int],
 ) -> None:
-    """counts: how many subjects there are, and how many of them wait for their maps.
+    """asked: what the maps are. counts: how many subjects there are, and how many of them wait for their maps.
 
     The next subject is read and those before are written while the networks are at work on one.
     """
@@ -195,8 +157,10 @@ def _write_all(
     sizes = {"batch_size": options.batch_size}
     bar = progress.Progress(f"predict {method.name}", count, " subjects", done=count - waiting)
 
+    about = artefact.about(asked)
+
     def write(found):
-        write_maps(folder, *found, options.full_size, task, options.names)
+        writing.write_maps(folder, *found, options.full_size, task, options.names, about=about)
 
     with memory.enough(method.name, sizes), bar, concurrent.futures.ThreadPoolExecutor(WRITERS) as writers:
         for _ in pool.results(writers, write, made.subjects(one_ahead(subjects)), ahead=WRITERS):

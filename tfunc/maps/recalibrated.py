@@ -14,21 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import map_files, place
+from data_prep import label_colours, map_files, place
 from data_prep.base import artefacts, locks
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
+from data_prep.map_files import OUTER
 from data_prep.readers import nifti
 from data_prep.records import SubjectEntry
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc import kinds, runs, shapes
+from tfunc.maps import artefact
 from tfunc.methods import RECALIBRATED
 from tfunc.scoring import channels, classes, recalibrate, recalibration, sources, spread, temperature
 from tfunc.scoring.recalibration import Recalibration
 from tfunc.scoring.truth import RecordsTruth
 
-OUTER = "outer"  # `<subject>_outer.nii.gz`: the labels of the outer mask, of several regions one after the other in a last axis
 Arrays = dict[str, np.ndarray]
 
 
@@ -177,9 +178,11 @@ def _rewrite_all(maps, folder, manifest, applied, asked, say):
         index.unlink()
         for file in folder.glob(f"*_{OUTER}.nii.gz"):
             file.unlink()
+    about = artefact.about(asked)
+    label_colours.write(folder, applied.task)
     with Progress(f"recalibrate {maps.method}", len(maps.subjects), " subjects") as progress:
         for name in maps.subjects:
-            _rewrite(pathlib.Path(maps.folder), folder, manifest.subject(name), applied)
+            _rewrite(pathlib.Path(maps.folder), folder, manifest.subject(name), applied, about)
             progress.advance()
     artefacts.write_document(index, asked)
 
@@ -188,7 +191,9 @@ def _is_written(folder, name, alpha):
     return map_files.is_written(folder, name) and (alpha is None or map_files.path(folder, name, OUTER).exists())
 
 
-def _rewrite(source: pathlib.Path, folder: pathlib.Path, entry: SubjectEntry, applied: Applied) -> None:
+def _rewrite(
+    source: pathlib.Path, folder: pathlib.Path, entry: SubjectEntry, applied: Applied, about: map_files.About
+) -> None:
     """Writes one subject's maps; what a temperature does not change is copied."""
     name, task = entry.name, applied.task
     file = map_files.path(source, name, "probability")
@@ -201,7 +206,7 @@ def _rewrite(source: pathlib.Path, folder: pathlib.Path, entry: SubjectEntry, ap
     if not (probability.min() >= -kinds.TOLERANCE and probability.max() <= 1 + kinds.TOLERANCE):
         raise UserError(file, expected="probabilities in [0, 1]", found="others, or NaN", do="predict it again")
     changed = applied.change({"probability": np.asarray(probability, np.float32)})
-    map_files.write(folder, name, changed, entry.header)
+    map_files.write(folder, name, changed, entry.header, about=about)
     for kept in (map_files.path(source, name, "prediction"), spread.path(source, name)):
         if kept.exists():
             with artefacts.aside(folder / kept.name) as temporary:

@@ -15,7 +15,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from data_prep import map_files, records
+from data_prep import label_colours, map_files, records
 from data_prep.base import artefacts, locks, notices, room, stamps
 from data_prep.base.errors import Faults, NotReady, UserError
 from data_prep.map_files import is_written
@@ -23,15 +23,16 @@ from data_prep.readers import finding
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc import former, runs
-from tfunc.maps import artefact, patient_scores, predict, predictor, recalibrated
+from tfunc.maps import artefact, patient, patient_scores, predict, predictor, recalibrated, writing
 from tfunc.maps.options import Options
 from tfunc.maps.predictor import Arrays
 from tfunc.maps.recalibrated import Applied
-from tfunc.methods import Method
+from tfunc.methods import RECALIBRATED, Method
 from tfunc.nets import memory, stack
 from tfunc.nets.trained import Trained
 from tfunc.runs import Config
-from tfunc.scoring import spread
+from tfunc.scoring import spread, triage
+from tfunc.scoring.triage import Known
 
 
 def predict_inputs(
@@ -66,7 +67,9 @@ def predict_inputs(
     load_options = _with_order(loaded[0].config, data_dir, say)
     load_options |= {"allow_negative": True} if allow_negative else {}  # not every reader has it
     applied = _applied(method, dataset, run_dir, options, loaded)
-    work = _Work(method, loaded, made, options, pathlib.Path(out_dir), remarks, reader.load, load_options, applied)
+    known = triage.known(run_dir, method.name + RECALIBRATED * bool(applied), predict.document(method, options, loaded))
+    places = pathlib.Path(out_dir), remarks
+    work = _Work(method, loaded, made, options, *places, reader.load, load_options, applied, known)
     for source in sources:
         try:
             found = work.predict(source)
@@ -137,6 +140,7 @@ class _Work:
     load: Callable[[Any, dict[str, Any], Task], Subject]
     load_options: dict[str, Any]
     applied: Applied | None = None
+    known: Known | None = None
 
     def predict(self, source):
         """(subject, maps), written; None in place of the maps where they were there."""
@@ -161,21 +165,15 @@ class _Work:
             ((subject, maps),) = self.made.subjects([subject])
         task = self.loaded[0].config.task
         wanted = self.options.full_size, task, self.options.names, self.applied and self.applied.change
-        maps = predict.write_maps(self.out_dir, subject, maps, *wanted)
+        label_colours.write(self.out_dir, task)
+        maps = writing.write_maps(self.out_dir, subject, maps, *wanted, about=artefact.about(asked))
         drawn = spread.read(self.out_dir, subject.name)
-        scores = patient_scores.of_maps(self.method, subject, maps, task, drawn)
-        more = {"files": files, "read_as": self.load_options, "scores": scores, **self._volumes(subject, maps)}
+        scores = patient_scores.of_maps(self.method.kind, subject, maps, task, drawn)
+        certified = self.applied and self.applied.volumes(subject, maps["prediction"])
+        said = patient.document(subject, maps, task, scores, drawn, certified, self.known)
+        more = {"files": files, "read_as": self.load_options, "scores": scores, **said}
         artefacts.write_document(index, {**asked, **more, **stack.versions()})
         return subject, maps
-
-    def _volumes(self, subject, maps):
-        """What the recalibration says of the volumes, said too; nothing without one."""
-        if self.applied is None:
-            return {}
-        volumes = self.applied.volumes(subject, maps["prediction"])
-        for line in self.applied.lines(subject.name, volumes):
-            self.remarks.say(line)
-        return {"volumes": volumes}
 
     def _is_done(self, index, subject, source, asked):
         """Whether the same maps of the same files are there; raises `UserError` for those of other networks or places."""
@@ -187,10 +185,7 @@ class _Work:
             raise UserError(index, expected="maps of the same method and networks", found=different, do=do)
         if not is_written(self.out_dir, subject.name, self.options.full_size, self.options.names):
             return False
-        if (
-            self.options.outer is not None
-            and not map_files.path(self.out_dir, subject.name, recalibrated.OUTER).exists()
-        ):
+        if self.options.outer is not None and not map_files.path(self.out_dir, subject.name, map_files.OUTER).exists():
             return False
         if "files" not in stored:
             why = "predicted by an earlier version, which did not keep what it read"

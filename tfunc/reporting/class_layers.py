@@ -20,16 +20,6 @@ from tfunc.scoring.classes import Voxels
 from tfunc.scoring.sources import Maps
 from tfunc.scoring.truth import Truth
 
-COLOURS = (
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#F0E442",
-    "#CC79A7",
-    "#D55E00",
-    "#0072B2",
-)  # Okabe and Ito's; of regions, in order
-
 View = int | None
 
 
@@ -57,12 +47,16 @@ class Layers:
         if not kind.segments:
             assert self.voxels.score is not None
             return kind.uncertainty_map(self.voxels.score[position], self.limits)
-        channels = [one[position] for one in self.voxels.channels]
         if view is None:
-            return np.clip(kinds.softmax_entropy(channels), 0, 1)
+            return np.clip(kinds.softmax_entropy([one[position] for one in self.voxels.channels]), 0, 1)
+        return kind.uncertainty(self.probability(view, position))
+
+    def probability(self, region: int, position: int) -> NDArray[np.floating]:
+        """The probability of a region in a slice, [height, width], of a kind that has one."""
+        channels = [one[position] for one in self.voxels.channels]
         if self.voxels.of_regions:
-            return kind.uncertainty(channels[view])
-        return kind.uncertainty(classes.region_probability(channels, self.task.regions[view].classes))
+            return channels[region]
+        return classes.region_probability(channels, self.task.regions[region].classes)
 
 
 def read(maps: Maps, name: str, truth: Truth, task: Task) -> Layers:
@@ -72,8 +66,3 @@ def read(maps: Maps, name: str, truth: Truth, task: Task) -> Layers:
     if voxels.score is not None:
         voxels = dataclasses.replace(voxels, score=truth.evened(voxels.score))
     return Layers(task, voxels, None if voxels.score is None else kind.limits(voxels.score, maps.sigma_range))
-
-
-def colour(index: int) -> str:
-    """Of a region, by its index."""
-    return COLOURS[index % len(COLOURS)]

@@ -39,7 +39,7 @@ class Method:
 
     def histogram(self, view: View, box: tuple[slice, ...] = (slice(None),) * 3) -> NDArray[np.int64]:
         """int64 [48]: voxels by level, segmentation, truth, ignored ones left out; of the class map by being wrong."""
-        level = self.levels[self.layers.source(view)][box]
+        level = self.levels[self.layers.source(view)][box] & np.uint8(15)
         segmented, target = self.layers.voxels.prediction[box], self.label[box]
         if view is None:
             found, there = segmented != target, np.zeros_like(target, dtype=bool)
@@ -55,14 +55,17 @@ def key(what: str, method: int, view: View) -> str:
     return "-".join(str(part) for part in (what, method, view) if part not in ("", None))
 
 
-def read(evaluated: Evaluated, name: str, truth: Truth, ignored: int, require: Require) -> list[Method]:
-    """All methods of a subject. ignored: the level of voxels that count nowhere.  require: is called with a method's maps,
+def read(evaluated: Evaluated, name: str, truth: Truth, ignored: int, across: int, require: Require) -> list[Method]:
+    """All methods of a subject. ignored: the level of voxels that count nowhere.  across: is added to the level where a region's
+    probability is on the other side of a half than the segmentation.  require: is called with a method's maps,
     the subject, a view's histogram and the counts that it must equal."""
     assert evaluated.task is not None
     found = []
     for index, maps in enumerate(evaluated.maps):
         layers = class_layers.read(maps, name, truth, evaluated.task)
-        levels = {view: _levels(layers, view, truth, ignored) for view in {layers.source(v): 0 for v in layers.views}}
+        levels = {
+            view: _levels(layers, view, truth, ignored, across) for view in {layers.source(v): 0 for v in layers.views}
+        }
         method = Method(index, layers, levels, truth.label)
         for view in layers.views:
             of = evaluated.classes if view is None else evaluated.regions[evaluated.task.regions[view].name]
@@ -72,8 +75,11 @@ def read(evaluated: Evaluated, name: str, truth: Truth, ignored: int, require: R
     return found
 
 
-def _levels(layers, view, truth, ignored):
+def _levels(layers, view, truth, ignored, across):
     level = np.empty(truth.label.shape, np.uint8)
     for position in range(len(level)):
         level[position] = counts.levels(layers.uncertainty(view, position))
+        if view is not None:
+            segmented = classes.among(layers.voxels.prediction[position], layers.task.regions[view])
+            level[position] += np.uint8(across) * ((layers.probability(view, position) > 0.5) != segmented)
     return level if truth.counted is None else np.where(truth.counted, level, np.uint8(ignored))

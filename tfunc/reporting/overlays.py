@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from data_prep import label_colours
 from tfunc.kinds import KINDS
 from tfunc.reporting import class_layers, pictures
 from tfunc.reporting.figures import plain, save, shortened, styles
@@ -111,7 +112,7 @@ def _outlines(axes, target, prediction, task):
         _outline(axes, prediction != 0, SEGMENTATION, 1.0)
     for index, region in enumerate(task.regions if task else ()):
         for classes_of, width, style in ((target, 1.4, "-"), (prediction, 0.9, (0, (2, 1.5)))):
-            _outline(axes, classes.among(classes_of, region), class_layers.colour(index), width, style)
+            _outline(axes, classes.among(classes_of, region), label_colours.colour(index), width, style)
 
 
 def _marks(first, task):
@@ -119,7 +120,7 @@ def _marks(first, task):
     if task is None:
         marks = {"ground truth": TRUTH, f"segmentation ({first})": SEGMENTATION, "each method's errors": ERROR}
         return {name: {"color": color} for name, color in marks.items()}
-    marks = {plain(region.title): {"color": class_layers.colour(at)} for at, region in enumerate(task.regions)}
+    marks = {plain(region.title): {"color": label_colours.colour(at)} for at, region in enumerate(task.regions)}
     dashed = {f"segmentation ({first})": {"color": "0.3", "linestyle": (0, (2, 1.5))}}
     return marks | dashed | {"each method's wrong classes": {"color": ERROR}}
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from data_prep import label_colours
 from tfunc.kinds import KINDS
-from tfunc.reporting import class_layers, class_voxels, figures
+from tfunc.reporting import class_voxels, figures, removal
 from tfunc.reporting.parts import Part
 from tfunc.reporting.table1 import title
 from tfunc.scoring import measures
@@ -38,7 +39,7 @@ def regions(parts: Sequence[Part]) -> list[dict[str, Any]]:
     """Each region's title, classes and colour; none of two classes."""
     found = [of for of in parts if of.region is not None]
     return [
-        {"title": of.title, "classes": of.region.classes if of.region else (), "color": class_layers.colour(index)}
+        {"title": of.title, "classes": of.region.classes if of.region else (), "color": label_colours.colour(index)}
         for index, of in enumerate(found)
     ]
 
@@ -55,6 +56,7 @@ def _method(of, name, whole, curves):
         "dash": _DASHES[look["linestyle"]],
         **_voxels(of, name, whole),
         "best": best or {"ue": 0},
+        "removal": removal.removal(scores),
         "curves": {m.name: _plain(scores.mean(m.name) if scores else np.full(len(THRESHOLDS), np.nan)) for m in curves},
         "subjects": {column: _plain(_column(scores, best, *where, whole)) for column, where in _COLUMNS.items()},
     }
@@ -71,17 +73,21 @@ def _column(scores, best, name, threshold, whole):
 
 
 def _voxels(of, name, whole):
-    """Where the viewer finds a method: `map`, its entry of what was cropped away; of several classes also the names of the
-    arrays of levels and classes, and the region, or null for the class map."""
+    """Where the viewer finds a method: its index; `map`, its entry of what was cropped away; whether its levels are of a
+    probability, whose side of a half they tell; of several classes also the names of the arrays of levels and classes, and the
+    region, or null for the class map."""
     index = [maps.method for maps in whole.maps].index(name)
+    segments = KINDS[whole.maps[index].kind].segments
     if whole.task is None:
-        return {"map": index}
+        return {"index": index, "map": index, "sided": segments}
     knows_classes = whole.classes is not None and name in whole.classes.scores
     view = None if of.region is None and knows_classes else 0
     if of.region is not None:
         view = whole.task.regions.index(of.region)
-    own = view if KINDS[whole.maps[index].kind].segments else None
+    own = view if segments else None
     return {
+        "index": index,
+        "sided": own is not None,
         "map": class_voxels.key("", index, view),
         "levels": class_voxels.key("map", index, own),
         "classes": class_voxels.key("seg", index, None),

@@ -27,10 +27,17 @@ def windowed(image: NDArray, task: Task | None = None) -> NDArray[np.float32]:
     Else they are the 0.5 and 99.5 percentiles of the voxels, of those that are not 0 where 0 is what lies outside, as it does
     unless the task says otherwise.
     """
+    low, high = limits(image, task)
+    return np.clip((image.astype(np.float32) - low) / max(high - low, 1e-6), 0, 1)
+
+
+def limits(image: NDArray, task: Task | None = None) -> tuple[float, float]:
+    """(low, high) of the raw values that `windowed` makes 0 and 1."""
     channel = None if task is None else task.channels[task.index(task.show[0])]
     if channel is not None and channel.window is not None:
-        low, high = channel.window.low, channel.window.high
-    else:
-        inside = image[image != 0] if channel is None or channel.outside == 0 else image
-        low, high = np.percentile(inside, (0.5, 99.5)) if inside.size else (0, 1)
-    return np.clip((image.astype(np.float32) - low) / max(high - low, 1e-6), 0, 1)
+        return channel.window.low, channel.window.high
+    inside = image[image != 0] if channel is None or channel.outside == 0 else image
+    if not inside.size:
+        return 0, 1
+    low, high = np.percentile(inside, (0.5, 99.5))
+    return low, high

@@ -34,11 +34,12 @@ from tfunc.reporting import (
     patient_figures,
     patient_files,
     report,
+    review_fits,
 )
 from tfunc.reporting import parts as tables
 from tfunc.reporting.finished import NOTHING, Finished, Request, is_done
 from tfunc.reporting.summary import summary
-from tfunc.scoring import overlap, recalibration, sources, statistics, volumes
+from tfunc.scoring import overlap, recalibration, sources, statistics, triage, volumes
 from tfunc.scoring.evaluate import Evaluated, evaluate
 from tfunc.scoring.findings import Distances
 from tfunc.scoring.overlap import Shared
@@ -91,7 +92,8 @@ def evaluate_run(
             if rankings and rankings is not others:
                 of_ranking = evaluate(rankings, truth, pool, distances=without)
         thresholds = tables.thresholds(other) if other else None
-        return _write(request, evaluated, inputs, thresholds, truth, truth.task, shared, of_ranking, fitted)
+        made_by = {maps.method: recalibration.made_by(runs.read_predictions(maps.folder) or {}) for maps in rankings}
+        return _write(request, evaluated, inputs, thresholds, truth, truth.task, shared, of_ranking, fitted, made_by)
 
 
 def _rankings(request, where, names, truth):
@@ -160,17 +162,16 @@ def _write(
     shared: Shared = NOTHING,
     choosing: Evaluated | None = None,
     fitted: Sequence[Recalibration] = (),
+    made_by: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Finished:
     """Writes every file, each atomically and summary.json last.
 
-    choosing: of those on whom the score that ranks is chosen.  fitted: the methods' recalibrations.
+    choosing: of those on whom the score that ranks is chosen.  fitted: the methods' recalibrations.  made_by: {method: what made
+    the maps of the choosing set}.
     """
     whole = request.split == "test" and not request.subjects
     folder, complete = request.out_dir, whole and paper.complete(request.dataset, len(evaluated.subjects))
-    examples = _named_examples(request.figure_subjects, evaluated.subjects)  # before anything is replaced
-    by_rule = not examples
-    if by_rule:
-        examples = dict(zip(("S1", "S2", "S3"), statistics.example_subjects(evaluated.scores), strict=False))
+    examples, by_rule = _examples(request.figure_subjects, evaluated)  # before anything is replaced
     parts = tables.parts(evaluated, chosen, request.dataset if complete else None)
     asked = {
         "dataset": request.dataset,
@@ -192,6 +193,7 @@ def _write(
         patient_files.write_all(folder, parts, found)
         lesion_files.write_all(folder, parts)
         comparison_files.write_all(folder, parts)
+        triage.write(folder, review_fits.of_parts(parts, found, choosing, made_by or {}, request.failure, task))
         pictures = _pictures(folder, parts, truth, task, (examples, by_rule), found[0])
         content = summary(parts, asked, examples, task)
         report.write(folder, parts, notes, content, pictures, truth, task, found, fitted)
@@ -222,9 +224,11 @@ def _patients(part, choosing, failure):
     return patients(part.evaluated, choosing, failure)
 
 
-def _named_examples(names, subjects):
-    """{"S1": name, ...} for --figure_subjects; raises `UserError` for a subject that wasn't evaluated."""
+def _examples(names, evaluated):
+    """({"S1": name, ...}, whether a rule chose them) of --figure_subjects; raises `UserError` for one that wasn't evaluated."""
     for name in names:
-        if name not in subjects:
+        if name not in evaluated.subjects:
             raise UserError("--figure_subjects", expected="evaluated subjects", found=repr(name))
-    return {f"S{index}": name for index, name in enumerate(names, 1)}
+    if names:
+        return {f"S{index}": name for index, name in enumerate(names, 1)}, False
+    return dict(zip(("S1", "S2", "S3"), statistics.example_subjects(evaluated.scores), strict=False)), True

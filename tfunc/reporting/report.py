@@ -1,7 +1,8 @@
 """report.html: one evaluation as one file that a browser opens from a disk, without network.
 
-Python writes the words (`words.py`), Table 1 and the numbers; report.js draws the curves and sorts the subjects; viewer.js
-shows the voxels of `viewer.py`. Nothing is loaded from elsewhere, which the page's own content security policy enforces.
+Python writes the words (`words.py`), Table 1 and the numbers; report.js draws the curves and sorts the subjects; viewer.js and
+the files before it show the voxels of `viewer.py`. Nothing is loaded from elsewhere, which the page's own content security policy
+enforces.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from data_prep.tasks import Task
 from tfunc import __version__
 from tfunc.reporting import (
     by_part,
+    coarse_maps,
     companion_table,
     guarantee_section,
     html_table,
@@ -41,6 +43,7 @@ from tfunc.scoring.recalibration import Recalibration
 from tfunc.scoring.truth import AnyTruth
 
 NAME = "report.html"
+SCRIPTS = ("report.js", *(f"viewer_{part}.js" for part in ("voxels", "planes", "layers", "numbers")), "viewer.js")
 
 
 def write(
@@ -98,12 +101,11 @@ def page(
     patients: of each part.  small: {subject: data URL} of worst slices, of the first list.  certified: the section on guarantees.
     """
     style = _package("report.css") + _package("viewer.css")
-    script = _package("report.js") + _package("viewer.js")
+    script = "".join(map(_package, SCRIPTS))
     name = task.title if task else summary["dataset"]
     title = "Voxel-wise uncertainty" + (f" on {name}" if name else "")
     evaluated, rows = parts[0].evaluated, parts[0].rows
     shown = {stem: url for stem, url in images.items() if stem not in review_section.PICTURED}
-    note = f"{len(packed)} of {len(evaluated.subjects)} subjects are in this file; more would make it too large."
     written = dict(  # HTML already; what strangers wrote was escaped when it was put into it
         facts=words.heading(rows, summary),
         table1=by_part.of_each((part, [html_table.table(part.rows, evaluated.maps, part.name)]) for part in parts),
@@ -125,12 +127,19 @@ def page(
     said = dict(
         title=title,
         legend=html_table.legend(rows),
-        viewer_note=note if len(evaluated.subjects) > len(packed) else "",
+        viewer_note=_left_out(len(packed), len(evaluated.subjects)),
         version=__version__,
         style_hash=_hash(style),
         script_hash=_hash(script),
     )
     return _filled("report.html", said | {name: Markup(text) for name, text in written.items()})
+
+
+def _left_out(shown, subjects):
+    """Why the viewer has not all subjects; nothing where it has."""
+    most = f"{viewer.MOST_BYTES // 10**6} MB"
+    note = f"{shown} of {subjects} subjects are in this file; more would make it larger than {most}."
+    return note if shown < subjects else ""
 
 
 def _filled(template, values):
@@ -160,6 +169,9 @@ def data(parts: Sequence[Part], packed: Sequence[Packed]) -> dict[str, Any]:
         "subjects": list(parts[0].evaluated.subjects),
         "viewer": [subject.entry for subject in packed],
         "foreground": viewer.FOREGROUND,
+        "halves": coarse_maps.bounds(),
+        "mutual_steps": coarse_maps.STEPS,
+        "classes": [one.name for one in parts[0].evaluated.task.classes] if parts[0].evaluated.task else [],
         "parts": every,
         "regions": part_data.regions(parts),
     }

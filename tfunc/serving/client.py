@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_prep import grid, map_files, place
+from data_prep import grid, label_colours, map_files, place
 from data_prep.base import artefacts
 from data_prep.base.errors import Faults, UserError, command
 from data_prep.readers import finding, photographs
 from data_prep.tasks import Task
+from tfunc import __version__
+from tfunc.maps import patient, patient_scores
 from tfunc.serving import answers, transport
 from tfunc.serving import described as model
 from tfunc.serving.description import takes_statistics
@@ -123,6 +125,14 @@ def _require_writable(folder):
 
 
 @dataclasses.dataclass(frozen=True)
+class _Lying:
+    """A photograph, as `patient_scores.Lying` asks."""
+
+    header: bytes | None
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
 class _Question:
     """What every subject is asked with. path: where they were looked for. faults: of those that can't be asked for."""
 
@@ -148,7 +158,10 @@ class _Question:
         prepared = self.prepared(source) if prepared is None else prepared
         answer = (self._photograph if self.task.is_photograph else self._volume)(source, prepared)
         several = not self.task.is_binary
-        map_files.write(folder, answer.name, answer.maps, answer.header, answer.own_size, several)
+        label_colours.write(folder, self.task)
+        served = f"tfunc {__version__}, served {self.connection.model}, {answer.document['version']}"
+        about = map_files.About(self.served.made_by or served)
+        map_files.write(folder, answer.name, answer.maps, answer.header, answer.own_size, several, about)
         artefacts.write_document(folder / f"{answer.name}.json", answer.document)
         return answer
 
@@ -171,11 +184,13 @@ class _Question:
             numbers = answers.measured(maps, self.task)
         affine = place.of_block(subject.header, "the patient's first modality")
         cubic_mm = float(abs(np.linalg.det(affine[:3, :3])))
+        written = self._labelled(maps)
         document = {
             **self._origin(version, signature, subject.source),
             **answers.document(numbers, self.task, cubic_mm),
+            **self._said(subject, written),
         }
-        return Answer(subject.name, self._labelled(maps), subject.header, {}, document)
+        return Answer(subject.name, written, subject.header, {}, document)
 
     def _sent(self, image):
         """(signature, inputs) for a volume."""
@@ -218,8 +233,9 @@ class _Question:
             maps["probability"] = maps["probability"][np.newaxis]
             if own_size:  # a picture shows one number a pixel: of all that is no background
                 own_size["probability"] = 1 - own_size["probability"][..., 0]
-        document = self._origin(version, "encoded", source.image)
-        return Answer(source.name, self._labelled(maps), None, own_size, document)
+        written = self._labelled(maps)
+        document = self._origin(version, "encoded", source.image) | self._said(_Lying(None, str(source.image)), written)
+        return Answer(source.name, written, None, own_size, document)
 
     # ------------------------------------------------------------------------------------------------------------ both
 
@@ -241,6 +257,12 @@ class _Question:
         name = f"{connection.name}, model {connection.model}, version {version}"
         self.say(f"{name}: sending {size}, then waiting for the maps")
         return connection.predict(signature, inputs), version
+
+    def _said(self, subject, maps):
+        """What `predict` would say of the subject as a whole; without the samples' volumes, which a server does not send."""
+        kind, maps = self.served.kind, {name: v[np.newaxis] if v.ndim == 2 else v for name, v in maps.items()}
+        scores = patient_scores.of_maps(kind, subject, maps, self.task, None) if kind else None
+        return patient.document(subject, maps, self.task, scores, known=self.served.known)
 
     def _labelled(self, maps):
         """Maps whose segmentation holds the labels that files are written with, in place of classes."""

@@ -8,8 +8,11 @@ import json
 import msgspec
 
 from data_prep import tasks, voxel_order
+from data_prep.base import documents
 from data_prep.base.errors import UserError, command
 from data_prep.tasks import Task
+from tfunc.kinds import KINDS
+from tfunc.scoring.triage import Known
 from tfunc.serving import transport
 
 SIGNATURE = "describe"
@@ -21,10 +24,15 @@ class Served:
     """What a model is asked with. task: of its networks, in the voxel order that volumes are sent in.
 
     speaks: whether the task is the model's own word, as it is of all models exported since there are several classes.
+    kind: what its probability and uncertainty are, empty of one that does not say. known: what an evaluation of its run knows
+    of such maps. made_by: what its maps' headers say, empty likewise.
     """
 
     task: Task
     speaks: bool
+    kind: str = ""
+    known: Known | None = None
+    made_by: str = ""
 
 
 def served(connection: transport.Connection, dataset: Task | None = None, order: str | None = None) -> Served:
@@ -36,8 +44,10 @@ def served(connection: transport.Connection, dataset: Task | None = None, order:
     """
     _, signatures = connection.describe()
     speaks = SIGNATURE in signatures
+    more: tuple[str, Known | None, str] = "", None, ""
     if speaks:
-        task = _told(connection)
+        task, answer = _told(connection)
+        more = _more(connection, answer)
         if dataset is not None and dataset.name != task.name:
             found = f"a model of {task.name}, by its own word"
             do = "leave --dataset out, or check --model"
@@ -53,17 +63,32 @@ def served(connection: transport.Connection, dataset: Task | None = None, order:
             do=("give --dataset, or export it again: ", command("export")),
         )
     chosen = None if order == AS_IS else order or task.order or voxel_order.DISTRIBUTED
-    return Served(task if task.is_photograph else msgspec.structs.replace(task, order=chosen), speaks)
+    return Served(task if task.is_photograph else msgspec.structs.replace(task, order=chosen), speaks, *more)
 
 
 def _told(connection):
-    """The task that the model answers; `UserError` for an answer that is none."""
-    found = connection.predict(SIGNATURE, {"request": [b"task"]}).get("task")
+    """(the task that the model answers, its text beside it); `UserError` for an answer that is none."""
+    found = connection.predict(SIGNATURE, {"request": [b"task"]})
     try:
-        (text,) = found
-        return tasks.from_document(json.loads(text), _where(connection))
-    except (TypeError, ValueError):
+        (text,) = found["task"]
+        return tasks.from_document(json.loads(text), _where(connection)), found.get("description")
+    except (KeyError, TypeError, ValueError):
         raise UserError(_where(connection), expected="a task as JSON", found="another answer", do=_AGAIN) from None
+
+
+def _more(connection, answer):
+    """(kind, Known, made_by) of the text beside the task, which models of an earlier version have less of."""
+    try:
+        (text,) = answer or ("{}",)
+        said = json.loads(text)
+    except (TypeError, ValueError):
+        said = None
+    if not isinstance(said, dict):
+        raise UserError(_where(connection), expected="a description as JSON", found="another answer", do=_AGAIN)
+    kind, known, made_by = (said.get(name) for name in ("kind", "review", "made_by"))
+    if known is not None:
+        known = documents.typed(known, Known, f"{_where(connection)}: review", None)
+    return kind if kind in list(KINDS) else "", known, made_by if isinstance(made_by, str) else ""
 
 
 def _require_order(task, order):

@@ -6,10 +6,13 @@ import dataclasses
 import json
 from typing import Any
 
+import msgspec
+
 from data_prep import tasks
 from data_prep.tasks import Task
 from tfunc import __version__
 from tfunc.kinds import Kind
+from tfunc.scoring.triage import Known
 
 ENCODED = (1, 3)  # channels of one JPEG or PNG: grey or colours
 MEASURED = ("zscore", "zscore_nonzero", "minmax")  # rules whose numbers are each volume's own
@@ -29,7 +32,8 @@ class Description:
     sigma_range: (lowest, highest) that become 0 and 1, for a kind that is scaled over the set.
     smallest: the least height and width that survive the networks' poolings.  method: the name of what is served.
     draws: what shares the random numbers of one sample, a `subject` or each `slice`.  recalibrated: the temperature of the
-    served probabilities and whom it was fitted on, None for those of the networks.
+    served probabilities and whom it was fitted on, None for those of the networks.  known: what the run's evaluation knows of
+    such maps, and made_by: what their headers say; both are told, and no part of what the export is.
     """
 
     task: Task
@@ -41,6 +45,8 @@ class Description:
     method: str = ""
     draws: str = "subject"
     recalibrated: dict[str, Any] | None = None
+    known: Known | None = None
+    made_by: str = ""
 
     @property
     def takes_statistics(self) -> bool:
@@ -76,6 +82,8 @@ class Description:
             "sampled": self.sampled,
             "seed": self.seed if self.sampled else None,
             "version": __version__,
+            "made_by": self.made_by,
         }
         described |= {"recalibrated": self.recalibrated} if self.recalibrated else {}
+        described |= {"review": msgspec.to_builtins(self.known)} if self.known is not None and self.known.fits else {}
         return {"task": json.dumps(self.task.document()), "description": json.dumps(described)}

@@ -18,11 +18,12 @@ from data_prep import records, voxel_order
 from data_prep.base import artefacts, leftovers, locks, room
 from data_prep.base.errors import NotReady, UserError, command
 from tfunc import __version__, kinds, runs, shapes
+from tfunc.maps import artefact, predictives
 from tfunc.maps import predict as prediction
-from tfunc.maps import predictives
-from tfunc.methods import Method
+from tfunc.methods import RECALIBRATED, Method
 from tfunc.nets import stack
 from tfunc.nets import trained as models
+from tfunc.scoring import triage
 from tfunc.serving import recalibrated, warmup
 from tfunc.serving.description import Description
 from tfunc.serving.plain_path import plain_path
@@ -151,7 +152,7 @@ def describe(
 ) -> Description:
     """What the graph must know of a method of a run; arguments as `export`, which raises the same."""
     own = recalibrated.of_run(method, dataset, run_dir, trained, options) if options.recalibrated else None
-    kind = kinds.get(method.kind)
+    kind, made = kinds.get(method.kind), prediction.document(method, options, trained)
     if sigma_range and kind.scale != "set":
         raise UserError("--sigma_range", expected="a method whose uncertainty is a sigma", found=method.name)
     if kind.scale == "set" and not sigma_range:
@@ -166,6 +167,8 @@ def describe(
         method=method.name,
         draws=options.draws_of(method),
         recalibrated=own,
+        known=triage.known(run_dir, method.name + RECALIBRATED * bool(own), made),
+        made_by=artefact.about(made).made_by,
     )
 
 
@@ -237,10 +240,9 @@ def _say_it_is_there(folder, say):
 
 def upgrade(document: dict[str, Any]) -> dict[str, Any]:
     """An export.json of any earlier form as today's."""
-    drawn = document.get("sampled")
     before = {
-        "streams": 1 if drawn else None,
-        "draws": "slice" if drawn else None,
+        "streams": 1 if document.get("sampled") else None,
+        "draws": "slice" if document.get("sampled") else None,
         "stratified": False if document.get("samples") is not None else None,
     }
     return {**before, **document, "kind": kinds.FORMER.get(document.get("kind", ""), document.get("kind"))}

@@ -20,7 +20,7 @@ function element(name, attributes = {}, ...children) {
 
 // ------------------------------------------------------------------------------------------------------------- state
 
-const state = { part: 0, method: 0, subject: 0, slice: null, threshold: data.methods[0].best.ue, measure: "ue" };
+const state = { part: 0, method: 0, subject: 0, slice: null, threshold: data.thresholds.length, measure: "ue" };
 const listeners = [];
 let writing = 0;
 
@@ -43,12 +43,7 @@ function change(changes) {
 function writeAddress() {
   const parts = { method: data.methods[state.method].name };
   if (state.part) parts.region = data.parts[state.part].title;
-  if (data.viewer.length) {
-    const about = data.viewer[state.subject];
-    parts.subject = about.name;
-    parts.slice = about.first + state.slice + 1;
-    parts.threshold = data.thresholds[state.threshold];
-  }
+  if (data.viewer.length) Object.assign(parts, viewerAddress());
   try {
     history.replaceState(null, "", "#" + new URLSearchParams(parts));
   } catch {
@@ -61,19 +56,10 @@ function readAddress() {
   const parts = new URLSearchParams(location.hash.slice(1));
   const found = {};
   const method = data.methods.findIndex((one) => one.name === parts.get("method"));
-  const subject = data.viewer.findIndex((one) => one.name === parts.get("subject"));
-  const threshold = data.thresholds.findIndex((one) => Number(one) === Number(parts.get("threshold") ?? NaN));
   const part = data.parts.findIndex((one) => one.title === parts.get("region"));
   if (part >= 0) found.part = part;
   if (method >= 0) found.method = method;
-  if (threshold >= 0) found.threshold = threshold;
-  if (subject >= 0) {
-    const about = data.viewer[subject];
-    const slice = Number.parseInt(parts.get("slice"), 10) - 1 - about.first;
-    found.subject = subject;
-    found.slice = Number.isNaN(slice) ? about.start : clamp(slice, 0, about.shape[0] - 1);
-  }
-  return found;
+  return Object.assign(found, readViewerAddress(parts));
 }
 
 // ------------------------------------------------------------------------------------------------------------ curves

@@ -1,0 +1,59 @@
+"""A subject's maps as they are written: on its own grid, in the numbers of its task's labels, and as nnU-Net names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from data_prep import grid, map_files
+from data_prep.map_files import About
+from data_prep.subject import Subject
+from data_prep.tasks import Task
+from tfunc import runs
+from tfunc.maps import packed
+from tfunc.maps.predictor import Arrays
+from tfunc.scoring import spread
+
+
+def write_maps(
+    folder: runs.Path,
+    subject: Subject,
+    maps: Arrays,
+    full_size: bool = False,
+    task: Task | None = None,
+    names: str = "",
+    change: Callable[[Arrays], Arrays] | None = None,
+    about: About | None = None,
+) -> Arrays:
+    """Writes a subject's maps [depth, height, width] on its own grid; each file is whole or not there. Returns them.
+
+    full_size: of a photograph, also PNG maps at its own size: a segmentation by nearest neighbour, others bilinear. task:
+    says which numbers the segmentation is written with; None: the classes'. names: `nnunet` for the segmentation also as
+    nnU-Net calls it, of a photograph at its own size. change: made to the maps on their own grid before they are written.
+    about: what the files' headers say.
+    """
+    if task is not None and (drawn := packed.of_subject(maps, subject, task)) is not None:
+        spread.write(folder, subject.name, drawn)
+    maps = grid.on_own_grid(subject, {name: values for name, values in maps.items() if name in map_files.MAPS})
+    maps = maps if change is None else change(maps)
+    wanted = full_size or (names and subject.source_size is not None)  # a photograph, whose own grid is the networks'
+    own_size = {name: _resized(maps[name], subject.source_size) for name in map_files.MAPS} if wanted else None
+    if task is not None and task.values != tuple(range(len(task.classes))):
+        values = map_files.labels_of(task)
+        maps = {**maps, "prediction": values[maps["prediction"]]}
+        own_size = own_size and {**own_size, "prediction": values[own_size["prediction"]]}
+    pictures = own_size if full_size else None
+    several = task is not None and not task.is_binary
+    map_files.write(folder, subject.name, maps, subject.header, pictures, several, about)
+    if names == "nnunet":
+        map_files.write_named(folder, subject.name, (own_size or maps)["prediction"], subject.header, about)
+    return maps
+
+
+def _resized(values, size):
+    """A photograph's map at the (height, width) `size`, [height, width]; of several classes that of any but the background."""
+    image = values[0] if values.ndim == 3 else 1 - values[0][..., 0]
+    method = "nearest" if image.dtype == np.uint8 else "bilinear"
+    return tf.image.resize(image[..., np.newaxis], size, method=method).numpy()[..., 0]

@@ -1,0 +1,155 @@
+"""Should somebody look at this new patient: the fit of an evaluation's choosing set, kept, and asked of one subject. NumPy only.
+
+`review.json` of an evaluation holds, of each method and region, which score ranks, the line from it to the Dice, and how far the
+truth lay from that line. It is of certain networks and samples, which it names, and is not asked about maps of others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from data_prep.base import artefacts, documents
+from tfunc import runs
+from tfunc.scoring import failure, recalibration, review
+from tfunc.scoring.review import Chosen
+from tfunc.scoring.ridge import Ridge
+
+NAME = "review.json"
+SCHEMA = 1
+Scores = Mapping[str, float | None]
+
+
+class Fit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a choosing set says of one region: `review.Chosen`, with the line's numbers by name.
+
+    highest: value of the score that ranks, of the least sure of its subjects. dice_width: None where too few subjects hold it.
+    """
+
+    score: str
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    weights: tuple[float, ...]
+    intercept: float
+    highest: float
+    dice_width: float | None
+    coverage: float
+    subjects: int
+
+
+class OfMethod(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """made_by: the networks and samples whose maps it was fitted on, as `recalibration.made_by` says. regions: {name: Fit}."""
+
+    made_by: dict[str, Any]
+    regions: dict[str, Fit]
+
+
+class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is known of maps of one method: its `Fit` by region. failure: a lower Dice has failed."""
+
+    fits: dict[str, Fit] = {}
+    failure: float = failure.FAILURE
+
+
+class Fits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole file. failure: a lower Dice has failed."""
+
+    schema: Literal[1] = 1
+    failure: float
+    methods: dict[str, OfMethod]
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """One region of one new subject. predicted, low, high: its Dice in [0, 1], None where nothing predicts it. wanted: whether
+    somebody should look, None where that can't be said. why: in words. subjects, coverage: of the fit."""
+
+    wanted: bool | None
+    why: str
+    predicted: float | None = None
+    low: float | None = None
+    high: float | None = None
+    subjects: int | None = None
+    coverage: float | None = None
+
+
+def fit_of(chosen: Chosen, scores: Mapping[str, np.ndarray]) -> Fit:
+    """The `Fit` that a choosing set's `Chosen` is kept as. scores: {score: [subjects]} of that set."""
+    ridge = chosen.line.ridge
+    return Fit(
+        score=chosen.score,
+        names=chosen.line.names,
+        mean=tuple(ridge.mean.tolist()),
+        scale=tuple(ridge.scale.tolist()),
+        weights=tuple(ridge.weights.tolist()),
+        intercept=float(ridge.intercept),
+        highest=float(np.max(review.ranking(chosen, scores)[1])),
+        dice_width=None if math.isinf(chosen.dice_width) else chosen.dice_width,
+        coverage=chosen.coverage,
+        subjects=chosen.subjects,
+    )
+
+
+def write(folder: pathlib.Path, fits: Fits) -> None:
+    """Writes the file into an evaluation's folder; one of a former evaluation is removed where there is nothing to keep."""
+    if fits.methods:
+        artefacts.write_document(folder / NAME, msgspec.to_builtins(fits))
+    else:
+        (folder / NAME).unlink(missing_ok=True)
+
+
+def stored(run_dir: runs.Path) -> Fits | None:
+    """The fits of a run's evaluation, or None where there are none; raises `UserError` for a file of another form."""
+    file = runs.evaluation_dir(run_dir) / NAME
+    if not file.exists():
+        return None
+    do = "evaluate again"
+    return documents.typed(artefacts.read_json(file), Fits, file, do)
+
+
+def known(run_dir: runs.Path, method: str, predicted: Mapping[str, Any]) -> Known:
+    """What a run's evaluation knows of maps of a method that are made as `predicted` says; nothing where it is of other ones."""
+    fits = stored(run_dir)
+    found = fits.methods.get(method) if fits is not None else None
+    if fits is None or found is None or found.made_by != recalibration.made_by(predicted):
+        return Known()
+    return Known(fits=dict(found.regions), failure=fits.failure)
+
+
+def judge(fit: Fit | None, threshold: float, scores: Scores | None, voxels: int) -> Judged:
+    """What is said of a subject. threshold: a lower Dice has failed. scores: its own. voxels: of its segmentation.
+
+    Without a fit only an empty segmentation is flagged: any other needs a comparison.
+    """
+    if voxels == 0:
+        return Judged(True, "nothing was segmented")
+    if scores is None:
+        return Judged(None, "one subject by itself has no score of this uncertainty")
+    if fit is None:
+        return Judged(None, "no evaluation of these networks that chose its scores on a validation set")
+    values = [scores.get(name) for name in fit.names]
+    if any(value is None for value in values):
+        missing = failure.title(fit.names[[value is None for value in values].index(True)])
+        return Judged(None, f"it has no score {missing!r}, which the prediction of its Dice needs")
+    along = float(_ridge(fit).along(np.asarray(values, np.float64)))
+    dice = min(max(along, 0.0), 1.0)
+    width = math.inf if fit.dice_width is None else fit.dice_width
+    found = Judged(False, "", dice, max(dice - width, 0.0), min(dice + width, 1.0), fit.subjects, fit.coverage)
+    own = 1 - along if fit.score == failure.COMBINATION else float(values[0] or 0.0)
+    if dice < threshold:
+        return dataclasses.replace(found, wanted=True, why=f"its predicted Dice is below {threshold:g}")
+    if own > fit.highest:
+        why = f"it is less sure than all {fit.subjects} subjects of the validation set"
+        return dataclasses.replace(found, wanted=True, why=why)
+    return found
+
+
+def _ridge(fit):
+    return Ridge(np.array(fit.mean), np.array(fit.scale), np.array(fit.weights), fit.intercept, 0.0, 1.0)
