@@ -9,7 +9,7 @@ import msgspec
 
 from data_prep import manifest, tasks
 from tfunc import runs, shapes
-from tfunc.scoring import recalibration
+from tfunc.scoring import recalibration, triage
 
 # where the file is, the form that readers hold it against, the schema's file
 DOCUMENTS: dict[str, tuple[str, Any]] = {
@@ -22,6 +22,7 @@ DOCUMENTS: dict[str, tuple[str, Any]] = {
     "predictions": ("predictions/<method>/predictions.json", shapes.Predictions),
     "recalibration": ("recalibration/<method>.json", recalibration.Recalibration),
     "summary": ("evaluation/summary.json", shapes.Summary),
+    "review": ("evaluation/review.json, which says of new patients whether to look", triage.Fits),
     "export": ("export.json of a served model", shapes.Export),
     "spread": ("<subject>_samples.json of methods with samples or members", shapes.Spread),
 }

@@ -34,4 +34,4 @@ def test_its_blocks_run(tmp_path):
     assert (tmp_path / "runs" / "Dataset900_Organs" / "evaluation" / "report.html").is_file()
     new = sorted((tmp_path / "raw" / "Dataset900_Organs" / "imagesTs").glob("*.nii.gz"))
     assert new and all((tmp_path / "maps" / re.sub(r"_0000", "", path.name)).is_file() for path in new)
-    assert "uncertainty, mean inside: liver" in ended.stdout
+    assert all(f"{path.name[:7]}: " in ended.stdout for path in new) and "liver " in ended.stdout
