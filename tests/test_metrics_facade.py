@@ -2,6 +2,7 @@
 
 import ast
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -45,6 +46,19 @@ def test_what_the_package_offers():
     with pytest.raises(AttributeError, match="module 'tfunc' has no attribute 'metricz'"):
         tfunc.metricz  # noqa: B018
     assert all(callable(getattr(metrics, name)) for name in metrics.__all__)
+
+
+def test_editors_know_what_the_package_offers():
+    """The stub names every offer and nothing else, from where it is loaded."""
+    stub = ast.parse((pathlib.Path(tfunc.__file__).parent / "__init__.pyi").read_text(encoding="utf-8"))
+    named = {}
+    for statement in stub.body:
+        if isinstance(statement, ast.ImportFrom):
+            (alias,) = statement.names
+            assert alias.asname == alias.name  # exported, as PEP 484 has it
+            module = f"tfunc.{alias.name}" if statement.module == "tfunc" else f"{statement.module}:{alias.name}"
+            named[alias.name] = module
+    assert named == tfunc.OFFERS
 
 
 @pytest.mark.parametrize("name", PROBABILITIES)

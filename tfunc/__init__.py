@@ -3,13 +3,16 @@ such as `tfunc.metrics`, is loaded when it is first asked for."""
 
 __version__ = "0.1.0"
 
-# name: the module that it is, or "module:name" in it
+# what type checkers read of it stands in __init__.pyi; name: the module that it is, or "module:name" in it
 OFFERS = {
     "load": "tfunc.api.model:load",
     "Model": "tfunc.api.model:Model",
     "Maps": "tfunc.api.maps:Maps",
     "evaluate": "tfunc.api.evaluation:evaluate",
+    "Evaluation": "tfunc.api.evaluation:Evaluation",
     "wrap": "tfunc.api.wrapped:wrap",
+    "Wrapped": "tfunc.api.wrapped:Wrapped",
+    "ArrayMaps": "tfunc.api.wrapped:ArrayMaps",
     "methods": "tfunc.methods",
     "register": "tfunc.methods:register",
     "Method": "tfunc.methods:Method",

@@ -114,15 +114,19 @@ class Model:
     def __init__(
         self,
         method: Method,
-        loaded: list[Trained],
-        options: Options,
-        applied: Applied | None = None,
-        known: Known | None = None,
+        loaded: list[Any],
+        options: Any,
+        applied: Any = None,
+        known: Any = None,
     ):
+        """What `load` found: `Trained` networks, `Options`, and `Applied` and `Known` where there are any."""
         self.method: Method = method
         self.task: Task = loaded[0].config.task
         self.networks: tuple[str, ...] = tuple(one.name for one in loaded)
-        self._loaded, self._options, self._applied, self._known = loaded, options, applied, known
+        self._loaded: list[Trained] = loaded
+        self._options: Options = options
+        self._applied: Applied | None = applied
+        self._known: Known | None = known
         self._predictors: dict[int, Predictor] = {}
         checksums = {one.name: one.checksum for one in loaded}
         self._about = artefact.about({"method": method.name, "kind": method.kind, "networks": checksums})

@@ -80,7 +80,8 @@ class Wrapped:
     """Models with a method; `wrap` makes one. classes: how many, the background included."""
 
     def __init__(self, networks: list[Any], method: str, batch_size: int):
-        self.method, self.batch_size = method, batch_size
+        self.method: str = method
+        self.batch_size: int = batch_size
         self.classes: int = networks[0].classes
         self._networks = networks
         self._graphs: dict[int, Any] = {}
