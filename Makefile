@@ -75,7 +75,7 @@ LATER := whole benchmarks faults fuzz api data_prep/test_documents.py data_prep/
     data_prep/test_names.py data_prep/test_folders.py scoring/test_names_read.py launch/test_ceilings.py \
     reporting/test_review_section.py reporting/test_viewer_page.py test_metrics_facade.py test_readme_python.py data_prep/test_pairwise.py \
     checking data_prep/test_check_raw.py data_prep/test_check_records.py launch/test_check_launcher.py \
-    learning/test_restart.py launch/test_early.py test_security_limits.py test_docs.py test_packaging.py test_site.py
+    learning/test_restart.py launch/test_early.py test_security_limits.py test_docs.py test_packaging.py test_site.py scoring/test_score_nnunet_howto.py
 test-addons: .venv-addons/installed
 	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) $(LATER:%=--ignore=tests/%) $(PYTEST)
 
