@@ -2,6 +2,7 @@
 # make demo-organs  the same with three organs and a tumour in CT, in nnU-Net's form, by regions, in demo-organs/
 # make test    the test suite             make test-addons   the same on the stack of TensorFlow Addons
 # make lint    style, imports, types      make test-all      make test, then whole studies and the installed wheel
+# make docs    the site, in site/, to open at site/index.html
 # make bench   how time and memory grow     make bench-peers  beside PyTorch, ONNX Runtime and OpenVINO
 #              QUICK=1 for a minute of it   both write benchmarks/results and docs/reference/performance.md
 # make fuzz    damaged inputs of every kind, for MINUTES=10; writes docs/reference/reliability.md
@@ -19,7 +20,7 @@ CURRENT := .venv/bin/python
 ADDONS := .venv-addons/bin/python
 PEERS := .venv-peers/bin/python
 
-.PHONY: demo demo-organs test test-whole test-all test-addons fuzz lint bench bench-peers performance clean check-python check-python-addons
+.PHONY: demo demo-organs test test-whole test-all test-addons fuzz lint docs bench bench-peers performance clean check-python check-python-addons
 
 # ---------------------------------------------------------------------------------------------------------------- demo
 
@@ -59,7 +60,8 @@ LATER := whole benchmarks faults fuzz api data_prep/test_documents.py data_prep/
     reporting/test_review_section.py reporting/test_viewer_page.py test_metrics_facade.py test_readme_python.py data_prep/test_pairwise.py \
     checking data_prep/test_check_raw.py data_prep/test_check_records.py launch/test_check_launcher.py \
     learning/test_restart.py launch/test_early.py test_security_limits.py data_prep/test_map_headers.py maps/test_patient.py \
-    launch/test_completion.py launch/test_demo.py
+    launch/test_completion.py launch/test_demo.py \
+    test_docs.py test_packaging.py test_site.py scoring/test_score_nnunet_howto.py
 test-addons: .venv-addons/installed
 	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) $(LATER:%=--ignore=tests/%) $(PYTEST)
 
@@ -74,6 +76,12 @@ lint: .venv/installed
 	@$(CURRENT) -m ruff format --check
 	@$(CURRENT) -m mypy
 	@.venv/bin/lint-imports --no-cache
+
+# strict: a link, a picture or an anchor that leads nowhere fails. mkdocs finds the packages where it is started
+docs: .venv/installed
+	@PYTHONDONTWRITEBYTECODE=1 $(CURRENT) -m mkdocs build --strict --quiet
+	@! grep -rlE '<(script|link|img|iframe)[^>]+(src|href)="(https?:)?//' site || { echo "these pages load from elsewhere" >&2; exit 1; }
+	@echo "open site/index.html"
 
 # ---------------------------------------------------------------------------------------------------------- benchmarks
 
@@ -90,7 +98,7 @@ performance: .venv/installed
 	@$(CURRENT) benchmarks/performance.py
 
 clean:
-	rm -rf .venv .venv-addons .venv-peers benchmarks/results-quick demo demo-organs build dist *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
+	rm -rf .venv .venv-addons .venv-peers benchmarks/results-quick demo demo-organs build dist site *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -------------------------------------------------------------------------------------------------------- environments
@@ -100,7 +108,7 @@ clean:
 .venv/installed: setup.cfg pyproject.toml constraints/current.txt | check-python
 	@echo "installing into .venv: some minutes the first time"
 	@$(PYTHON) -m venv .venv
-	@$(CURRENT) -m pip install --quiet --disable-pip-version-check -c constraints/current.txt -e ".[test,lint,openvino]"
+	@$(CURRENT) -m pip install --quiet --disable-pip-version-check -c constraints/current.txt -e ".[test,lint,docs,openvino]"
 	@touch $@
 
 .venv-addons/installed: setup.cfg pyproject.toml constraints/addons.txt | check-python-addons

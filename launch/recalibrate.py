@@ -4,7 +4,8 @@
     python launch/recalibrate.py --method=baseline --dataset=brats
 
 Reads the written probabilities and the labels of --calibration_split, never of the test split, and runs no network. With the
-validation set, which chose the epoch, guarantees are approximate; a split file may name a set that chose nothing (docs/data.md).
+validation set, which chose the epoch, guarantees are approximate; a split file may name a set that chose nothing
+(docs/howto/data.md).
 Writes <run_dir>/recalibration/<method>.json, which `predict`, `evaluate` and `export` use with --recalibrated.
 """
 

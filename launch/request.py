@@ -4,7 +4,7 @@
     python launch/request.py --model=isic_ensemble --server=grpc://host:8500 --input=photo.jpg --out_dir=maps
 
 The model says what it was trained on; one that was exported before it could needs --dataset, and volumes --voxel_order.
-Seconds for a photograph; for a patient as long as the server takes. docs/serving.md says how to start one.
+Seconds for a photograph; for a patient as long as the server takes. docs/howto/serving.md says how to start one.
 """
 
 from __future__ import annotations

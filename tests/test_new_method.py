@@ -1,4 +1,4 @@
-"""The how-to's example works as written: docs/new_method.md."""
+"""The how-to's example works as written: docs/howto/new_method.md."""
 
 import re
 import shutil
@@ -19,7 +19,7 @@ def tempered(monkeypatch):
     """The example's module and its entry in the table, taken from the page."""
     from conftest import ROOT
 
-    code, entry = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "new_method.md").read_text(), re.DOTALL)
+    code, entry = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "howto" / "new_method.md").read_text(), re.DOTALL)
     module = types.ModuleType("my_methods")
     exec(code, module.__dict__)
     monkeypatch.setitem(sys.modules, "my_methods", module)

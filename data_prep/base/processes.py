@@ -19,7 +19,7 @@ from data_prep.base import allocator, signals
 Result = TypeVar("Result")
 
 # oneDNN's convolutions are TensorFlow's default only on processors with instructions for neural networks; on others they
-# halve the time of a training step all the same (BUILD_NOTES.md)
+# halve the time of a training step all the same (docs/reference/measurements.md)
 ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "1"}
 # what our code is written for, whatever the user set for other work; HDF5's locks would fail where a file system has
 # none, and each of our files has one writer, which writes it aside

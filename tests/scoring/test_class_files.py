@@ -289,7 +289,7 @@ def test_the_command(launch, tmp_path):
 
 
 def test_the_docs_name_the_flags():
-    """docs/report.md shows how several classes are evaluated."""
-    text = (ROOT / "docs" / "report.md").read_text(encoding="utf-8")
-    for word in ("--regions=whole:1,2,4;core:1,4", "--activation", "CASE.npz", "table1_classes", "ece_class"):
+    """docs/reference/report.md shows how several classes are evaluated."""
+    text = (ROOT / "docs" / "reference" / "report.md").read_text(encoding="utf-8")
+    for word in ("--regions='whole:1,2,4;core:1,4'", "--activation", "CASE.npz", "table1_classes", "ece_class"):
         assert word in text, word

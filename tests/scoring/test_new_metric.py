@@ -1,4 +1,4 @@
-"""The how-to's examples work as written: docs/new_metric.md."""
+"""The how-to's examples work as written: docs/howto/new_metric.md."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from tfunc.scoring.companions import COMPANIONS
 from tfunc.scoring.counts import THRESHOLDS
 from tfunc.scoring.measures import MEASURES, Measure
 
-PAGE = pathlib.Path(__file__).parents[2] / "docs" / "new_metric.md"
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "howto" / "new_metric.md"
 FORMER = ("subjects.csv", "calibration.csv", "thresholds.csv", "supplementary.csv", "table1.csv")
 LATER = ("lesions.csv", "lesion_curves.csv", "comparisons.csv", "sample_sizes.csv")
 
@@ -124,8 +124,8 @@ def test_the_page_explains_every_entry():
 
 
 def test_the_table_is_whole():
-    """Rows say what they are; what has a curve depends on the threshold, and docs/report.md names every column."""
-    text = (PAGE.parent / "report.md").read_text(encoding="utf-8")
+    """Rows say what they are; what has a curve depends on the threshold, and docs/reference/report.md names every column."""
+    text = (PAGE.parents[1] / "reference" / "report.md").read_text(encoding="utf-8")
     for name, measure in MEASURES.items():
         assert measure.name == name and measure.definition and measure.title
         assert measure.by_threshold or not measure.curve
@@ -139,8 +139,8 @@ def test_the_table_is_whole():
 
 
 def test_every_file_and_column_is_explained(evaluated):
-    """docs/report.md names each CSV file of an evaluation, and in the paragraph of each one that came later its columns."""
-    text = (PAGE.parent / "report.md").read_text(encoding="utf-8")
+    """docs/reference/report.md names each CSV file of an evaluation, and in the paragraph of each later one its columns."""
+    text = (PAGE.parents[1] / "reference" / "report.md").read_text(encoding="utf-8")
     files = {path.name: read_csv(path) for path in evaluated[1].folder.glob("*.csv")}
     assert set(files) == {*FORMER, *LATER, "failures.csv", "review.csv", "companions.csv"}
     for name, rows in files.items():

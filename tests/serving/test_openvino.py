@@ -1,7 +1,7 @@
 """OpenVINO takes an export: which methods' default signature it converts, that the maps are TensorFlow's, and the guide's code.
 
 What cannot be converted is shown to fail, by the operation that OpenVINO has no rule for: the day it has one, the list
-below and docs/howto/serve.md get shorter.
+below and docs/howto/openvino.md get shorter.
 """
 
 import functools
@@ -27,7 +27,7 @@ from tfunc.serving.signatures import Served
 sys.modules["openvino_telemetry"] = None
 ov = pytest.importorskip("openvino", reason="OpenVINO is not installed; the extra `openvino` has it")
 
-GUIDE = ROOT / "docs" / "howto" / "serve.md"
+GUIDE = ROOT / "docs" / "howto" / "openvino.md"
 TRAINED = ROOT / "tests" / "fixtures" / "stacks" / "current"  # on made-up photographs: 4 filters, two poolings
 RANDOM = "StatelessRandomUniformV2"
 REFUSED = {  # method -> the operations that OpenVINO 2026.4 has no rule for
@@ -172,7 +172,7 @@ def test_what_openvino_cannot_convert(served, method, tmp_path):
 
 
 def test_the_guide_says_which_are_promised():
-    """docs/howto/serve.md lists every method, under what is promised or under what is not."""
+    """docs/howto/openvino.md lists every method, under what is promised or under what is not."""
     rows = re.findall(r"^\| (`.*`) \| (yes|no)", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
     said = {answer: set() for answer in ("yes", "no")}
     for names, answer in rows:

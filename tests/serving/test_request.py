@@ -324,7 +324,7 @@ def isic_run(isic_data, train, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(brats_run, isic_run, tmp_path_factory):
-    """A server of what launch/export.py writes for tiny runs, under the names of docs/serving.md."""
+    """A server of what launch/export.py writes for tiny runs, under the names of docs/howto/serving.md."""
     folder, found = tmp_path_factory.mktemp("exported"), {}
     for name, run in (("brats_baseline", brats_run), ("isic_baseline", isic_run)):
         dataset, method = name.split("_", 1)
@@ -402,8 +402,8 @@ def test_served_equals_predicted_photograph(exported, isic_data, isic_run, tmp_p
 
 
 def test_the_page_on_serving(exported, brats_raw, tmp_path, monkeypatch):
-    """The Python of docs/serving.md runs as it stands, against a model exported for it; its map overlays the patient."""
-    page = (ROOT / "docs" / "serving.md").read_text()
+    """The Python of docs/howto/serving.md runs as it stands, against a model exported for it; its map overlays the patient."""
+    page = (ROOT / "docs" / "howto" / "serving.md").read_text()
     code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
     for written, real in (
         ("http://localhost:8501", exported.rest),
@@ -427,8 +427,8 @@ def test_the_page_on_serving(exported, brats_raw, tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_the_pages_curl(exported, isic_data, tmp_path):
-    """The shell command of docs/serving.md runs as it stands and leaves maps of the photograph."""
-    page = (ROOT / "docs" / "serving.md").read_text()
+    """The shell command of docs/howto/serving.md runs as it stands and leaves maps of the photograph."""
+    page = (ROOT / "docs" / "howto" / "serving.md").read_text()
     (command,) = [block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "curl" in block]
     shutil.copy(next((isic_data.parent / "raw").glob("*Test*Data/*.jpg")), tmp_path / "photo.jpg")
     command = command.replace("http://localhost:8501", exported.rest)

@@ -1,4 +1,7 @@
-"""Three commands on anyone's data: raw folders as nnU-Net and the Decathlon lay them out, to the report by regions and maps."""
+"""Three commands on anyone's data: raw folders as nnU-Net and the Decathlon lay them out, to the report by regions and maps.
+
+They are those of docs/howto/own_data.md, on made-up data.
+"""
 
 import csv
 import os

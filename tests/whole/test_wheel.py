@@ -42,7 +42,7 @@ def wheel(tmp_path_factory):
 
 def tracked():
     """Files of the packages and what a build reads, by git where there is one."""
-    wanted = [*PACKAGES, "setup.cfg", "pyproject.toml", "README.md", "LICENSE"]
+    wanted = [*PACKAGES, "setup.cfg", "pyproject.toml", "PACKAGE.md", "LICENSE"]
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", *wanted]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:

@@ -1,7 +1,7 @@
 """The four layers of the U-Net, as Keras layers whose arithmetic is plain TensorFlow.
 
 They keep Keras' variables, names and saving, so weights cross Keras 2.15 and Keras 3, but call the ops directly: Keras 3's
-batch normalisation is not the fused op, and that alone halves the training speed on a CPU (BUILD_NOTES.md).
+batch normalisation is not the fused op, and that alone halves the training speed on a CPU.
 """
 
 from __future__ import annotations

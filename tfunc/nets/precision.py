@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 AUTO, FLOAT32, BFLOAT16, FLOAT16 = "auto", "float32", "bfloat16", "float16"
 # Of folders that are new. `auto` becomes it once three seeds have shown that trainings in bfloat16 are as accurate; two seeds
-# of a small network did not: their U-E differed by more than the seeds do (BUILD_NOTES.md, "Training and precision")
+# of a small network did not: their U-E differed by more than the seeds do (docs/reference/measurements.md)
 DEFAULT = FLOAT32
 OF_TRAINING = (AUTO, FLOAT32, BFLOAT16, FLOAT16)
 OF_MAPS = (AUTO, FLOAT32, BFLOAT16)

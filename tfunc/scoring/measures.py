@@ -1,6 +1,6 @@
 """The one table of measures. CSV files, Table 1 in each form, the report, TensorBoard and docs list what stands here.
 
-A measure is a function of `Counts` and what people need to read its numbers. docs/new_metric.md adds one.
+A measure is a function of `Counts` and what people need to read its numbers. docs/howto/new_metric.md adds one.
 """
 
 from __future__ import annotations

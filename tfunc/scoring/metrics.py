@@ -3,7 +3,7 @@
 Nothing to find and nothing found: Dice and corrected Dice are 1; uncertainty-error overlap, error precision and error recall
 with a zero denominator are undefined (NaN), as is the calibration error of no voxels; averages skip them.
 
-A function here becomes a column by a row in `measures.py`; docs/new_metric.md shows it.
+A function here becomes a column by a row in `measures.py`; docs/howto/new_metric.md shows it.
 """
 
 from __future__ import annotations
