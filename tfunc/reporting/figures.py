@@ -57,6 +57,7 @@ SETTINGS: dict[Any, Any] = {
     "lines.markersize": 3.5,
     "pdf.fonttype": 42,
     "axes.grid": False,
+    "axes.facecolor": "none",
 }
 WIDTH = 7.2  # inches, a page's text width
 
@@ -104,7 +105,8 @@ def save(
             path = pathlib.Path(folder) / f"{name}.{ending}"
             with artefacts.aside(path) as temporary:
                 metadata = {"CreationDate": None} if ending == "pdf" else {}
-                figure.savefig(temporary, dpi=200, bbox_inches="tight", facecolor="white", metadata=metadata)
+                ground = "white" if ending == "pdf" else "none"  # a page in the dark shows pictures too
+                figure.savefig(temporary, dpi=200, bbox_inches="tight", facecolor=ground, metadata=metadata)
             paths.append(path)
     return tuple(paths)
 

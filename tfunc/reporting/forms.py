@@ -68,6 +68,8 @@ def notes(rows: Sequence[Row], asked: Mapping[str, Any], about: str = "", of: st
     found += [f"{MARK} Not ranked: {mark}. The table of the class map compares all methods." for mark in marks]
     if any(row.has_published for row in rows):
         found.append("Values marked paper are those published for this data set, with their ranks.")
+    if unlike := remarks.unlike_dice(rows):
+        found.append(unlike)
     if unpredicted:
         labels = rows[0].subjects + unpredicted
         found.append(f"{unpredicted} of {labels} labels have no prediction: their subjects are not in this table.")

@@ -20,7 +20,7 @@ from tfunc.scoring.failure import COMBINATION, Detection
 from tfunc.scoring.patients import Patients
 from tfunc.scoring.review import ALPHA, Chosen, Reviewed
 
-HEADINGS = "Whom to review first", "Which score finds the failures"
+HEADINGS = "Whom to review first", "Can the score rank patients?"
 PICTURED = {  # figures that stand in these sections, and what they show
     "review": "mean Dice of what is left unreviewed, against the share that was reviewed",
     "failures": "share of the way to the best order by method and score, and risk against coverage",
@@ -52,7 +52,7 @@ def sections(
         none = ['<p class="key">Of the class map there is none: choose a region, or their mean.</p>']
         reviews.append((part, [lists(part, one, small if part is parts[0] else {}, inline, unit)] if one else none))
         tables.append((part, [failures(one)] if one else none))
-    lead = '<a href="#review">Whom to review first</a> <a href="#failures">Failures</a> '
+    lead = '<a href="#review">Whom to review first</a> <a href="#failures">Ranking</a> '
     found = {"review": (HEADINGS[0], reviews), "failures": (HEADINGS[1], tables)}
     texts = {
         name: _section(name, heading, choice + by_part.of_each(contents), images)
@@ -62,7 +62,9 @@ def sections(
 
 
 def _section(name, heading, content, images):
-    picture = f'<figure><img src="{images[name]}" alt="{PICTURED[name]}"></figure>' if name in images else ""
+    picture = (
+        f'<figure class="drawn"><img src="{images[name]}" alt="{PICTURED[name]}"></figure>' if name in images else ""
+    )
     return f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{heading}</h2>{content}{picture}</section>'
 
 

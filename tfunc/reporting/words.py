@@ -15,6 +15,7 @@ from tfunc.scoring.lesions import MATCH
 from tfunc.scoring.measures import MEASURES
 from tfunc.scoring.sources import Maps
 
+PHOTOGRAPH = "overlay"  # the figure that is made of images, whose colours stay in the dark
 LESIONS = (
     "Lesions over all subjects. Left and middle: as the prediction's lesions are kept from the surest on, the share of the "
     "label's lesions that are found, against false lesions a subject; the mark is all of them. A lesion is found where one "
@@ -48,7 +49,8 @@ def pictures(images: Mapping[str, str], summary: Mapping[str, Any]) -> str:
     for stem, url in images.items():
         caption = escape(captions.get(stem, stem))
         picture = f'<div class="wide" tabindex="0"><img src="{url}" alt="{escape(stem)}"></div>'
-        parts.append(f"<figure>{picture}<figcaption>{caption}</figcaption></figure>")
+        kind = "photograph" if stem == PHOTOGRAPH else "drawn"
+        parts.append(f'<figure class="{kind}">{picture}<figcaption>{caption}</figcaption></figure>')
     return "\n".join(parts)
 
 
