@@ -172,3 +172,20 @@ def test_citation_is_that_of_the_file():
         assert text in said
     for word in re.findall(r"title: (.+)|family-names: (.+)|year: (.+)", said):
         assert "".join(word).strip('"') in provenance.SOFTWARE + provenance.PAPER
+
+
+def test_backwards_scores_are_called_so(folder):
+    """Each score whose rank correlation with 1 - Dice is negative says so in its cell, and none else."""
+    page = (folder / "report.html").read_text()
+    section = page[page.index('<section id="failures"') : page.index('<section id="viewer"')]
+    negative = [row for row in read_csv(folder / "failures.csv") if row["spearman"] and float(row["spearman"]) < 0]
+    assert negative and section.count("ranks backwards, correlation") == len(negative)
+    assert f"{len(negative)} of" in text_of(page[page.index("Ranks backwards") :])[:30]
+
+
+def test_no_expected_volume_is_shown(folder):
+    """The sum of the probabilities, which a floor in the background dominates, stands in subjects.csv alone."""
+    rows = read_csv(folder / "subjects.csv")
+    assert all(float(row["expected_volume"]) > 0 for row in rows)
+    page = (folder / "report.html").read_text()
+    assert "expected volume" not in page and "expected_volume" not in page

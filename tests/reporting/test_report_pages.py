@@ -136,7 +136,7 @@ def test_by_keys(tab, page):
 
 
 VISIBLE = """[...document.querySelectorAll('main > section')].filter((one) => one.offsetParent !== null).map((one) =>
-  [one.id, [...one.children].slice(1).map((child) => child.innerText.trim() + (child.querySelector('img') ? 'x' : '')).join('')])"""
+  [one.id, [...one.children].slice(1).map((at) => at.innerText.trim() + (at.querySelector('img') ? 'x' : '')).join('')])"""
 
 
 def test_without_javascript(tab, page, tmp_path):

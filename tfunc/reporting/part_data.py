@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfunc.kinds import KINDS
-from tfunc.reporting import class_layers, class_voxels, figures
+from tfunc.reporting import class_layers, class_voxels, drawing
 from tfunc.reporting.parts import Part
 from tfunc.reporting.table1 import title
 from tfunc.scoring import measures
@@ -44,7 +44,7 @@ def regions(parts: Sequence[Part]) -> list[dict[str, Any]]:
 
 
 def _method(of, name, whole, curves):
-    look = figures.styles(whole.scores)[name]
+    look = drawing.styles(whole.scores)[name]
     row = next((row for row in of.rows if row.method == name), None)
     scores = of.evaluated.scores.get(name)
     best = {m.name: THRESHOLDS.index(row.cells[m.name].threshold) for m in row.columns if m.by_threshold} if row else {}

@@ -23,6 +23,7 @@ from tfunc import methods, paper, runs
 from tfunc.kinds import KINDS
 from tfunc.reporting import (
     comparison_files,
+    drawing,
     figures,
     files,
     finished,
@@ -194,7 +195,8 @@ def _write(
         patient_files.write_all(folder, parts, found)
         lesion_files.write_all(folder, parts)
         comparison_files.write_all(folder, parts)
-        pictures = _pictures(folder, parts, truth, task, (examples, by_rule), found[0])
+        with drawing.headed(made_up.WORDS if asked["made_up"] else ""):
+            pictures = _pictures(folder, parts, truth, task, (examples, by_rule), found[0])
         content = summary(parts, asked, examples, task)
         report.write(folder, parts, notes, content, pictures, truth, task, found, fitted)
     content["pictures"] = [picture.name for picture in pictures]
