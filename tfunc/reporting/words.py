@@ -45,9 +45,9 @@ def reasons(summary: Mapping[str, Any]) -> tuple[str, ...]:
 
 def pictures(images: Mapping[str, str], summary: Mapping[str, Any]) -> str:
     """The figures with their captions. images: {stem: data URL}."""
-    captions, parts = _captions(summary), []
+    every, parts = captions(summary), []
     for stem, url in images.items():
-        caption = escape(captions.get(stem, stem))
+        caption = escape(every.get(stem, stem))
         picture = f'<div class="wide" tabindex="0"><img src="{url}" alt="{escape(stem)}"></div>'
         kind = "photograph" if stem == PHOTOGRAPH else "drawn"
         parts.append(f'<figure class="{kind}">{picture}<figcaption>{caption}</figcaption></figure>')
@@ -96,8 +96,8 @@ def _percent(share):
     return "–" if share is None else f"{100 * share:.0f} %"
 
 
-def _captions(summary):
-    """{stem of a figure's file: its caption}"""
+def captions(summary: Mapping[str, Any]) -> dict[str, str]:
+    """{stem of a figure's file: its caption}."""
     who = "; ".join(
         f"{label} {subject}" + f" ({reason})" * bool(reason)
         for (label, subject), reason in zip(
