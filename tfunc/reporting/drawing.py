@@ -55,6 +55,7 @@ SETTINGS: dict[Any, Any] = {
     "axes.facecolor": "none",
 }
 WIDTH = 7.2  # inches, a page's text width
+OTHERS_GREY = "0.72"  # of the others' curves, seen on white and, turned round, in the dark
 MANY = 5  # methods, of more each has a small panel of its own
 _above: contextvars.ContextVar[str] = contextvars.ContextVar("above", default="")
 
@@ -174,10 +175,12 @@ def small_multiples(methods: Iterable[str], rows: Sequence[tuple[Points, str, st
     for row, (points, x, y) in zip(panels, rows, strict=True):
         for axes, (method, look) in zip(row, looks.items(), strict=True):
             for other in looks:
-                axes.plot(*points(other), color="0.82", linewidth=0.6, label="_")
+                axes.plot(*points(other), color=OTHERS_GREY, linewidth=0.6, label="_")
             axes.plot(*points(method), color=look["color"], linestyle=look["linestyle"], label=plain(title(method)))
-            axes.set(ylim=(0, None))
-            axes.locator_params(nbins=3)
+            axes.set(xlim=(0, None), ylim=(0, None))
+            axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])  # a curve along 0 is seen
+            axes.locator_params(axis="x", nbins=2)
+            axes.locator_params(axis="y", nbins=3)
         row[0].set_ylabel(y)
         row[len(looks) // 2].set_xlabel(x)
     for axes, method in zip(panels[0], looks, strict=True):

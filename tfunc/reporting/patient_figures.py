@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfunc.methods import recalibrated_of
-from tfunc.reporting.drawing import MANY, WIDTH, legend, plain, save, styles
+from tfunc.reporting.drawing import MANY, OTHERS_GREY, WIDTH, legend, plain, save, styles
 from tfunc.reporting.table1 import title
 from tfunc.scoring import failure
 from tfunc.scoring.patients import Patients
@@ -57,7 +57,7 @@ def failures_figure(patients: Patients) -> Figure:
             curves.plot(shown[method].curve.coverage, shown[method].curve.risk, label=plain(title(method)), **line)
         elif method in shown:
             label = "others" if not any(line.get_label() == "others" for line in curves.lines) else "_"
-            grey = {"color": "0.8", "linewidth": 0.7, "zorder": 0}
+            grey = {"color": OTHERS_GREY, "linewidth": 0.7, "zorder": 0}
             curves.plot(shown[method].curve.coverage, shown[method].curve.risk, label=label, **grey)
     curves.set(xlabel="coverage: share of subjects kept", ylabel="risk of those kept, mean of 1 - Dice")
     curves.set(xlim=(0, 1.02), ylim=(0, None))
