@@ -52,10 +52,10 @@ def typed(command: Command) -> str:
 
 
 def started() -> str:
-    """This very command as it can be typed again."""
+    """This very command as it can be typed again, as text that any file can hold."""
     name = pathlib.Path(sys.argv[0]).stem
     start = f"tfunc {name}" if started_as == "tfunc" else f"python launch/{name}.py"
-    return shlex.join([*start.split(), *sys.argv[1:]])
+    return streams.text_of(shlex.join([*start.split(), *sys.argv[1:]]))
 
 
 def quoted(value: object) -> str:

@@ -24,7 +24,7 @@ def page(tmp_path_factory):
     """The URL of a whole report of made-up maps, with its figures."""
     if browser.find() is None:
         pytest.skip(f"none of {', '.join(browser.PROGRAMS)} is installed")
-    finished = made_up_report.evaluate(tmp_path_factory.mktemp("pages"), serial, test=14)
+    finished = made_up_report.evaluate(tmp_path_factory.mktemp("pages"), serial, test=14, valid=10)
     return finished.report.as_uri()
 
 

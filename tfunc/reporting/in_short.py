@@ -86,7 +86,7 @@ def _methods(part: Part) -> Iterator[tuple[str, str]]:
     if len(rows) > 1:
         second = rows[1]
         near = sum(row.cells["dice"].high >= cell.low for row in rows[1:])
-        text += f", of {len(rows)} methods. {second.title} follows with {second.cells['dice'].mean:.3f}"
+        text += f", of {len(rows)} methods; the next is {second.title} with {second.cells['dice'].mean:.3f}"
         text += (
             f"; the intervals of {near} of the others overlap with it"
             if near
@@ -97,7 +97,8 @@ def _methods(part: Part) -> Iterator[tuple[str, str]]:
     known = [row for row in rows if not math.isnan(row.cells[measure.name].mean)]
     if known:
         best = min(known, key=lambda row: row.cells[measure.name].mean)
-        yield "Calibrated best", f"{best.title}: {measure.title} {_printed(best, measure)}, mean over subjects."
+        name, unit = measure.title.removesuffix(" %"), " %" * measure.title.endswith(" %")
+        yield "Calibrated best", f"{best.title}: {name} {_printed(best, measure)}{unit}, mean over subjects."
 
 
 def _printed(row: Row, measure: Any) -> str:
