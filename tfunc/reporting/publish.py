@@ -195,8 +195,7 @@ def _write(
         patient_files.write_all(folder, parts, found)
         lesion_files.write_all(folder, parts)
         comparison_files.write_all(folder, parts)
-        with drawing.headed(made_up.WORDS if asked["made_up"] else ""):
-            pictures = _pictures(folder, parts, truth, task, (examples, by_rule), found[0])
+        pictures = _headed_pictures(asked["made_up"], folder, parts, truth, task, (examples, by_rule), found[0])
         content = summary(parts, asked, examples, task)
         report.write(folder, parts, notes, content, pictures, truth, task, found, fitted)
     content["pictures"] = [picture.name for picture in pictures]
@@ -215,6 +214,12 @@ def _about(request, evaluated, truth):
         patients, drawn = None, made_up.is_marked(truth.labels)
     found = provenance.provenance(evaluated.maps, request.command, request.run_dir)
     return {"made_up": drawn, "patients": patients, "provenance": found}
+
+
+def _headed_pictures(drawn, *arguments):
+    """`_pictures`, with the word above each of them where the data are made up."""
+    with drawing.headed(made_up.WORDS if drawn else ""):
+        return _pictures(*arguments)
 
 
 def _pictures(folder, parts, truth, task, chosen, listed):
