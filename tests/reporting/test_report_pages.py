@@ -21,11 +21,11 @@ MOST = 300_000  # bytes of a picture in the repository
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The URL of a whole report of made-up maps, with its figures."""
+    """The path of a whole report of made-up maps, with its figures."""
     if browser.find() is None:
         pytest.skip(f"none of {', '.join(browser.PROGRAMS)} is installed")
     finished = made_up_report.evaluate(tmp_path_factory.mktemp("pages"), serial, test=14, valid=10)
-    return finished.report.as_uri()
+    return finished.report
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def opened(tab, page, width=1280, height=900, media="", dark=False, script=True)
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     tab("Emulation.setEmulatedMedia", media=media, features=[scheme])
     tab("Emulation.setScriptExecutionDisabled", value=not script)
-    tab.open(page)
+    tab.open(page.as_uri())
     if script:
         tab.wait("[...document.images].every((one) => one.complete)")
         tab.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
@@ -109,9 +109,8 @@ def test_in_the_dark(tab, page, tmp_path):
 
 def test_figures_read_on_both_grounds(page):
     """The PNG files are transparent where nothing is drawn, and dark letters stand on it; the overlay is one of them."""
-    folder = page.removeprefix("file://").rsplit("/", 1)[0]
     for name in ("figure1", "thresholds", "calibration", "review", "failures", "overlay"):
-        alpha = np.asarray(Image.open(f"{folder}/{name}.png").convert("RGBA"))[..., 3]
+        alpha = np.asarray(Image.open(page.parent / f"{name}.png").convert("RGBA"))[..., 3]
         assert alpha[0, 0] == 0 and (alpha == 0).mean() > 0.2 and (alpha == 255).any(), name
 
 
