@@ -78,12 +78,12 @@ def draw(series):
 
 def section(path, found, images):
     """Markdown of one file; its curves are drawn into `images`."""
-    from tfunc.reporting import figures
+    from tfunc.reporting import drawing
 
     parts = [f"**{path.name}**: {machine_of(found)}", claims(found)]
     if found.series:
         name = f"performance-{path.stem}"
-        figures.save(images, name, draw, found.series, endings=("png",))
+        drawing.save(images, name, draw, found.series, endings=("png",))
         parts.append(f"![Time and memory against what is asked for](../images/{name}.png)")
     # rows of one form are one table
     forms = dict.fromkeys(tuple(row) for row in found.rows)

@@ -24,7 +24,7 @@ from data_prep.base.errors import UserError
 from data_prep.base.processes import start_tensorflow
 from tfunc import methods, runs
 from tfunc.kinds import normalised_entropy
-from tfunc.reporting import figures
+from tfunc.reporting import drawing
 from tfunc.scoring import binary, statistics
 
 MEASURES = {"ece": "ECE %", "ue": "U-E", "dice": "Dice", "entropy": "mean entropy"}
@@ -157,7 +157,7 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     with open(out / "settling.csv", "w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
-    figures.save(out, "settling", draw, rows, endings=("png",))
+    drawing.save(out, "settling", draw, rows, endings=("png",))
     print(f"{out / 'settling.csv'}, {out / 'settling.png'}")
 
 

@@ -86,6 +86,7 @@ class Document:
     """What `dataset.json` holds, once it has a task; the schema's number is looked at before.
 
     height and width are None where the subjects differ; members and folds as in `splits.py`.  task: what is segmented from what.
+    made_up: whether the raw data said that they were drawn; records of before this entry do not say it.
     """
 
     dataset: str
@@ -101,6 +102,7 @@ class Document:
     folds: tuple[dict[str, tuple[str, ...]], ...] | None
     configuration: dict[str, Any]
     skipped: tuple[Skipped, ...] = ()
+    made_up: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from data_prep import forecast, grid, planner, preparation, records, shards, splits, tasks, voxel_order, windows
 from data_prep import patients as people
-from data_prep.base import artefacts, notices, pool, stamps
+from data_prep.base import artefacts, made_up, notices, pool, stamps
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
 from data_prep.readers import labels, nifti
@@ -65,7 +65,10 @@ class Work:
         asked = {**self.asked, "subjects": preparation.fingerprint(planned, assignment)}
         content = _manifest(task, self.options, planned, assignment, patients, self.data_dir, asked)
         self._require_classes(task, content["subjects"])
-        _finish(self.data_dir, {**content, "skipped": skipped} if skipped else content)
+        more: dict[str, Any] = {"skipped": skipped} if skipped else {}
+        if made_up.is_marked(self.raw_dir):
+            more["made_up"] = True
+        _finish(self.data_dir, {**content, **more})
 
     def _request(self, task, sources, assignment, executor, workers):
         """What parts depend on: the task with what is measured of the subjects that are trained on."""

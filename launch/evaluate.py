@@ -258,6 +258,7 @@ def _request(out_dir, dataset):
         subjects=tuple(sorted(set(FLAGS.subjects))),
         failure=FLAGS.failure_dice,
         distances=Distances(FLAGS.surfaces, FLAGS.surface_tolerance),
+        command=program.started(),
     )
 
 

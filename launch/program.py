@@ -51,6 +51,13 @@ def typed(command: Command) -> str:
     return " ".join([start, *(f"--{name}={quoted(value)}" for name, value in {**own, **given}.items())])
 
 
+def started() -> str:
+    """This very command as it can be typed again, as text that any file can hold."""
+    name = pathlib.Path(sys.argv[0]).stem
+    start = f"tfunc {name}" if started_as == "tfunc" else f"python launch/{name}.py"
+    return streams.text_of(shlex.join([*start.split(), *sys.argv[1:]]))
+
+
 def quoted(value: object) -> str:
     """A path or value as it must be typed behind a command that is printed."""
     return str(value) if value == "…" else shlex.quote(str(value))  # the dots stand for what only the user knows

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from data_prep.base import locks, remedies
+from data_prep.base import locks, made_up, remedies
 from data_prep.base.artefacts import difference, read_document, write_document
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
@@ -81,10 +81,10 @@ def write(
     if dataset in FORMS:
         settings["form"] = form or next(iter(FORMS[dataset]))
     try:
-        with locks.held(raw_dir, "made-up subjects", of="phantom.json"):
+        with locks.held(raw_dir, "made-up subjects", of=made_up.MARK):
             _claim(raw_dir, settings, subjects)
             new = _write_missing(dataset, layout, raw_dir, subjects, size, seed)
-            if new or not read_document(raw_dir / "phantom.json").get("finished"):
+            if new or not read_document(raw_dir / made_up.MARK).get("finished"):
                 if layout.describe:
                     layout.describe(raw_dir, subjects, NOTE)
                 _describe(raw_dir, settings, subjects, finished=True)
@@ -128,7 +128,7 @@ def _checked_shape(dataset, layout, shape):
 
 def _claim(raw_dir, settings, subjects):
     """Makes sure that nothing but this phantom is in the folder, and marks the folder before the first subject."""
-    record = raw_dir / "phantom.json"
+    record = raw_dir / made_up.MARK
     if record.exists():
         stored = read_document(record, Description, "choose another --raw_dir, or remove that folder")
         differs = difference({name: stored.get(name) for name in settings}, settings)
@@ -148,7 +148,7 @@ def _claim(raw_dir, settings, subjects):
 
 
 def _describe(raw_dir, settings, subjects, finished):
-    write_document(raw_dir / "phantom.json", {"note": NOTE, **settings, "subjects": subjects, "finished": finished})
+    write_document(raw_dir / made_up.MARK, {"note": NOTE, **settings, "subjects": subjects, "finished": finished})
 
 
 def _write_missing(dataset, layout, raw_dir, subjects, shape, seed):

@@ -119,3 +119,15 @@ def test_version_and_help(start):
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     assert process.wait(60) == 141 and process.stderr.read() == b""
+
+
+def test_the_command_itself(monkeypatch):
+    """As it can be typed again, however the program was started; a byte that is no UTF-8 becomes text."""
+    monkeypatch.setattr(sys, "argv", ["/somewhere/launch/evaluate.py", "--out_dir=a b", "--methods=x\udcfc"])
+    monkeypatch.setattr(program, "started_as", "python")
+    assert shlex.split(program.started().replace("\\", "/")) == [
+        "python", "launch/evaluate.py", "--out_dir=a b", "--methods=x/xfc",
+    ]  # fmt: skip
+    program.started().encode()
+    monkeypatch.setattr(program, "started_as", "tfunc")
+    assert program.started().startswith("tfunc evaluate '--out_dir=a b'")

@@ -323,7 +323,10 @@ def test_tensorboard_shows_the_training(brats_run):
     (tag,) = [tag for tag in events.PluginTagToContent("hparams") if "session_start" in tag]
     data = events.SummaryMetadata(tag).plugin_data.content
     settings = plugin_data_pb2.HParamsPluginData.FromString(data).session_start_info.hparams
-    assert settings["start_filters"].number_value == 4 and settings["network"].string_value == "baseline"
+    assert "streams" not in settings and not any("_" in name for name in settings)
+    described = events.SummaryMetadata("image, truth, prediction, uncertainty").summary_description
+    assert "uncertainty" in described and "ground truth" in described
+    assert settings["start filters"].number_value == 4 and settings["network"].string_value == "baseline"
 
 
 def test_missing_and_foreign_records(isic_data, train, tmp_path):

@@ -10,7 +10,7 @@ from conftest import ROOT
 
 from data_prep.tasks import TASKS
 from tfunc import methods
-from tfunc.reporting import figures, overlays
+from tfunc.reporting import drawing, figures, overlays
 from tfunc.reporting.table1 import title
 from tfunc.scoring import metrics, sources, statistics
 from tfunc.scoring.binary import count
@@ -65,6 +65,58 @@ def test_supplementary_figures_hold_the_means():
     assert f"under-confident {100 * under:.0f} %" in [text.get_text() for text in gaps.get_legend().get_texts()]
 
 
+def test_legends_are_read_by_rows():
+    """matplotlib fills columns: handed over so, each row holds the next entries, and only the last may be short."""
+    for number, most in ((9, 8), (8, 8), (3, 8), (10, 4), (1, 8), (17, 8)):
+        order, columns = drawing.by_rows(number, most)
+        assert sorted(order) == list(range(number)) and columns <= most
+        heights = [len(range(column, number, columns)) for column in range(columns)]
+        grid, taken = {}, iter(order)
+        for column, height in enumerate(heights):
+            grid |= {(row, column): next(taken) for row in range(height)}
+        assert [grid[place] for place in sorted(grid)] == list(range(number))
+        assert heights == [-(-(number - column) // columns) for column in range(columns)]
+
+
+def test_many_methods_have_panels_of_their_own():
+    """Of more than five each has its own curve in colour, the same numbers, before the others in grey."""
+    found = study(methods=("baseline", "center", "ensemble", "aleatoric", "a", "b"))
+    axes = figures.thresholds_figure(found.scores).axes
+    assert len(axes) == 18
+    order = list(drawing.styles(found.scores))
+    for column, method in enumerate(order):
+        own = lines(axes[column])
+        assert list(own) == [title(method)] and len(axes[column].lines) == 7
+        np.testing.assert_array_equal(own[title(method)].get_ydata(), found.scores[method].mean("ue"))
+        np.testing.assert_array_equal(axes[6 + column].lines[-1].get_ydata(), found.scores[method].mean("bnf"))
+    assert len(figures.thresholds_figure(study().scores).axes) == 3
+
+
+def test_subjects_are_counted_in_whole_numbers():
+    """No tick of the subjects' axis lies between two of them, and the panels say whose they are."""
+    for subjects in (1, 4, 22):
+        levels, gaps = figures.calibration_figure(study(subjects).scores).axes
+        assert all(float(tick).is_integer() for tick in gaps.get_xticks())
+    assert gaps.get_title(loc="left") == "each subject, 2 methods" and levels.get_title(loc="left") == "each method"
+    _, gaps = figures.calibration_figure(study(methods=("aleatoric",)).scores).axes
+    assert gaps.get_title(loc="left") == "each subject, aleatoric"
+
+
+def test_made_up_data_stand_above_a_figure(tmp_path):
+    """Inside the block each figure is headed, outside it none, and the picture is another."""
+    drawn = []
+
+    def draw():
+        drawn.append(figures.calibration_figure(study().scores))
+        return drawn[-1]
+
+    with drawing.headed("made-up data"):
+        drawing.save(tmp_path, "a", draw)
+    drawing.save(tmp_path, "b", draw)
+    assert drawn[0].get_suptitle() == "made-up data" and drawn[1].get_suptitle() == ""
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+
+
 def test_every_form_is_written(tmp_path):
     """PNG and PDF of each figure, also for a single subject."""
     paths = figures.write_all(tmp_path, study(1, ("ours",)), {"S1": "s0"}, by_rule=True, task=None)
@@ -76,7 +128,7 @@ def test_equal_data_gives_equal_files(tmp_path):
     """A PDF holds no date: drawn twice, the bytes are the same."""
     found = study(2)
     first, second = (
-        figures.save(tmp_path / name, "calibration", figures.calibration_figure, found.scores, endings=("pdf",))
+        drawing.save(tmp_path / name, "calibration", figures.calibration_figure, found.scores, endings=("pdf",))
         for name in ("a", "b")
     )
     assert first[0].read_bytes() == second[0].read_bytes()
@@ -145,7 +197,7 @@ def test_nothing_to_show():
 def test_styles_tell_all_methods_apart():
     """Every method of the paper, and several more, has its own combination of colour, line and marker."""
     paper_rows = [name for name, method in methods.METHODS.items() if method.in_paper]
-    look = figures.styles([*reversed(paper_rows), "a", "b", "c", "d"])
+    look = drawing.styles([*reversed(paper_rows), "a", "b", "c", "d"])
     assert list(look)[:8] == paper_rows and len({tuple(one.values()) for one in look.values()}) == 12
 
 

@@ -73,10 +73,29 @@ def test_latex_text():
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
 def test_latex_compiles(tmp_path):
-    """As it stands, without packages but the encoding of the file."""
-    document = "\\documentclass{article}\\usepackage[utf8]{inputenc}\\begin{document}\n"
+    """As it stands, with the packages that its first line names and the encoding of the file; no line is too wide."""
+    document = "\\documentclass{article}\\usepackage[utf8]{inputenc}\\usepackage{booktabs,graphicx}\\begin{document}\n"
     (tmp_path / "a.tex").write_text(document + forms.latex(rows()) + "\\end{document}\n", encoding="utf-8")
     subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"], cwd=tmp_path, check=True)
+    assert "Overfull" not in (tmp_path / "a.log").read_text(errors="replace")
+
+
+def test_digits_stay():
+    """A rounded number keeps its zeros, ours and the paper's, so that columns align and say how exact they are."""
+    cells = {m.name: Cell(0.55, 0.4, 0.6, 0.3 if m.by_threshold else None, 1, 0.7, 2) for m in measures.table1()}
+    row = Row("a", "A", True, 2, cells)
+    for text in (forms.markdown([row]), forms.latex([row])):
+        assert "0.550 (1)" in text and "0.700 (2)" in text and "55.000 (1)" in text
+        assert not re.search(r"\b0\.\d\b|\b0\.55 \(1\)[^\n]*0\.55 \(1\)[^\n]*0\.55 \(1\)", text)
+
+
+def test_latex_says_what_it_takes():
+    """Rules of booktabs, a label of plain letters, and a box that is never wider than the text."""
+    text = forms.latex(rows(), "", "tab:table1_größe 2")
+    assert text.startswith("% \\usepackage{booktabs,graphicx}\n") and r"\label{tab:table1-gr--e-2}" in text
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1 and r"\hline" not in text
+    assert text.index(r"\resizebox{\ifdim\width>\linewidth") < text.index(r"\begin{tabular}")
+    assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
 
 
 FORMULAS = ["=HYPERLINK(1)", "+1+2", "-x", "@SUM(A1)", "\tx", "\rx"]

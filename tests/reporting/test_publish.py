@@ -273,19 +273,59 @@ def test_run(data_dir, tmp_path, pictures):
         evaluate_run(data_dir, tmp_path, ["baseline"])
 
 
-def test_tensorboard(tmp_path):
-    """Scalars of the table and the pictures reach an event file, and a second evaluation replaces it."""
+def tensors(folder):
+    """{tag: its tensors} and the bytes of plugins, of one folder of events."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
+    return {tag: [one.tensor_proto for one in events.Tensors(tag)] for tag in events.Tags()["tensors"]}, events
+
+
+def test_tensorboard(tmp_path):
+    """The table is one text, pictures have white ground and a legend, means are HParams' metrics; written anew, all is."""
+    import tensorflow as tf
 
     make_study(tmp_path)
     finished = evaluate_study(tmp_path)
     picture = tmp_path / "figure1.png"
-    PIL.Image.new("RGB", (8, 6)).save(picture)
+    PIL.Image.new("RGBA", (8, 6)).save(picture)
     for _ in range(2):
         folder = tensorboard.write(dataclasses.replace(finished, pictures=(picture,)))
-    assert len(list(folder.iterdir())) == 1
-    events = EventAccumulator(str(folder)).Reload()
-    assert {"evaluation/dice/maps", "evaluation/figure1"} <= set(events.Tags()["tensors"])
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["methods"]
+    assert len([path for path in folder.iterdir() if path.is_file()]) == 1
+    shared, events = tensors(folder)
+    assert [tag for tag in shared if not tag.startswith("_")] == ["when evaluated/Table 1", "when evaluated/figure1"]
+    (table,) = shared["when evaluated/Table 1"]
+    assert tf.make_ndarray(table).item().decode() == finished.markdown
+    (image,) = shared["when evaluated/figure1"]
+    assert (tf.io.decode_png(tf.make_ndarray(image)[2]).numpy() == 255).all()  # not the black of what is transparent
+    assert "diagonal" in events.SummaryMetadata("when evaluated/figure1").summary_description
+
+
+def test_hparams_of_an_evaluation(tmp_path):
+    """A trial for each method, whose scalars are the table's means; columns have titles for people, none a name of ours."""
+    import tensorflow as tf
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    make_study(tmp_path)
+    finished = evaluate_study(tmp_path)
+    folder = tensorboard.write(finished)
+    _, events = tensors(folder)
+    data = events.SummaryMetadata("_hparams_/experiment").plugin_data.content
+    columns = plugin_data_pb2.HParamsPluginData.FromString(data).experiment.metric_infos
+    assert {"Dice", "U-E", "ECE", "BnF"} <= {one.display_name for one in columns}
+    assert not any("_" in one.display_name for one in columns)
+    (method,) = (folder / "methods").iterdir()
+    found, events = tensors(method)
+    table = finished.summary["methods"][method.name]["table1"]
+    for name, cell in table.items():
+        (value,) = found[f"when evaluated/{name}"]
+        assert float(tf.make_ndarray(value)) == pytest.approx(cell["mean"], rel=1e-6)
+    assert {one.name.tag for one in columns} == {tag for tag in found if not tag.startswith("_")}
+    assert all(tag > "valid_loss" for tag in found if not tag.startswith("_"))  # behind the training's curves
+    data = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    trial = plugin_data_pb2.HParamsPluginData.FromString(data).session_start_info.hparams
+    assert trial["method"].string_value == finished.summary["methods"][method.name]["title"]
 
 
 def test_thresholds_of_the_validation_set(data_dir, tmp_path):

@@ -18,7 +18,7 @@ from data_prep.readers import nifti
 from data_prep.readers.labels import Rule
 from data_prep.tasks import TASKS
 from tfunc import kinds, runs
-from tfunc.reporting import parts, publish, report, viewer, words
+from tfunc.reporting import parts, provenance, publish, report, viewer, words
 from tfunc.reporting.summary import summary
 from tfunc.scoring import sources, statistics
 from tfunc.scoring.binary import count
@@ -318,10 +318,11 @@ def test_undefined_and_later_and_published():
     evaluated = Evaluated(maps, scores, counts)
     (part,) = parts.parts(evaluated, None, "brats")
     asked = {"dataset": "brats", "complete": True, "threshold_split": "test", "settings": {"figure_subjects": []}}
+    asked |= {"inputs": {}, "provenance": provenance.provenance(maps)}
     content = summary([part], asked, {"S1": "s0"}, TASKS["brats"])
     text = html.unescape(report.page([part], {"": ["a note"]}, content, {}, [], TASKS["brats"]))
     assert "on BraTS" in text and "inside the mask (BraTS: raw t2 above 0)" in text
-    assert "paper 0.432 (" in text and "rings: the paper's values" in text and "None were drawn" in text
+    assert "paper 0.432 (" in text and "rings: the paper's values" in text and '<section id="figures"' not in text
     assert text.count("class=first-later") == 1 and text.count("not in the paper, unranked") == 2
     assert "undefined everywhere" in text and "0 of 2 subjects are in this file" in text
     assert "U-E is undefined in places for empty" in text and "the whole test set" in text

@@ -161,12 +161,13 @@ def test_companions(folder):
         assert float(row["hd95_low"]) <= float(row["hd95"]) <= float(row["hd95_high"])
 
 
-def test_it_is_the_first_section(folder):
-    """The page begins with the list: a row for each subject, a picture of the worst slice, both figures inline; no script."""
+def test_it_follows_the_summary(folder):
+    """The list stands before all tables, and whether to trust it behind it: a row and a picture a subject; no script."""
     page = (folder / report.NAME).read_text(encoding="utf-8")
     main = page[page.index("<main>") :]
-    assert main.index('id="review"') < main.index('id="table1"') < main.index('id="failures"')
-    section = main[main.index('id="review"') : main.index('id="table1"')]
+    order = [main.index(f'<section id="{name}"') for name in ("in-short", "review", "failures", "table1")]
+    assert order == sorted(order)
+    section = main[order[1] : order[2]]
     listed = read_csv(folder / "review.csv")
     assert section.count('<table class="review">') == 2 and section.count("<details open>") == 1
     assert section.count('alt="worst slice of') == min(len(listed) // 2, 12)

@@ -96,8 +96,8 @@ def test_tensorboard_has_them(evaluated):
     """Their means are scalars among the others."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(tensorboard.write(evaluated[1]))).Reload()
-    assert {"evaluation/volume_error/maps", "evaluation/certain_errors/maps"} <= set(events.Tags()["tensors"])
+    events = EventAccumulator(str(tensorboard.write(evaluated[1]) / "methods" / "maps")).Reload()
+    assert {"when evaluated/volume_error", "when evaluated/certain_errors"} <= set(events.Tags()["tensors"])
 
 
 def test_columns_of_before_stay(tmp_path, evaluated, monkeypatch):

@@ -18,6 +18,17 @@ from tfunc.runs import Config
 
 EXAMPLES = 3  # validation subjects shown
 LOG = "log.csv"
+INTERNAL = (
+    "schema",
+    "records",
+    "streams",
+    "train_subjects",
+    "kept_epochs",
+)  # of a configuration: nobody compares trials by them
+LEGEND = (
+    "Each row of panels is one validation subject in its slice with most foreground, from left to right: the first channel of "
+    "the image; the ground truth; what the network segments; its uncertainty (normalised entropy; white is unsure)."
+)
 
 History = list[dict[str, Any]]
 
@@ -53,9 +64,9 @@ class Monitor:
 
         network, dataset = self.config.network.name, self.config.task.name
         plain = {
-            name: value
+            name.replace("_", " "): value
             for name, value in self.config.document().items()
-            if isinstance(value, (str, int, float, bool)) and name not in ("schema", "records")
+            if isinstance(value, (str, int, float, bool)) and name not in INTERNAL
         }
         api.hparams({"network": network, "dataset": dataset, **plain}, trial_id=f"{dataset}/{network}")
 
@@ -66,7 +77,7 @@ class Monitor:
         for name in ("loss", "valid_loss", "valid_dice"):
             tf.summary.scalar(name, entry[name], step=entry["epoch"])
         title = "image, truth, prediction, uncertainty"
-        tf.summary.image(title, self.overlays(), step=entry["epoch"], max_outputs=EXAMPLES)
+        tf.summary.image(title, self.overlays(), step=entry["epoch"], max_outputs=EXAMPLES, description=LEGEND)
         self.writer.flush()
 
     def overlays(self) -> tf.Tensor:

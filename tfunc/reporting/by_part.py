@@ -14,8 +14,9 @@ def of_each(contents: Iterable[tuple[Part, Iterable[str]]]) -> str:
     if len(every) == 1:
         return every[0][1]
     return "".join(
-        f'<div data-part="{index}"{" hidden" * (index > 0)}>{text}</div>' for index, (_, text) in enumerate(every)
-    )
+        f'<div data-part="{index}"{" hidden" * (index > 0)}><h3 class="unscripted">{escape(part.title)}</h3>{text}</div>'
+        for index, (part, text) in enumerate(every)
+    )  # without a script all are shown, below their names
 
 
 def choice(parts: Sequence[Part]) -> str:

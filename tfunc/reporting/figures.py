@@ -1,24 +1,15 @@
-"""Figure 1 and the supplementary figures, as PNG and PDF by matplotlib.
-
-Colours are Okabe and Ito's, told apart under every common colour blindness; methods that belong together share one and
-differ by line and marker. matplotlib is imported where a figure is drawn, without pyplot and its global state.
-"""
+"""Figure 1 and the supplementary figures, as PNG and PDF; `drawing` says how they look."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_prep.base import artefacts
-from data_prep.base.errors import UserError
-from data_prep.base.streams import text_of
 from data_prep.tasks import Task
+from tfunc.reporting.drawing import MANY, WIDTH, legend, plain, save, shortened, small_multiples, styles, whole_numbers
 from tfunc.reporting.table1 import title
 from tfunc.scoring import metrics, statistics
 from tfunc.scoring.counts import BINS, THRESHOLDS, Counts
@@ -26,39 +17,9 @@ from tfunc.scoring.evaluate import Evaluated
 from tfunc.scoring.statistics import Scores
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STYLES = {  # colour, line, marker
-    "baseline": ("#000000", "-", "o"),
-    "baseline_mc": ("#000000", "--", "s"),
-    "center": ("#E69F00", "-", "o"),
-    "center_mc": ("#E69F00", "--", "s"),
-    "ensemble": ("#0072B2", "-", "D"),
-    "auxiliary_feat": ("#009E73", "-", "^"),
-    "auxiliary_segm": ("#009E73", "--", "v"),
-    "aleatoric": ("#D55E00", "-", "P"),
-}
-OTHERS = (("#CC79A7", "-", "X"), ("#56B4E9", "-", "*"), ("#CC79A7", "--", "X"), ("#56B4E9", "--", "*"))
 EXAMPLES = ("most under-confident", "most over-confident", "best calibrated")  # what S1, S2, S3 are when chosen by rule
-SETTINGS: dict[Any, Any] = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 3.5,
-    "pdf.fonttype": 42,
-    "axes.grid": False,
-}
-WIDTH = 7.2  # inches, a page's text width
 
 
 def write_all(
@@ -86,54 +47,6 @@ def write_all(
         *save(folder, "thresholds", thresholds_figure, evaluated.scores),
         *save(folder, "calibration", calibration_figure, evaluated.scores),
     )
-
-
-def save(
-    folder: pathlib.Path,
-    name: str,
-    draw: Callable[..., Figure],
-    *arguments: Any,
-    endings: Sequence[str] = ("png", "pdf"),
-) -> tuple[pathlib.Path, ...]:
-    """Draws with our settings and writes each form atomically, without dates, so that equal data gives equal files."""
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # absl shows INFO, which is each glyph of each PDF
-    paths = []
-    with _own_settings():
-        figure = draw(*arguments)
-        for ending in endings:
-            path = pathlib.Path(folder) / f"{name}.{ending}"
-            with artefacts.aside(path) as temporary:
-                metadata = {"CreationDate": None} if ending == "pdf" else {}
-                figure.savefig(temporary, dpi=200, bbox_inches="tight", facecolor="white", metadata=metadata)
-            paths.append(path)
-    return tuple(paths)
-
-
-@contextlib.contextmanager
-def _own_settings():
-    """Inside the block matplotlib has its defaults and ours, whatever a matplotlibrc or the process set; then theirs again.
-
-    Raises `UserError` where matplotlib can't be imported with the settings it finds.
-    """
-    os.environ.setdefault("MPLBACKEND", "Agg")
-    try:
-        import matplotlib
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: F401 - draws in memory, without a display
-    except (ValueError, UnicodeDecodeError) as error:
-        do = "mend MPLBACKEND or the matplotlibrc"
-        raise UserError("matplotlib", expected="settings that it can read", found=f"{error}", do=do) from None
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(SETTINGS)
-        yield
-
-
-def styles(methods: Iterable[str]) -> dict[str, dict[str, str]]:
-    """{method: color, linestyle and marker for `plot`}, in Table 1's order."""
-    order = statistics.in_order(methods)
-    others = iter(OTHERS * len(order))
-    look = {name: STYLES.get(name) or next(others) for name in order}
-    return {name: dict(color=color, linestyle=line, marker=marker) for name, (color, line, marker) in look.items()}
 
 
 # Figure 1
@@ -171,17 +84,6 @@ def figure1(
     return figure
 
 
-def shortened(name: str, longest: int = 22) -> str:
-    """A subject's name, cut to fit a title."""
-    name = text_of(name)
-    return plain(name if len(name) <= longest else name[: longest - 1] + "…")
-
-
-def plain(name: str) -> str:
-    """A name as matplotlib draws it: dollars begin no formula there, and an underscore at its beginning hides no label."""
-    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
-
-
 def _reliability(top, below, by_method):
     look = styles(by_method)
     top.plot((0, 1), (0, 1), color="0.6", linestyle=":", linewidth=0.9, zorder=0)
@@ -199,22 +101,15 @@ def _reliability(top, below, by_method):
     below.set_ylim(bottom=0.8)
 
 
-def legend(figure: Figure, axes: Axes, columns: int = 8) -> None:
-    """One below all panels, of what one of them has."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), frameon=False, fontsize=7,
-        handlelength=2, columnspacing=0.9, handletextpad=0.4,
-    )  # fmt: skip
-
-
 # Supplementary
 
 
 def thresholds_figure(scores: Mapping[str, Scores]) -> Figure:
-    """U-E and BnF over the eleven thresholds, and error recall against error precision."""
+    """U-E and BnF over the eleven thresholds, and error recall against error precision; of many methods a panel for each."""
     from matplotlib.figure import Figure
 
+    if len(scores) > MANY:
+        return _thresholds_by_method(scores)
     figure = Figure(figsize=(WIDTH, 2.75), layout="constrained")
     overlap, benefit, trade = figure.subplots(1, 3)
     for method, look in styles(scores).items():
@@ -232,6 +127,19 @@ def thresholds_figure(scores: Mapping[str, Scores]) -> Figure:
     return figure
 
 
+def _thresholds_by_method(scores):
+    def over(name):
+        return lambda method: (THRESHOLDS, scores[method].mean(name))
+
+    def trade(method):
+        return scores[method].mean("error_precision"), scores[method].mean("error_recall")
+
+    along = "uncertainty threshold"
+    return small_multiples(
+        scores, [(over("ue"), along, "U-E"), (over("bnf"), along, "BnF"), (trade, "error precision", "error recall")]
+    )
+
+
 def calibration_figure(scores: Mapping[str, Scores]) -> Figure:
     """ECE of the mean subject against the pooled data set's, and the subjects' mean signed gaps with the classes."""
     from matplotlib.figure import Figure
@@ -239,7 +147,8 @@ def calibration_figure(scores: Mapping[str, Scores]) -> Figure:
     figure = Figure(figsize=(WIDTH, 2.75), layout="constrained")
     levels, subjects = figure.subplots(1, 2, width_ratios=(1, 1))
     _levels(levels, scores)
-    _gaps(subjects, statistics.miscalibration(scores))
+    which = [plain(title(name)) for name in statistics.ranked(scores)]
+    _gaps(subjects, statistics.miscalibration(scores), which[0] if len(which) == 1 else f"{len(which)} methods")
     return figure
 
 
@@ -253,10 +162,11 @@ def _levels(axes, scores):
     axes.plot(subject, rows, "D", color="#D55E00", label="mean of subjects", markersize=5)
     axes.set_yticks(rows, [plain(title(method)) for method in order])
     axes.set(xlabel="expected calibration error (%)", xlim=(0, None), ylim=(len(order) - 0.5, -0.5))
+    axes.set_title("each method", loc="left", pad=18)
     _legend_above(axes, 2)
 
 
-def _gaps(axes, shares):
+def _gaps(axes, shares, of):
     gaps = np.sort([gap for gap in shares.gaps.values() if not np.isnan(gap)])
     rows = np.arange(1, len(gaps) + 1)
     under, over = gaps > shares.threshold, gaps < -shares.threshold
@@ -271,6 +181,8 @@ def _gaps(axes, shares):
         axes.axhline(limit, color="0.3", linestyle=":", linewidth=0.8)
     axes.axhline(0, color="0.3", linewidth=0.6)
     axes.set(xlim=(0.4, len(gaps) + 0.6), xlabel="subjects, sorted", ylabel="mean signed calibration gap")
+    axes.xaxis.set_major_locator(whole_numbers())
+    axes.set_title(f"each subject, {of}", loc="left", pad=18)
     _legend_above(axes, 3)
 
 

@@ -58,7 +58,7 @@ def write_all(folder: pathlib.Path, parts: Sequence[Part], notes: Mapping[str, S
         stem, below = f"table1{part.suffix}", notes[part.name]
         artefacts.write_text(folder / f"{stem}.csv", forms.csv_text(part.rows))
         artefacts.write_text(folder / f"{stem}.md", forms.markdown(part.rows, below))
-        artefacts.write_text(folder / f"{stem}.tex", forms.latex(part.rows, " ".join(below)))
+        artefacts.write_text(folder / f"{stem}.tex", forms.latex(part.rows, " ".join(below), f"tab:{stem}"))
     return forms.markdown(parts[0].rows, notes[parts[0].name])
 
 

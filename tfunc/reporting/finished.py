@@ -39,7 +39,8 @@ class Request:
     `test`, the evaluated subjects themselves, or `valid`: who chooses the thresholds.  figure_subjects: of Figure 1, chosen
     by rule where there are none.  sigma_range: (lowest, highest) that become 0 and 1, in place of the range found.
     split: of a run, whose subjects are evaluated.  subjects: some of them by name; all where there are none.
-    failure: a lower Dice has failed.  distances: what is asked for of those of surfaces.
+    failure: a lower Dice has failed.  distances: what is asked for of those of surfaces.  command: as it was typed, and
+    run_dir: of a run, for what the report says of where it comes from.
     """
 
     out_dir: pathlib.Path
@@ -51,6 +52,8 @@ class Request:
     subjects: tuple[str, ...] = ()
     failure: float = FAILURE
     distances: Distances = WITH_DISTANCES
+    command: str = ""
+    run_dir: pathlib.Path | None = None
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -27,10 +27,10 @@ def arrow(measure: Measure) -> str:
 
 
 def cell_text(measure: Measure, cell: Cell) -> str:
-    """`0.925 (4)`, the paper's form; a dash where undefined, no rank below the line."""
+    """`0.920 (4)`, the paper's form with all its digits; a dash where undefined, no rank below the line."""
     if np.isnan(cell.mean):
         return "–"
-    return f"{measure.printed(cell.mean)}" + (f" ({cell.rank})" if cell.rank else "")
+    return f"{measure.printed(cell.mean):.{measure.digits}f}" + (f" ({cell.rank})" if cell.rank else "")
 
 
 def interval_text(measure: Measure, cell: Cell) -> str:
@@ -46,9 +46,9 @@ def threshold_text(cell: Cell) -> str:
     return "" if cell.threshold is None or np.isnan(cell.mean) else f" at {cell.threshold:.2f}"
 
 
-def published_text(cell: Cell) -> str:
+def published_text(measure: Measure, cell: Cell) -> str:
     """The paper's value and rank, or nothing."""
-    return "" if cell.published is None else f"{cell.published} ({cell.published_rank})"
+    return "" if cell.published is None else f"{cell.published:.{measure.digits}f} ({cell.published_rank})"
 
 
 def notes(rows: Sequence[Row], asked: Mapping[str, Any], about: str = "", of: str = "") -> list[str]:
@@ -68,6 +68,8 @@ def notes(rows: Sequence[Row], asked: Mapping[str, Any], about: str = "", of: st
     found += [f"{MARK} Not ranked: {mark}. The table of the class map compares all methods." for mark in marks]
     if any(row.has_published for row in rows):
         found.append("Values marked paper are those published for this data set, with their ranks.")
+    if unlike := remarks.unlike_dice(rows):
+        found.append(unlike)
     if unpredicted:
         labels = rows[0].subjects + unpredicted
         found.append(f"{unpredicted} of {labels} labels have no prediction: their subjects are not in this table.")
@@ -146,7 +148,7 @@ def _markdown_cell(measure, cell):
     text = cell_text(measure, cell)
     text = f"**{text}**" if cell.rank == 1 else text
     text += f"{threshold_text(cell)} {interval_text(measure, cell)}"
-    text += f"; paper {published_text(cell)}" if cell.published is not None else ""
+    text += f"; paper {published_text(measure, cell)}" if cell.published is not None else ""
     return text.strip()
 
 
@@ -185,8 +187,10 @@ _TEX = str.maketrans(
 )
 
 
-def latex(rows: Sequence[Row], caption: str = "") -> str:
-    """Table 1 as a LaTeX table environment without packages: best in bold, a line above the unranked methods.
+def latex(rows: Sequence[Row], caption: str = "", label: str = "tab:table1") -> str:
+    r"""Table 1 as a LaTeX table environment, no wider than the text: best in bold, a line above the unranked methods.
+
+    It takes the packages booktabs and graphicx, as its first line says. label: for \ref.
 
     A method has two lines, values with thresholds and intervals, and a third of the paper's values where there are any.
     """
@@ -195,12 +199,23 @@ def latex(rows: Sequence[Row], caption: str = "") -> str:
     body = []
     for index, row in enumerate(rows):
         if is_first_below(rows, index):
-            body.append(r"\hline")
+            body.append(r"\midrule")
         body += [" & ".join(line) + r" \\" for line in _latex_lines(row, columns)]
-    lines = [r"\begin{table}", r"\centering", r"\small", r"\setlength{\tabcolsep}{4pt}"]
-    lines += [rf"\caption{{{caption.translate(_TEX)}}}", rf"\begin{{tabular}}{{l{'r' * len(columns)}}}"]
-    lines += [r"\hline", head + r" \\", r"\hline"]
-    return "\n".join([*lines, *body, r"\hline", r"\end{tabular}", r"\end{table}"]) + "\n"
+    own = re.sub(r"[^A-Za-z0-9:.-]", "-", label)
+    lines = [
+        r"% \usepackage{booktabs,graphicx}",
+        r"\begin{table}",
+        r"\centering",
+        r"\small",
+        r"\setlength{\tabcolsep}{4pt}",
+    ]
+    lines += [rf"\caption{{{caption.translate(_TEX)}}}", rf"\label{{{own}}}"]
+    lines += [
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{l{'r' * len(columns)}}}",
+    ]
+    lines += [r"\toprule", head + r" \\", r"\midrule"]
+    return "\n".join([*lines, *body, r"\bottomrule", r"\end{tabular}}", r"\end{table}"]) + "\n"
 
 
 def _latex_lines(row, columns):
@@ -216,7 +231,7 @@ def _latex_lines(row, columns):
         text = rf"\textbf{{{text}}}" if cell.rank == 1 else text
         values.append(f"{text} {_small(threshold_text(cell))}".rstrip())
         intervals.append(_small(interval_text(measure, cell)))
-        published.append(_small(published_text(cell)))
+        published.append(_small(published_text(measure, cell)))
     return [values, intervals] + ([published] if row.has_published else [])
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfunc.reporting import lesion_files
-from tfunc.reporting.figures import WIDTH, legend, plain, save, styles
+from tfunc.reporting.drawing import MANY, WIDTH, legend, plain, save, small_multiples, styles
 from tfunc.reporting.parts import Part
 from tfunc.reporting.table1 import title
 from tfunc.scoring import lesion_curves
@@ -50,6 +50,8 @@ def lesions_figure(found: Mapping[str, Curves], about: str = "") -> Figure:
     """
     from matplotlib.figure import Figure
 
+    if len(found) > MANY:
+        return _by_method(found, about)
     figure = Figure(figsize=(WIDTH, 2.75), layout="constrained")
     touch, match, kept = figure.subplots(1, 3)
     for method, look in styles(found).items():
@@ -72,3 +74,22 @@ def lesions_figure(found: Mapping[str, Curves], about: str = "") -> Figure:
     kept.set(xlabel="share of lesions kept", ylabel="F1 of lesions", xlim=(0, 1.02), ylim=(-0.02, 1.02))
     legend(figure, touch)
     return figure
+
+
+def _by_method(found, about):
+    def detected(rule):
+        def points(method):
+            few = lesion_curves.thinned(rule(found[method]))
+            return np.append(0, few.false_positives), np.append(0, few.sensitivity)
+
+        return points
+
+    wrong, region = "false positives a subject", f", {plain(about)}" if about else ""
+    return small_multiples(
+        found,
+        [
+            (detected(lambda of: of.by_touch), wrong, f"found: shares a voxel{region}"),
+            (detected(lambda of: of.by_match), wrong, f"found: IoU of {MATCH:g}"),
+            (lambda method: (found[method].f1.fractions, found[method].f1.values), "share of lesions kept", "F1"),
+        ],
+    )

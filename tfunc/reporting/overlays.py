@@ -10,7 +10,7 @@ import numpy as np
 from data_prep import label_colours
 from tfunc.kinds import KINDS
 from tfunc.reporting import class_layers, pictures
-from tfunc.reporting.figures import plain, save, shortened, styles
+from tfunc.reporting.drawing import plain, save, shortened, styles
 from tfunc.reporting.table1 import title
 from tfunc.scoring import classes
 from tfunc.scoring.evaluate import Evaluated

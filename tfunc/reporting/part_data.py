@@ -9,7 +9,7 @@ import numpy as np
 
 from data_prep import label_colours
 from tfunc.kinds import KINDS
-from tfunc.reporting import class_voxels, figures, removal
+from tfunc.reporting import class_voxels, drawing, removal
 from tfunc.reporting.parts import Part
 from tfunc.reporting.table1 import title
 from tfunc.scoring import measures
@@ -45,7 +45,7 @@ def regions(parts: Sequence[Part]) -> list[dict[str, Any]]:
 
 
 def _method(of, name, whole, curves):
-    look = figures.styles(whole.scores)[name]
+    look = drawing.styles(whole.scores)[name]
     row = next((row for row in of.rows if row.method == name), None)
     scores = of.evaluated.scores.get(name)
     best = {m.name: THRESHOLDS.index(row.cells[m.name].threshold) for m in row.columns if m.by_threshold} if row else {}

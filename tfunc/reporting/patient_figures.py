@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfunc.methods import recalibrated_of
-from tfunc.reporting.figures import WIDTH, legend, plain, save, styles
+from tfunc.reporting.drawing import MANY, OTHERS_GREY, WIDTH, legend, plain, save, styles
 from tfunc.reporting.table1 import title
 from tfunc.scoring import failure
 from tfunc.scoring.patients import Patients
@@ -46,14 +46,22 @@ def failures_figure(patients: Patients) -> Figure:
     table.set_title("% of the way from no order (0) to the best (100)", loc="left")
     table.tick_params(length=0)
     table.spines[:].set_visible(False)
+    found = {method: failure.best(patients.of(method)) for method in methods if recalibrated_of(method) is None}
+    shown = {
+        method: one for method, one in found.items() if one is not None
+    }  # recalibrated ones have nearly their order
+    coloured = sorted(shown, key=lambda method: shown[method].values["aurc"])[:MANY]
     for method, look in styles(patients.reviews).items():
-        best = failure.best(patients.of(method))
-        if best is not None and recalibrated_of(method) is None:  # their order is nearly that of their method
+        if method in coloured:
             line = {name: value for name, value in look.items() if name != "marker"}
-            curves.plot(best.curve.coverage, best.curve.risk, label=plain(title(method)), **line)
+            curves.plot(shown[method].curve.coverage, shown[method].curve.risk, label=plain(title(method)), **line)
+        elif method in shown:
+            label = "others" if not any(line.get_label() == "others" for line in curves.lines) else "_"
+            grey = {"color": OTHERS_GREY, "linewidth": 0.7, "zorder": 0}
+            curves.plot(shown[method].curve.coverage, shown[method].curve.risk, label=label, **grey)
     curves.set(xlabel="coverage: share of subjects kept", ylabel="risk of those kept, mean of 1 - Dice")
     curves.set(xlim=(0, 1.02), ylim=(0, None))
-    curves.set_title("each method by its best score", loc="left")
+    curves.set_title("each by its best score" + ", five best" * (len(shown) > MANY), loc="left")
     legend(figure, curves)
     return figure
 

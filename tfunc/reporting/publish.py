@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.base import artefacts, locks, room
+from data_prep.base import artefacts, locks, made_up, room
 from data_prep.base.errors import NotReady, UserError
 from data_prep.tasks import Task
 from tfunc import methods, paper, runs
 from tfunc.kinds import KINDS
 from tfunc.reporting import (
     comparison_files,
+    drawing,
     figures,
     files,
     finished,
@@ -33,6 +34,7 @@ from tfunc.reporting import (
     overlays,
     patient_figures,
     patient_files,
+    provenance,
     report,
     review_fits,
 )
@@ -61,7 +63,7 @@ def evaluate_run(
 
     Raises `NotReady` naming the command to run first, and `UserError`, before anything is counted.
     """
-    truth = RecordsTruth(str(data_dir))
+    truth, request = RecordsTruth(str(data_dir)), dataclasses.replace(request, run_dir=run_dir)
     where = run_dir, request.dataset or truth.task.name
     all_maps = [sources.run_maps(*where, name, request.split, truth, request.subjects) for name in names]
     others = [sources.run_maps(*where, name, request.choosing, truth) for name in names] if request.choosing else []
@@ -184,6 +186,7 @@ def _write(
         "inputs": inputs,
         "shared": dataclasses.asdict(shared),
         "gaps": evaluated.gaps,
+        **_about(request, evaluated, truth),
     }
     notes = {part.name: forms.notes(part.rows, asked, part.about, part.of) for part in parts}
     (folder / runs.EVALUATED).unlink(missing_ok=True)  # from here on the old files are being replaced
@@ -194,13 +197,31 @@ def _write(
         lesion_files.write_all(folder, parts)
         comparison_files.write_all(folder, parts)
         triage.write(folder, review_fits.of_parts(parts, found, choosing, made_by or {}, request.failure, task))
-        pictures = _pictures(folder, parts, truth, task, (examples, by_rule), found[0])
+        pictures = _headed_pictures(asked["made_up"], folder, parts, truth, task, (examples, by_rule), found[0])
         content = summary(parts, asked, examples, task)
         report.write(folder, parts, notes, content, pictures, truth, task, found, fitted)
     content["pictures"] = [picture.name for picture in pictures]
     content["files"] = {str(path.relative_to(folder)): artefacts.sha256(path) for path in dict.fromkeys(paths)}
     artefacts.write_document(folder / runs.EVALUATED, content)
     return Finished(folder, markdown, tuple(pictures), content, fresh=True)
+
+
+def _about(request, evaluated, truth):
+    """What the data are, and where everything comes from."""
+    if isinstance(truth, RecordsTruth):
+        belongs = truth.manifest.patients
+        patients = None if truth.task.is_photograph else len({belongs.get(name, name) for name in evaluated.subjects})
+        drawn = truth.manifest.made_up
+    else:
+        patients, drawn = None, made_up.is_marked(truth.labels)
+    found = provenance.provenance(evaluated.maps, request.command, request.run_dir)
+    return {"made_up": drawn, "patients": patients, "provenance": found}
+
+
+def _headed_pictures(drawn, *arguments):
+    """`_pictures`, with the word above each of them where the data are made up."""
+    with drawing.headed(made_up.WORDS if drawn else ""):
+        return _pictures(*arguments)
 
 
 def _pictures(folder, parts, truth, task, chosen, listed):

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfunc import methods
+from tfunc.reporting.table1 import Row
+
+UNLIKE = 0.05  # a larger difference of mean Dice, and U-E is of other errors
 
 
 def chosen_on(asked: Mapping[str, Any]) -> str:
@@ -46,6 +49,23 @@ def remarks(asked: Mapping[str, Any]) -> list[str]:
         voxels = f"{number:,} voxel{'s' * (number != 1)} of {method}"
         found.append(f"{voxels} outside the masks are NaN and count as background that the map is sure of.")
     return found
+
+
+def unlike_dice(rows: Sequence[Row]) -> str:
+    """The sentence that U-E may not be compared, where the methods' mean Dice is too unlike; else nothing.
+
+    It is the overlap of the uncertain voxels with the errors: whoever errs more has more to overlap with.
+    """
+    found = sorted(
+        (row.cells["dice"].mean, row.title) for row in rows if row.cells["dice"].mean == row.cells["dice"].mean
+    )
+    if not found or not found[-1][0] - found[0][0] > UNLIKE:
+        return ""
+    (low, worst), (high, best) = found[0], found[-1]
+    return (
+        f"U-E, error recall and error precision are not comparable between these methods: their mean Dice goes from {low:.3f} "
+        f"({worst}) to {high:.3f} ({best}), more than {UNLIKE:g} apart, and who errs more has more errors to overlap with."
+    )
 
 
 def _of(number, count):

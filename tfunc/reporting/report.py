@@ -16,26 +16,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-import jinja2
-import numpy as np
 from markupsafe import Markup
 
-from data_prep.base import artefacts
+from data_prep.base import artefacts, made_up
 from data_prep.tasks import Task
 from tfunc import __version__
 from tfunc.reporting import (
+    benefits,
     by_part,
+    calibration_section,
     coarse_maps,
     companion_table,
     guarantee_section,
     html_table,
+    in_short,
     part_data,
+    provenance,
     review_section,
     thumbnails,
     viewer,
     words,
 )
 from tfunc.reporting.parts import Part
+from tfunc.reporting.templates import filled
 from tfunc.reporting.viewer import Packed
 from tfunc.scoring.counts import THRESHOLDS
 from tfunc.scoring.patients import Patients
@@ -103,36 +106,36 @@ def page(
     style = _package("report.css") + _package("viewer.css")
     script = "".join(map(_package, SCRIPTS))
     name = task.title if task else summary["dataset"]
-    title = "Voxel-wise uncertainty" + (f" on {name}" if name else "")
     evaluated, rows = parts[0].evaluated, parts[0].rows
-    shown = {stem: url for stem, url in images.items() if stem not in review_section.PICTURED}
+    numbers = data(parts, packed)
     written = dict(  # HTML already; what strangers wrote was escaped when it was put into it
         facts=words.heading(rows, summary),
-        table1=by_part.of_each((part, [html_table.table(part.rows, evaluated.maps, part.name)]) for part in parts),
-        table_notes=by_part.of_each(
-            (part, [*(f'<p class="key">{escape(note)}</p>' for note in notes[part.name]), companion_table.table(part)])
-            for part in parts
-        ),
+        **_tables(parts, notes),
         parts_row=f'<div class="controls scripted">{by_part.choice(parts)}</div>' if len(parts) > 1 else "",
         parts=by_part.choice(parts),
         **review_section.sections(parts, patients, images, small or {}, [one.entry["name"] for one in packed], task),
         guarantees=certified,
-        figures=words.pictures(shown, summary) or "<p>None were drawn.</p>",
+        **_figures(images, summary),
         notes=words.notes(summary, evaluated.maps, parts),
-        data=script_json(data(parts, packed)),
+        data=script_json(numbers),
         voxels="\n".join(_voxels(packed)),
         style=style,
         script=script,
     )
-    said = dict(
-        title=title,
+    return filled(
+        "report.html",
+        title=_title(name, summary),
+        in_short=in_short.section(parts, patients[0] if patients else None, summary, name or ""),
+        calibration=calibration_section.table(parts),
+        provenance=provenance.section(summary),
+        first=_first(numbers),
         legend=html_table.legend(rows),
         viewer_note=_left_out(len(packed), len(evaluated.subjects)),
         version=__version__,
         style_hash=_hash(style),
         script_hash=_hash(script),
+        **{name: Markup(text) for name, text in written.items()},
     )
-    return _filled("report.html", said | {name: Markup(text) for name, text in written.items()})
 
 
 def _left_out(shown, subjects):
@@ -142,11 +145,45 @@ def _left_out(shown, subjects):
     return note if shown < subjects else ""
 
 
-def _filled(template, values):
-    """A template of page/: what is put into it is escaped but for `Markup`, and a name that is missing is an error."""
-    folder = jinja2.PackageLoader("tfunc.reporting", "page")
-    made = jinja2.Environment(loader=folder, autoescape=True, undefined=jinja2.StrictUndefined)
-    return made.get_template(template).render(values)
+def _title(name, summary):
+    drawn = f" ({made_up.WORDS})" if summary.get("made_up") else ""
+    return "Voxel-wise uncertainty" + (f" on {name}" if name else "") + drawn
+
+
+def _tables(parts, notes):
+    """Of each part: Table 1, what stands below it, and whom corrections help and harm."""
+    all_maps = parts[0].evaluated.maps
+    return dict(
+        table1=by_part.of_each((part, [html_table.table(part.rows, all_maps, part.name)]) for part in parts),
+        table_notes=by_part.of_each(
+            (part, [*(f'<p class="key">{escape(note)}</p>' for note in notes[part.name]), companion_table.table(part)])
+            for part in parts
+        ),
+        benefits=by_part.of_each((part, [benefits.table(part)]) for part in parts),
+    )
+
+
+def _figures(images, summary):
+    """The figures of each section, those of review and failures left out: they stand in theirs."""
+    found: dict[str, dict[str, str]] = {"calibration_figures": {}, "threshold_figures": {}, "figures": {}}
+    for stem, url in images.items():
+        if stem not in review_section.PICTURED:
+            kind = "calibration" if stem.startswith(("figure1", "calibration")) else "threshold"
+            found[f"{kind}_figures" if kind == "calibration" or stem == "thresholds" else "figures"][stem] = url
+    return {section: words.pictures(of, summary) for section, of in found.items()}
+
+
+def _first(numbers):
+    """The first method's subjects, lowest Dice first, which the script sorts anew: what a reader without scripts sees."""
+    method = numbers["methods"][0]
+    columns = [numbers["subjects"], *(method["subjects"][name] for name in ("dice", "ece", "ue", "corrected"))]
+    rows = []
+    for name, dice, ece, ue, corrected in zip(*columns, strict=True):
+        change = None if None in (dice, corrected) else corrected - dice
+        percent = None if ece is None else 100 * ece
+        rows.append({"name": name, "dice": dice, "ece": percent, "ue": ue, "corrected": corrected, "change": change})
+    rows.sort(key=lambda row: 2 if row["dice"] is None else row["dice"])
+    return {"title": method["title"], "subjects": rows}
 
 
 def _voxels(packed):
@@ -180,10 +217,6 @@ def data(parts: Sequence[Part], packed: Sequence[Packed]) -> dict[str, Any]:
 def script_json(value: Any) -> str:
     """JSON that may stand inside a script element: no `<` that could end it."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _plain(values):
-    return [None if np.isnan(value) else float(value) for value in values]
 
 
 def _package(name):

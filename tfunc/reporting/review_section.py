@@ -14,13 +14,14 @@ from data_prep.tasks import Task
 from tfunc.reporting import by_part
 from tfunc.reporting.parts import Part
 from tfunc.reporting.table1 import title
+from tfunc.reporting.templates import fixed
 from tfunc.scoring import failure
 from tfunc.scoring.aggregate import AGGREGATORS
 from tfunc.scoring.failure import COMBINATION, Detection
 from tfunc.scoring.patients import Patients
 from tfunc.scoring.review import ALPHA, Chosen, Reviewed
 
-HEADINGS = "Whom to review first", "Which score finds the failures"
+HEADINGS = "Whom to review first", "Can the score rank patients?"
 PICTURED = {  # figures that stand in these sections, and what they show
     "review": "mean Dice of what is left unreviewed, against the share that was reviewed",
     "failures": "share of the way to the best order by method and score, and risk against coverage",
@@ -52,7 +53,7 @@ def sections(
         none = ['<p class="key">Of the class map there is none: choose a region, or their mean.</p>']
         reviews.append((part, [lists(part, one, small if part is parts[0] else {}, inline, unit)] if one else none))
         tables.append((part, [failures(one)] if one else none))
-    lead = '<a href="#review">Whom to review first</a> <a href="#failures">Failures</a> '
+    lead = '<a href="#review">Whom to review first</a> <a href="#failures">Ranking</a> '
     found = {"review": (HEADINGS[0], reviews), "failures": (HEADINGS[1], tables)}
     texts = {
         name: _section(name, heading, choice + by_part.of_each(contents), images)
@@ -62,7 +63,9 @@ def sections(
 
 
 def _section(name, heading, content, images):
-    picture = f'<figure><img src="{images[name]}" alt="{PICTURED[name]}"></figure>' if name in images else ""
+    picture = (
+        f'<figure class="drawn"><img src="{images[name]}" alt="{PICTURED[name]}"></figure>' if name in images else ""
+    )
     return f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{heading}</h2>{content}{picture}</section>'
 
 
@@ -73,7 +76,7 @@ def lists(part: Part, patients: Patients, pictures: Mapping[str, str], inline: S
     found = []
     for index, method in enumerate(order):
         count = OTHERS if index else FIRST
-        body = _list(method, patients, {} if index else pictures, inline, unit, count)
+        body = _backwards(patients, method) + _list(method, patients, {} if index else pictures, inline, unit, count)
         chosen = patients.chosen.get(method)
         by = failure.title(patients.reviews[method][0].score)
         found.append(
@@ -81,6 +84,19 @@ def lists(part: Part, patients: Patients, pictures: Mapping[str, str], inline: S
             f"{escape(by)}</span></summary><p class='key'>{_how(chosen)}</p>{body}</details>"
         )
     return "".join(found)
+
+
+def _backwards(patients, method):
+    """The warning where the score that ranks is higher for the better segmentations of these very subjects."""
+    used = {one.score for one in patients.reviews[method]}
+    for one in patients.of(method):
+        if one.score in used and one.values["spearman"] < 0:
+            number = fixed(one.values["spearman"], 2)
+            return (
+                f'<p class="warning">This score ranks these subjects <strong>backwards</strong> (rank correlation with 1 - Dice '
+                f"{number}): the better segmentations stand first. Do not use the list.</p>"
+            )
+    return ""
 
 
 def _how(chosen: Chosen | None) -> str:
@@ -182,14 +198,15 @@ def _share(one: Detection | None, best: Detection | None, patients: Patients) ->
     share = one.values["closed"]
     if math.isnan(share):
         return "<td>–</td>"
-    text = f"{100 * share:.0f} %"
+    text = f"{fixed(100 * share, 0)} %"
     text = f"<strong>{text}</strong>" if best is not None and one.score == best.score else text
     low, high = 100 * one.low["closed"], 100 * one.high["closed"]
     chosen = patients.chosen.get(one.method)
-    notes = [f"{low:.0f} – {high:.0f}", f"AURC {one.values['aurc']:.3f}"]
+    notes = [f"{fixed(low, 0)} to {fixed(high, 0)}", f"AURC {one.values['aurc']:.3f}"]
     notes += ["chosen on validation"] if chosen is not None and chosen.score == one.score else []
-    notes += ["ranks backwards"] if one.backwards else []
-    kind = ' class="backwards"' if one.backwards else ""
+    against = one.values["spearman"] < 0
+    notes += [f"ranks backwards, correlation {fixed(one.values['spearman'], 2)}"] if against or one.backwards else []
+    kind = ' class="backwards"' if against or one.backwards else ""
     return f"<td{kind}>{text}" + "".join(f'<span class="small">{note}</span>' for note in notes) + "</td>"
 
 

@@ -1,14 +1,25 @@
-"""An evaluation for TensorBoard, beside its training: the tables' means as scalars, the pictures as images."""
+"""An evaluation for TensorBoard, beside its training: the table and the pictures, and each method's means as HParams' metrics.
+
+One number a method makes no curve, so there are no charts of them: the training's curves stand first, and the means are columns
+of the HParams page and one table of text.
+"""
 
 from __future__ import annotations
 
+import io
 import pathlib
 import shutil
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from data_prep.base import artefacts
+from tfunc.reporting import words
 from tfunc.reporting.publish import Finished
 
 NAME = "tensorboard"  # the folder, in the evaluation's
+PLACE = "when evaluated"  # TensorBoard sorts by letters: behind the training's `loss` and `valid_dice`
+DATASET_ECE = "dataset_ece"
+TITLES = {DATASET_ECE: "ECE of all voxels pooled"}  # of what is no column of Table 1
 
 
 def is_written(finished: Finished) -> bool:
@@ -17,29 +28,76 @@ def is_written(finished: Finished) -> bool:
 
 
 def write(finished: Finished) -> pathlib.Path:
-    """Writes the tables' means and the PNG pictures into `<evaluation>/tensorboard`, in place of what was there -> it.
+    """Writes the table, the PNG pictures and a trial for each method into `<evaluation>/tensorboard`, in place of what was there.
 
-    Of several classes `evaluation` is the mean over regions, `evaluation_<region>` each of them, `evaluation_classes` the class
-    map.
+    Each method has a folder of its own, `methods/<method>`, whose HParams are the method, the part of the evaluation's data and
+    its measures' means. Of several classes each region and the class map are trials too: `methods/<method>/<region>`.
     """
     import tensorflow as tf
 
-    folder, summary = finished.folder / NAME, finished.summary
-    parts = {"evaluation": summary["methods"]}
-    parts |= {f"evaluation_{name}": of["methods"] for name, of in summary.get("regions", {}).items()}
-    if "classes" in summary:
-        parts["evaluation_classes"] = summary["classes"]["methods"]
+    folder = finished.folder / NAME
     shutil.rmtree(folder, ignore_errors=True)
-    with artefacts.folder_aside(folder) as aside, tf.summary.create_file_writer(str(aside)).as_default(step=0):
-        for part, methods in parts.items():
-            for method, found in methods.items():
-                for name, cell in found["table1"].items():
-                    if cell["mean"] is not None:
-                        tf.summary.scalar(f"{part}/{name}/{method}", cell["mean"])
-                if found["dataset_ece"] is not None:
-                    tf.summary.scalar(f"{part}/dataset_ece/{method}", found["dataset_ece"])
-        for picture in finished.pictures:
-            if picture.suffix == ".png":
-                image = tf.io.decode_png(picture.read_bytes(), channels=3)
-                tf.summary.image(f"evaluation/{picture.stem}", image[tf.newaxis])
+    with artefacts.folder_aside(folder) as aside:
+        with tf.summary.create_file_writer(str(aside)).as_default(step=0):
+            _columns(finished.summary)
+            tf.summary.text(f"{PLACE}/Table 1", finished.markdown)
+            captions = words.captions(finished.summary)
+            for picture in finished.pictures:
+                if picture.suffix == ".png":
+                    about = captions.get(picture.stem, "")
+                    tf.summary.image(f"{PLACE}/{picture.stem}", _on_white(picture)[None], description=about)
+        for part, method, found in _trials(finished.summary):
+            _trial(aside, part, method, found, finished.summary)
     return folder
+
+
+def _trials(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """(part, empty for the first, method, what summary.json says of it)."""
+    parts = {"": summary["methods"]}
+    parts |= {name: of["methods"] for name, of in summary.get("regions", {}).items()}
+    if "classes" in summary:
+        parts["classes"] = summary["classes"]["methods"]
+    for part, methods in parts.items():
+        for method, found in methods.items():
+            yield part, method, found
+
+
+def _means(found):
+    """{measure: mean over subjects} of one method, those that are defined."""
+    means = {name: cell["mean"] for name, cell in found["table1"].items()}
+    means[DATASET_ECE] = found["dataset_ece"]
+    return {name: value for name, value in means.items() if value is not None}
+
+
+def _columns(summary):
+    """What the HParams page has columns for, under names for people."""
+    from tensorboard.plugins.hparams import api  # here: its import takes a second
+
+    columns = {name: of["title"].removesuffix(" %") for name, of in summary["columns"].items()}
+    columns |= {n: of["title"].removesuffix(" %") for n, of in summary.get("classes", {}).get("columns", {}).items()}
+    metrics = [api.Metric(f"{PLACE}/{name}", display_name=title) for name, title in {**columns, **TITLES}.items()]
+    api.hparams_config(hparams=[api.HParam("method"), api.HParam("evaluated on")], metrics=metrics)
+
+
+def _trial(folder, part, method, found, summary):
+    """One row of the HParams page: a method on a part of the data."""
+    import tensorflow as tf
+    from tensorboard.plugins.hparams import api
+
+    place = folder / "methods" / method / part
+    on = f"{summary['dataset'] or 'maps'}, {summary.get('split', 'test')}" + (f", {part}" if part else "")
+    with tf.summary.create_file_writer(str(place)).as_default(step=0):
+        api.hparams({"method": found["title"], "evaluated on": on}, trial_id=f"{method}/{part}")
+        for name, value in _means(found).items():
+            tf.summary.scalar(f"{PLACE}/{name}", value)
+
+
+def _on_white(path):
+    """uint8 [height, width, 3]: a picture without a ground of its own, on white, since TensorBoard keeps no transparency."""
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(io.BytesIO(path.read_bytes())) as image:
+        picture = image.convert("RGBA")
+        ground = Image.new("RGBA", picture.size, "white")
+        return np.asarray(Image.alpha_composite(ground, picture).convert("RGB"))

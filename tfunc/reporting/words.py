@@ -15,6 +15,7 @@ from tfunc.scoring.lesions import MATCH
 from tfunc.scoring.measures import MEASURES
 from tfunc.scoring.sources import Maps
 
+PHOTOGRAPH = "overlay"  # the figure that is made of images, whose colours stay in the dark
 LESIONS = (
     "Lesions over all subjects. Left and middle: as the prediction's lesions are kept from the surest on, the share of the "
     "label's lesions that are found, against false lesions a subject; the mark is all of them. A lesion is found where one "
@@ -44,11 +45,12 @@ def reasons(summary: Mapping[str, Any]) -> tuple[str, ...]:
 
 def pictures(images: Mapping[str, str], summary: Mapping[str, Any]) -> str:
     """The figures with their captions. images: {stem: data URL}."""
-    captions, parts = _captions(summary), []
+    every, parts = captions(summary), []
     for stem, url in images.items():
-        caption = escape(captions.get(stem, stem))
+        caption = escape(every.get(stem, stem))
         picture = f'<div class="wide" tabindex="0"><img src="{url}" alt="{escape(stem)}"></div>'
-        parts.append(f"<figure>{picture}<figcaption>{caption}</figcaption></figure>")
+        kind = "photograph" if stem == PHOTOGRAPH else "drawn"
+        parts.append(f'<figure class="{kind}">{picture}<figcaption>{caption}</figcaption></figure>')
     return "\n".join(parts)
 
 
@@ -95,8 +97,8 @@ def _percent(share):
     return "–" if share is None else f"{100 * share:.0f} %"
 
 
-def _captions(summary):
-    """{stem of a figure's file: its caption}"""
+def captions(summary: Mapping[str, Any]) -> dict[str, str]:
+    """{stem of a figure's file: its caption}."""
     who = "; ".join(
         f"{label} {subject}" + f" ({reason})" * bool(reason)
         for (label, subject), reason in zip(

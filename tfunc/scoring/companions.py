@@ -217,7 +217,11 @@ COMPANIONS = {
         Companion("volume", "volume", volume, "segmented volume in ml (photographs: pixels)", has_mean=False),
         Companion("true_volume", "true volume", true_volume, "the label's", has_mean=False),
         Companion(
-            "expected_volume", "expected volume", expected_volume, "the sum of the probabilities", has_mean=False
+            "expected_volume",
+            "expected volume",
+            expected_volume,
+            "the sum of the probabilities, also of what a floor in the background adds up to",
+            has_mean=False,
         ),
     )
 }

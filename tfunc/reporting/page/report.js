@@ -1,6 +1,8 @@
 "use strict";
 // The page's state, the curves and the table of subjects. Names come from file names: they only ever become text nodes.
 
+document.documentElement.classList.add("js"); // what is of use with a script only shows now, what stands in for it goes
+
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -110,25 +112,36 @@ function line(points) {
 
 let followed = null; // the method under the pointer in the readout
 
+// Rows of the readout stay and are rewritten: one that was replaced while the focus came to it would lose it.
+function readoutRow(index) {
+  const rows = $("readout").tBodies[0].rows;
+  if (rows.length === data.methods.length) return rows[index];
+  const method = data.methods[index];
+  const sample = element("svg", { viewBox: "0 0 34 12", "aria-hidden": "true" }, element("path", { d: "M1 6H33", stroke: ink(method.color), "stroke-width": 2.4, "stroke-dasharray": method.dash }));
+  const row = element(
+    "tr",
+    { mouseenter: () => follow(index), mouseleave: () => follow(null) },
+    element("td", {}, sample),
+    element("td", {}, element("button", { type: "button", click: () => change({ method: index }) }, method.title)),
+    element("td"),
+  );
+  return $("readout").tBodies[0].appendChild(row);
+}
+
 function drawReadout() {
   const curves = data.methods.map((method) => method.curves[state.measure]);
   const at = curves.map((values) => (reading === null ? best(values) : reading));
   const values = curves.map((curve, index) => (at[index] === null ? null : curve[at[index]]));
   const winner = values[best(values)];
-  const rows = data.methods.map((method, index) => {
-    const sample = element("svg", { viewBox: "0 0 34 12", "aria-hidden": "true" }, element("path", { d: "M1 6H33", stroke: ink(method.color), "stroke-width": 2.4, "stroke-dasharray": method.dash }));
+  const rows = data.methods.map((_, index) => readoutRow(index));
+  rows.forEach((row, index) => {
     const shown = element(values[index] === winner ? "strong" : "span", {}, text(values[index]));
     const where = reading === null && at[index] !== null ? element("span", { class: "rank" }, ` at ${data.thresholds[at[index]]}`) : "";
-    return element(
-      "tr",
-      { "aria-current": index === state.method ? "true" : null, mouseenter: () => follow(index), mouseleave: () => follow(null) },
-      element("td", {}, sample),
-      element("td", {}, element("button", { type: "button", click: () => change({ method: index }) }, method.title)),
-      element("td", {}, shown, where),
-    );
+    row.cells[2].replaceChildren(shown, where);
+    if (index === state.method) row.setAttribute("aria-current", "true");
+    else row.removeAttribute("aria-current");
   });
   $("readout").caption.textContent = reading === null ? `Each method's ${lower() ? "lowest" : "highest"}` : `At threshold ${data.thresholds[reading]}`;
-  $("readout").tBodies[0].replaceChildren(...rows);
 }
 
 const lower = () => data.lower.includes(state.measure); // whether lower values are better
@@ -278,12 +291,25 @@ function startPage() {
     for (const one of document.querySelectorAll("[data-part]")) one.hidden = Number(one.dataset.part) !== state.part;
   });
   startCurves();
+  markWide();
   for (const term of document.querySelectorAll(".term")) {
     for (const event of ["mouseenter", "focus"]) term.addEventListener(event, () => placeTip(term));
   }
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") for (const term of document.querySelectorAll(".term")) term.classList.add("quiet");
   });
+}
+
+// Tables and figures that are wider than their place say so.
+function markWide() {
+  const look = new ResizeObserver((entries) => {
+    for (const { target } of entries) hint(target.closest(".wide"));
+  });
+  for (const wide of document.querySelectorAll(".wide")) for (const one of [wide, ...wide.children]) look.observe(one);
+}
+
+function hint(wide) {
+  wide.classList.toggle("overflows", wide.clientWidth > 0 && wide.scrollWidth > wide.clientWidth + 2);
 }
 
 function placeTip(term) {
