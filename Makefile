@@ -108,7 +108,7 @@ clean:
 .venv/installed: setup.cfg pyproject.toml constraints/current.txt | check-python
 	@echo "installing into .venv: some minutes the first time"
 	@$(PYTHON) -m venv .venv
-	@$(CURRENT) -m pip install --quiet --disable-pip-version-check -c constraints/current.txt -e ".[test,lint,docs,openvino]"
+	@$(CURRENT) -m pip install --quiet --disable-pip-version-check -c constraints/current.txt -e ".[test,lint,docs,notebook,openvino]"
 	@touch $@
 
 .venv-addons/installed: setup.cfg pyproject.toml constraints/addons.txt | check-python-addons

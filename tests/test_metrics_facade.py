@@ -1,6 +1,7 @@
 """`tfunc.metrics` and what else the package offers: found when asked for, equal to the goldens, one line for what is wrong."""
 
 import ast
+import doctest
 import json
 import pathlib
 import subprocess
@@ -46,6 +47,15 @@ def test_what_the_package_offers():
     with pytest.raises(AttributeError, match="module 'tfunc' has no attribute 'metricz'"):
         tfunc.metricz  # noqa: B018
     assert all(callable(getattr(metrics, name)) for name in metrics.__all__)
+
+
+@pytest.mark.parametrize("name", [*metrics.__all__, "subject_scores", "temperature"])
+def test_its_example_is_right(name):
+    """Each function has an example in its docstring, small enough to be counted by hand, and it says what comes out."""
+    function = getattr(metrics, name, None) or getattr(tfunc, name)
+    (example,) = doctest.DocTestFinder(recurse=False).find(function, name)
+    assert example.examples
+    assert doctest.DocTestRunner().run(example).failed == 0
 
 
 def test_editors_know_what_the_package_offers():

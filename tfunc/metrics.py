@@ -45,7 +45,11 @@ __all__ = [
 
 
 def dice(prediction: ArrayLike, label: ArrayLike) -> float:
-    """2 TP / (2 TP + FP + FN) of two masks of one shape, in [0, 1]; 1 where both are empty."""
+    """2 TP / (2 TP + FP + FN) of two masks of one shape, in [0, 1]; 1 where both are empty.
+
+    >>> round(dice([1, 1, 0, 0], [1, 0, 0, 0]), 4)  # one right, one too many
+    0.6667
+    """
     sure = np.broadcast_to(np.float32(0), np.shape(prediction))
     return float(metrics.dice(_counts(counts.uncertainty_counts(sure, prediction, label, thresholds=()))))
 
@@ -56,6 +60,9 @@ def ece(probability: ArrayLike, label: ArrayLike, mask: ArrayLike | None = None,
     The mean over voxels of |mean probability - share of foreground| of their bin. probability: in [0, 1].  label: the same
     shape, non-zero is foreground.  mask: likewise, which voxels count; None: all.  bins: of equal width, left-closed, 1
     in the last. NaN where no voxel counts.
+
+    >>> round(ece([0.9, 0.9, 0.2, 0.2], [1, 0, 0, 0]), 4)  # half of |0.9 - 0.5| and half of |0.2 - 0|
+    0.3
     """
     return float(metrics.calibration_error(_calibration(probability, label, mask, bins)))
 
@@ -65,6 +72,10 @@ def reliability(
 ) -> dict[str, Any]:
     """The reliability diagram that `ece` is of, by bin: lower and upper edge, count of voxels, mean_probability,
     positive_fraction, the share of them that are foreground; the last two NaN in empty bins. Arrays [bins]; arguments as there.
+
+    >>> found = reliability([0.9, 0.9, 0.2, 0.2], [1, 0, 0, 0], bins=2)
+    >>> found["count"].tolist(), found["mean_probability"].tolist(), found["positive_fraction"].tolist()
+    ([2, 2], [0.2, 0.9], [0.0, 0.5])
     """
     found = metrics.calibration(_calibration(probability, label, mask, bins))
     edges = counts.edges(bins)
@@ -76,6 +87,9 @@ def uncertainty_error(uncertainty: ArrayLike, prediction: ArrayLike, label: Arra
 
     uncertainty: in [0, 1].  prediction, label: the same shape, non-zero is foreground.  NaN where nothing is wrong and nothing
     uncertain.
+
+    >>> uncertainty_error([0.9, 0.2, 0.8, 0.1], [1, 1, 0, 0], [1, 0, 1, 0], threshold=0.5)  # two wrong, two uncertain, one is both
+    0.5
     """
     if not (isinstance(threshold, numbers.Real) and 0 <= threshold <= 1):
         raise MapError(f"expected a threshold in [0, 1], found {threshold!r}")
@@ -87,6 +101,12 @@ def lesion_wise(prediction: ArrayLike, label: ArrayLike, spacing: Spacing, chall
     """Lesion-wise dice and hd95 of one region as BraTS 2023 scores them, and the counts and lesions that they are of.
 
     `tfunc.scoring.lesion_wise` says what each entry is and how it is counted; here `lesions` is a list of dicts.
+
+    >>> cube = np.zeros((8, 8, 8))
+    >>> cube[2:6, 2:6, 2:6] = 1
+    >>> found = lesion_wise(cube, cube, (1, 1, 1))
+    >>> found["dice"], found["true_positives"], found["false_positives"]
+    (1.0, 1, 0)
     """
     found = _lesion_wise.lesion_wise(prediction, label, spacing, challenge)
     return {**found, "lesions": [dataclasses.asdict(lesion) for lesion in found["lesions"]]}
@@ -96,6 +116,9 @@ def volume_difference(prediction: ArrayLike, label: ArrayLike, spacing: Spacing)
     """By how much more was segmented than there is: ml of a volume, and relative to the label's volume.
 
     relative is 0 where both are empty and NaN, undefined, where only the label is. Of an image, ml is mm^2 over 1000.
+
+    >>> volume_difference([[[1, 1]], [[1, 1]]], [[[1, 1]], [[0, 0]]], spacing=(10, 10, 10))  # 4 ml where there are 2
+    {'ml': 2.0, 'relative': 1.0}
     """
     found = _volume_difference.volume_difference(prediction, label, spacing)
     return {"ml": found.ml, "relative": found.relative}

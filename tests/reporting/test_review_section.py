@@ -107,30 +107,33 @@ def test_a_new_patient_is_judged_as_the_list_judges(folder):
     run_dir, subjects = folder.parent, read_csv(folder / "subjects.csv")
     made_by = {"networks": {}, "samples": None, "draws": None, "streams": None}
     for method in ("baseline", "ensemble"):
-        (fit,) = (known := triage.known(run_dir, method, made_by)).fits.values()
+        ((region, fit),) = (known := triage.known(run_dir, method, made_by)).fits.items()
         rows = {row["subject"]: row for row in read_csv(folder / "review.csv") if row["method"] == method}
         assert known.failure == 0.7 and len(rows) == 10
         for own in (one for one in subjects if one["method"] == method):
             row = rows[own["subject"]]
-            judged = triage.judge(fit, known.failure, {name: float(own[f"score_{name}"]) for name in fit.names}, 9)
+            judged = triage.judge(known, region, {name: float(own[f"score_{name}"]) for name in fit.names}, 9)
             found = [judged.predicted, judged.low, judged.high]
             assert found == pytest.approx([float(row[f"predicted_dice{end}"]) for end in ("", "_low", "_high")])
             assert judged.wanted == (judged.predicted < 0.7 or float(row["score_value"]) > fit.highest)
-    assert not triage.known(run_dir, "baseline", {**made_by, "networks": {"baseline": "other"}}).fits
-    assert not triage.known(run_dir, "baseline_mc", made_by).fits
+    other = triage.known(run_dir, "baseline", {**made_by, "samples": 5})
+    assert not other.fits and "samples None (there) against 5 (asked for)" in other.why
+    assert "chose no score of baseline_mc" in triage.known(run_dir, "baseline_mc", made_by).why
 
 
 def test_what_is_judged_without_more():
     """An empty segmentation is flagged by itself; of a score that lacks, or without a fit, nothing is said but why."""
-    fit = LINE
-    assert triage.judge(fit, 0.7, {"top": 0.1}, 0).wanted is True
-    low, far = triage.judge(fit, 0.7, {"top": 0.35}, 5), triage.judge(fit, 0.5, {"top": 0.45}, 5)
+
+    def judged(scores, voxels=5, **other):
+        return triage.judge(triage.Known(**{"fits": {"whole": LINE}, "failure": 0.7, **other}), "whole", scores, voxels)
+
+    assert judged({"top": 0.1}, 0).wanted is True
+    low, far = judged({"top": 0.35}), judged({"top": 0.45}, failure=0.5)
     assert (low.predicted, low.low, low.high) == pytest.approx((0.65, 0.55, 0.75)) and "below 0.7" in low.why
     assert far.wanted is True and "less sure than all 10 subjects" in far.why  # its Dice is predicted where nobody was
-    assert triage.judge(fit, 0.7, {"top": 0.2}, 5).wanted is False
-    for fit, scores in ((None, {"top": 0.1}), (LINE, None), (LINE, {"top": None})):
-        judged = triage.judge(fit, 0.7, scores, 5)
-        assert judged.wanted is None and judged.predicted is None and judged.why
+    assert judged({"top": 0.2}).wanted is False
+    for one in (judged({"top": 0.1}, fits={}), judged(None), judged({"top": None})):
+        assert one.wanted is None and one.predicted is None and one.why
 
 
 LINE = triage.Fit(

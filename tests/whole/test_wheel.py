@@ -97,6 +97,35 @@ def test_it_works_from_another_folder(installed, tmp_path):
     assert (tmp_path / "runs" / "brats" / "evaluation" / "report.html").exists()
 
 
+def test_the_notebook(installed, tmp_path):
+    """docs/tutorial/first_hour.ipynb runs from the wheel outside the checkout, every call of Python's contract in it.
+
+    What depends on no rounding is what the document shows; importing and predicting print nothing of TensorFlow's.
+    """
+    notebook = pytest.importorskip("notebook_runs")
+    made = notebook.run(installed.parent / "python", tmp_path)
+    said, shown = notebook.text(made), notebook.text(notebook.nbformat.read(notebook.PATH, as_version=4))
+    for line in ("(16, 48, 48, 4) True", "<Wrapped baseline_mc of 1 model, 2 classes>"):
+        assert line in said and line in shown
+    kinds = [set(output.get("data", {})) for cell in made.cells for output in cell.get("outputs", ())]
+    assert any("text/html" in one for one in kinds) and any("text/markdown" in one for one in kinds)
+    python = [cell for cell in made.cells if cell.cell_type == "code" and not cell.source.startswith("%%bash")]
+    errors = [output.text for cell in python for output in cell.outputs if output.get("name") == "stderr"]
+    assert not errors, errors
+    source = "\n".join(cell.source for cell in python)
+    for call in (
+        "load(",
+        ".predict(",
+        "subject_scores(",
+        "temperature(",
+        "evaluate(",
+        "wrap(",
+        "register(",
+        "methods()",
+    ):
+        assert call in source
+
+
 def test_a_program_that_is_none(installed, tmp_path):
     """A slip of the pen is one line and exit code 2."""
     ended = subprocess.run([installed, "trian"], cwd=tmp_path, capture_output=True, text=True)

@@ -81,9 +81,7 @@ def load(
             options = dataclasses.replace(options, samples=fitted.made_by["samples"])
         asked = predict.document(found, options, loaded)
         applied = temperatures.of_method(run_dir, dataset, found.name, loaded[0].config.task, asked)
-    name = found.name + methods.RECALIBRATED * recalibrated
-    known = triage.known(run_dir, name, predict.document(found, options, loaded))
-    return Model(found, loaded, options, applied, known)
+    return Model(found, loaded, options, applied, run_dir)
 
 
 def _dataset(run_dir, method):
@@ -117,16 +115,16 @@ class Model:
         loaded: list[Any],
         options: Any,
         applied: Any = None,
-        known: Any = None,
+        run_dir: pathlib.Path | str = "",
     ):
-        """What `load` found: `Trained` networks, `Options`, and `Applied` and `Known` where there are any."""
+        """What `load` found in a run: `Trained` networks, `Options`, and `Applied` where it is asked for."""
         self.method: Method = method
         self.task: Task = loaded[0].config.task
         self.networks: tuple[str, ...] = tuple(one.name for one in loaded)
         self._loaded: list[Trained] = loaded
         self._options: Options = options
         self._applied: Applied | None = applied
-        self._known: Known | None = known
+        self._run_dir = run_dir
         self._predictors: dict[int, Predictor] = {}
         checksums = {one.name: one.checksum for one in loaded}
         self._about = artefact.about({"method": method.name, "kind": method.kind, "networks": checksums})
@@ -221,7 +219,7 @@ class Model:
             maps.pop(MUTUAL, None)  # of the probabilities as they were drawn
             maps = self._applied.change(maps)
         maps["prediction"] = map_files.labels_of(self.task)[maps["prediction"]]
-        return self._said(subject, maps, spreads)
+        return self._said(subject, maps, spreads, made.options)
 
     def _predictor(self, samples: int) -> Predictor:
         """The graph for so many samples, traced once."""
@@ -235,7 +233,14 @@ class Model:
             self._predictors[number] = made
         return self._predictors[number]
 
-    def _said(self, subject, maps, spreads):
+    def _known(self, options: Options) -> Known:
+        """What the run's evaluation knows of maps that are made so, as it is now."""
+        from tfunc.maps import predict
+
+        name = self.method.name + methods.RECALIBRATED * (self._applied is not None)
+        return triage.known(self._run_dir, name, predict.document(self.method, options, self._loaded))
+
+    def _said(self, subject, maps, spreads, options):
         from tfunc.maps import patient, patient_scores
 
         native = subject.native()
@@ -243,7 +248,7 @@ class Model:
         image = np.asarray(native.image[..., self.task.index(shown)], np.float32)
         scores = patient_scores.of_maps(self.method.kind, subject, maps, self.task, spreads)
         certified = self._applied and self._applied.volumes(subject, maps["prediction"])
-        said = patient.document(subject, maps, self.task, scores, spreads, certified, self._known)
+        said = patient.document(subject, maps, self.task, scores, spreads, certified, self._known(options))
         volumes, intervals = _volumes(said["volumes"]) if subject.header is not None else ({}, None)
         return Maps(
             name=subject.name,

@@ -71,7 +71,7 @@ def document(
         inside = classes.among(index, region)
         means[region.name] = float(maps["uncertainty"][inside].mean(dtype=np.float64)) if inside.any() else None
         own = None if scores is None else scores[region.name]
-        judged = triage.judge(known.fits.get(region.name), known.failure, own, counts[region.name])
+        judged = triage.judge(known, region.name, own, counts[region.name])
         dice[region.name] = None
         if judged.predicted is not None:
             dice[region.name] = {

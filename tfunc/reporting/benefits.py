@@ -63,7 +63,7 @@ def never(found: list[Benefit]) -> str:
         return ""
     if len(without) == len(found):
         return "No threshold raises the mean Dice of any method here."
-    return f"No threshold raises the mean Dice of {', '.join(without)}."
+    return f"No threshold raises the mean Dice of {', '.join(without).removesuffix('.')}."
 
 
 def table(part: Part) -> Markup:

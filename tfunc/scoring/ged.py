@@ -20,6 +20,9 @@ def ged(samples: ArrayLike, labels: ArrayLike, classes: int | None = None) -> fl
     samples: [samples, …] class indices or a mask each, any shape.  labels: [raters, …], or of the shape of one sample, which is
     one rater's.  classes: how many there are with the background, 0; None: those that occur anywhere, so that two values,
     whatever they are, are background and foreground. Raises `MapError` for shapes that differ, for values that are no classes.
+
+    >>> ged([[1, 1, 0, 0], [1, 0, 0, 0]], [[1, 1, 0, 0]])  # one sample is the label, one has half of it
+    0.25
     """
     drawn, truth = _sets(samples, labels, classes)
     apart = distances(np.concatenate([drawn, truth]), classes)

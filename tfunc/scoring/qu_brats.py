@@ -35,6 +35,10 @@ def qu_brats(
     Returns score, (dice_auc + 1 - ftp_auc + 1 - ftn_auc) / 3; dice_auc, ftp_auc, ftn_auc; float64 [levels + 1] each:
     thresholds, dice (1 where both are empty), ftp, ftn (0 where there are none to filter). All in [0, 1]. Raises `MapError` for
     shapes that differ, NaN, and values outside [0, 1].
+
+    >>> found = qu_brats([0.9, 0.1, 0.1, 0.1], [1, 1, 0, 0], [0, 1, 0, 0])  # the one error is unsure
+    >>> round(found["dice_auc"], 4), found["ftp_auc"] < 0.15
+    (0.9625, True)
     """
     if not isinstance(levels, (int, np.integer)) or levels < 1:
         raise MapError(f"expected levels from 1 on, found {levels!r}")

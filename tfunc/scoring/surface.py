@@ -34,6 +34,9 @@ def hd95(prediction: ArrayLike, label: ArrayLike, spacing: Spacing, penalty: flo
     prediction, label: [depth, height, width] or [height, width], non-zero is foreground.  spacing: of the voxels along each
     axis of the arrays, in mm (ones for a photograph: the result is in pixels).  penalty: what it is where one of them is
     empty; None: the image's diagonal. Raises `MapError` for shapes that differ and for what is no spacing.
+
+    >>> hd95([[0, 1, 0, 0]], [[0, 0, 0, 1]], spacing=(1, 2))  # two voxels of 2 mm apart
+    4.0
     """
     one, other, voxel = measured(prediction, label, spacing)
     if (settled := _empty(one, other, voxel, penalty)) is not None:
@@ -70,6 +73,9 @@ def surface_dice(prediction: ArrayLike, label: ArrayLike, spacing: Spacing, tole
     """The share of both surfaces' area that lies within `tolerance` mm of the other surface, in [0, 1].
 
     Arguments and errors as of `hd95`; a distance of exactly the tolerance is within it.
+
+    >>> surface_dice([[0, 1, 0, 0]], [[0, 0, 1, 0]], spacing=(1, 1), tolerance=1)
+    1.0
     """
     if not (isinstance(tolerance, numbers.Real) and math.isfinite(tolerance) and tolerance >= 0):
         raise MapError(f"expected a tolerance in mm, found {tolerance!r}")

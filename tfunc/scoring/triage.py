@@ -52,10 +52,11 @@ class OfMethod(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is known of maps of one method: its `Fit` by region. failure: a lower Dice has failed."""
+    """What is known of maps of one method: its `Fit` by region, or why nothing is. failure: a lower Dice has failed."""
 
     fits: dict[str, Fit] = {}
     failure: float = failure.FAILURE
+    why: str = "no evaluation is at hand that chose a score on a validation set"
 
 
 class Fits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -115,16 +116,20 @@ def stored(run_dir: runs.Path) -> Fits | None:
 
 
 def known(run_dir: runs.Path, method: str, predicted: Mapping[str, Any]) -> Known:
-    """What a run's evaluation knows of maps of a method that are made as `predicted` says; nothing where it is of other ones."""
+    """What a run's evaluation knows of maps of a method that are made as `predicted` says; why nothing, where it is of others."""
     fits = stored(run_dir)
-    found = fits.methods.get(method) if fits is not None else None
-    if fits is None or found is None or found.made_by != recalibration.made_by(predicted):
+    if fits is None:
         return Known()
+    found, asked = fits.methods.get(method), recalibration.made_by(predicted)
+    if found is None:
+        return Known(why=f"the evaluation chose no score of {method}: its validation set was not predicted")
+    if different := artefacts.difference(found.made_by, asked):
+        return Known(why=f"the evaluation is of maps made otherwise, {different}")
     return Known(fits=dict(found.regions), failure=fits.failure)
 
 
-def judge(fit: Fit | None, threshold: float, scores: Scores | None, voxels: int) -> Judged:
-    """What is said of a subject. threshold: a lower Dice has failed. scores: its own. voxels: of its segmentation.
+def judge(known: Known, region: str, scores: Scores | None, voxels: int) -> Judged:
+    """What is said of a region of a subject. scores: its own. voxels: of its segmentation.
 
     Without a fit only an empty segmentation is flagged: any other needs a comparison.
     """
@@ -132,8 +137,9 @@ def judge(fit: Fit | None, threshold: float, scores: Scores | None, voxels: int)
         return Judged(True, "nothing was segmented")
     if scores is None:
         return Judged(None, "one subject by itself has no score of this uncertainty")
+    fit, threshold = known.fits.get(region), known.failure
     if fit is None:
-        return Judged(None, "no evaluation of these networks that chose its scores on a validation set")
+        return Judged(None, known.why)
     values = [scores.get(name) for name in fit.names]
     if any(value is None for value in values):
         missing = failure.title(fit.names[[value is None for value in values].index(True)])

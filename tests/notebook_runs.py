@@ -1,6 +1,6 @@
 """Runs docs/tutorial/first_hour.ipynb with any Python that has ipykernel, in a folder of its own.
 
-python tests/notebook.py     # runs it with this Python, and writes its outputs into the document
+python tests/notebook_runs.py     # runs it with this Python, and writes its outputs into the document
 """
 
 import json
