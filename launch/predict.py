@@ -36,7 +36,7 @@ flags.DEFINE_list("subjects", None, "only these subjects, by name")
 flags.DEFINE_string(
     "input",
     None,
-    "new patients: a folder with a patient's files, or of such folders; an image; or one of the raw data, as imagesTs",
+    "new patients: a folder with a patient's files, or of such folders; an image; one of the raw data, as imagesTs; a pattern",
 )
 flags.DEFINE_list("modalities", None, "with --input of one patient: its files, as flair=a.nii.gz,t1=b.nii.gz, …")
 flags.DEFINE_string("out_dir", None, "where the maps of --input go")

@@ -36,7 +36,9 @@ flags.DEFINE_string("model", None, "the model's name at the server", required=Tr
 flags.DEFINE_integer(
     "version", None, "of the model (default: the latest that is served)", lower_bound=0, upper_bound=ceilings.VERSION
 )
-flags.DEFINE_string("input", None, "a patient's folder or image, or a folder of them as imagesTs", required=True)
+flags.DEFINE_string(
+    "input", None, "a patient's folder or image, a folder of them as imagesTs, or a pattern", required=True
+)
 flags.DEFINE_string("out_dir", None, "where the maps go", required=True)
 flags.DEFINE_float("timeout", 600.0, "seconds to wait for an answer")
 flags.DEFINE_string(

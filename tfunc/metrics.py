@@ -88,7 +88,7 @@ def uncertainty_error(uncertainty: ArrayLike, prediction: ArrayLike, label: Arra
     uncertainty: in [0, 1].  prediction, label: the same shape, non-zero is foreground.  NaN where nothing is wrong and nothing
     uncertain.
 
-    >>> uncertainty_error([0.9, 0.2, 0.8, 0.1], [1, 1, 0, 0], [1, 0, 1, 0], threshold=0.5)  # two wrong, two uncertain, one is both
+    >>> uncertainty_error([0.9, 0.2, 0.8, 0.1], [1, 1, 0, 0], [1, 0, 1, 0], threshold=0.5)  # two wrong, two unsure, one both
     0.5
     """
     if not (isinstance(threshold, numbers.Real) and 0 <= threshold <= 1):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import glob
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -44,6 +46,42 @@ def sources(find: Callable[[], Sequence[Any]]) -> tuple[list[Any], dict[str, Use
     if listed and not kept:
         raise Faults(faults) if len(faults) > 1 else next(iter(faults.values()))
     return kept, faults
+
+
+def new_at(
+    reader: ModuleType, path: pathlib.Path | str, modalities: Mapping[str, str] | None, task: Any
+) -> tuple[list[Any], dict[str, UserError]]:
+    """The same of the new subjects that lie at a path, or at each that a pattern such as `cohort/*_2026` means.
+
+    Raises `UserError` where nothing is there, and for a subject that two places of a pattern have.
+    """
+    if os.path.exists(path):
+        return sources(lambda: reader.find_new(pathlib.Path(path), modalities, task))
+    places = sorted(glob.glob(str(path)))
+    if not places:
+        found = "nothing that it means" if glob.has_magic(str(path)) else "nothing"
+        raise UserError(path, expected="a subject's folder or an image", found=found)
+    kept: dict[str, Any] = {}
+    faults: dict[str, UserError] = {}
+    for place in places:
+        try:
+            find = functools.partial(reader.find_new, pathlib.Path(place), modalities, task)
+            listed, wrong = sources(find)
+        except Faults as error:
+            listed, wrong = [], dict(error.faults)
+        except UserError as error:
+            listed, wrong = [], {os.path.basename(place): error}
+        faults |= wrong
+        for source in listed:
+            other = kept.setdefault(names.folded(source.name), source)
+            if other is not source:
+                twice = f"{source.name} at {other.image} too"
+                raise UserError(
+                    source.image, expected="a name of its own for each subject", found=twice, do="rename one"
+                )
+    if not kept:
+        raise Faults(faults) if len(faults) > 1 else next(iter(faults.values()))
+    return list(kept.values()), faults
 
 
 def in_folder(reader: ModuleType, raw_dir: pathlib.Path | str) -> tuple[list[Any], dict[str, UserError]]:

@@ -53,6 +53,7 @@ def test_a_path_gives_the_programs_maps(patient, brats_run, tmp_path):
     model = tfunc.load(brats_run, method="baseline_mc")
     maps = model.predict(patient, samples=3)
     assert same(maps, theirs) and maps.name == patient.name and maps.scores == document["scores"]
+    assert all(maps.patient[name] == document[name] for name in maps.patient)
     assert 0 <= maps.mutual_information.min() < maps.mutual_information.max() <= 1
     voxel = abs(np.linalg.det(maps.affine[:3, :3])) / 1000
     assert maps.volume_ml["whole"] == pytest.approx((maps.prediction != 0).sum() * voxel)
@@ -91,9 +92,9 @@ def test_several_paths_give_a_list(brats_raw, brats_run):
 
 
 def test_a_photograph(isic_data, isic_run, tmp_path):
-    """A path or its pixels: the program's maps."""
+    """A path or its pixels: the program's maps, at its own size those of --full_size."""
     (path, *_) = sorted(isic_data.parent.glob("raw/*Data/*.jpg"))
-    theirs, _ = program("baseline", "isic", path, isic_run, tmp_path)
+    theirs, _ = program("baseline", "isic", path, isic_run, tmp_path, full_size=True)
     model = tfunc.load(isic_run)
     from PIL import Image
 
@@ -101,6 +102,13 @@ def test_a_photograph(isic_data, isic_run, tmp_path):
         pixels = np.asarray(image.convert("RGB"))
     for found in (model.predict(path), model.predict(pixels)):
         assert same(found, theirs) and found.affine is None and found.volume_ml == {}
+    for name, values in found.own_size().items():
+        with Image.open(next(tmp_path.glob(f"*_{name}.png"))) as image:
+            written = np.asarray(image).astype(np.float64)
+        limit, own = (0, 255 * (values != 0)) if name == "prediction" else (0.51, values.astype(np.float64) * 65535)
+        assert (
+            written.shape == values.shape == pixels.shape[:2] and np.abs(written - own).max() <= limit
+        )  # float32 rounds
 
 
 def test_recalibrated(patient, brats_data, brats_run, tmp_path):

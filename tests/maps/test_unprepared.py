@@ -7,10 +7,11 @@ import nibabel
 import numpy as np
 import pytest
 
-from data_prep import convert, records
+from data_prep import convert, records, tasks
 from data_prep.base import artefacts
-from data_prep.base.errors import Faults
+from data_prep.base.errors import Faults, UserError
 from data_prep.map_files import MAPS
+from data_prep.readers import brats, finding
 from tfunc import methods, runs
 from tfunc.maps import predict, unprepared
 from tfunc.maps.options import Options
@@ -67,6 +68,20 @@ def test_a_cohort_is_predicted_in_one_call(cohort, brats_run, tmp_path):
     names = sorted(path.name for path in cohort.iterdir())
     assert predicted(cohort, brats_run, tmp_path / "maps")[0] == dict.fromkeys(names, True)
     assert predicted(cohort, brats_run, tmp_path / "maps")[0] == dict.fromkeys(names, False)
+
+
+def test_a_pattern_means_several_places(cohort, brats_run, tmp_path):
+    """Each subject of each place; one that two places have is told, as is a pattern that means nothing."""
+    first, second, *_ = names = sorted(path.name for path in cohort.iterdir())
+    assert predicted(cohort / f"*{first[-6:]}", brats_run, tmp_path / "maps")[0] == {first: True}
+    reader, task = brats, tasks.TASKS["brats"]
+    found, faults = finding.new_at(reader, cohort / "*", None, task)
+    assert [source.name for source in found] == names and not faults
+    shutil.copytree(cohort / second, tmp_path / "again" / second)
+    with pytest.raises(UserError, match="a name of its own for each subject"):
+        finding.new_at(reader, f"{tmp_path}/[ac]*/{second}", None, task)
+    with pytest.raises(UserError, match="nothing that it means"):
+        finding.new_at(reader, cohort / "nobody*", None, task)
 
 
 @pytest.mark.parametrize("kept_time", [False, True])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from data_prep import label_colours, map_files
 from data_prep.base import names
+from data_prep.base.errors import UserError
 from data_prep.tasks import Task
 from tfunc.api import pictures
 from tfunc.methods import Method
@@ -46,6 +47,7 @@ class Maps:
     patient: what `predict --input` writes of the subject as a whole, by region: `volumes`, `uncertainty_inside`, `predicted_dice`
         and `review`, whether somebody should look at it and why; the last two need an evaluation of the run.
     name, method, task: whose they are, and of what.  image: float32 [depth, height, width], the channel that `plot` shows.
+    source_size: (height, width) of a photograph's file, to which `own_size` brings the maps.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Maps:
     scores: dict[str, dict[str, float | None]] | None
     image: NDArray[np.float32]
     patient: dict[str, Any]
+    source_size: tuple[int, int] | None = None
     header: bytes | None = dataclasses.field(default=None, repr=False)
     about: map_files.About = dataclasses.field(default=map_files.About(), repr=False)
 
@@ -85,6 +88,19 @@ class Maps:
         label_colours.write(folder, self.task)
         map_files.write(folder, self.name, arrays, self.header, about=self.about)
         return [map_files.path(folder, self.name, name) for name in arrays]
+
+    def own_size(self) -> dict[str, NDArray[Any]]:
+        """A photograph's prediction, probability and uncertainty at its own size, [height, width], as `--full_size` writes them.
+
+        A probability of several classes is that of any but the background. Raises `UserError` for maps of a volume, which lie on
+        its own grid already.
+        """
+        if self.source_size is None:
+            raise UserError("own_size", expected="maps of a photograph", found=f"a volume, {self.name}")
+        from tfunc.maps import writing
+
+        maps = {"prediction": self.prediction, "probability": self.probability, "uncertainty": self.uncertainty}
+        return {name: writing.resized(values, self.source_size) for name, values in maps.items()}
 
     def plot(self, slice: int | None = None) -> Figure:
         """A figure of one slice: the image with the segmentation's outline, the uncertainty, and the probability.

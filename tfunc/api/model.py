@@ -263,6 +263,7 @@ class Model:
             volume_interval=intervals,
             scores=scores,
             patient=said,
+            source_size=subject.source_size,
             image=image,
             header=subject.header,
             about=self._about,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -56,7 +57,7 @@ def predict_inputs(
     say: called with each line for the user. Raises `UserError` where nothing is found or other maps are there; of a
     cohort all are tried, and `Faults` raised at the end for those that can't be predicted.
     """
-    if not pathlib.Path(path).exists():
+    if not (pathlib.Path(path).exists() or glob.glob(str(path))):  # before networks are loaded
         raise UserError(path, expected="a subject's folder or an image", found="nothing")
     options = predict.settled(options, _begun(pathlib.Path(out_dir)), None, say)
     made, loaded = predictor.of_method(method, run_dir, dataset, options)
@@ -104,7 +105,7 @@ def _begun(out_dir):
 
 def _found(reader, path, modalities, task, say):
     """(sources, {name: what is wrong} of others); raises where there is nothing to predict."""
-    sources, faults = finding.sources(lambda: reader.find_new(path, modalities, task))
+    sources, faults = finding.new_at(reader, path, modalities, task)
     for name, fault in faults.items():
         say(f"{name}: {fault}")
     return sources, faults

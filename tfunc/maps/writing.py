@@ -38,8 +38,9 @@ def write_maps(
         spread.write(folder, subject.name, drawn)
     maps = grid.on_own_grid(subject, {name: values for name, values in maps.items() if name in map_files.MAPS})
     maps = maps if change is None else change(maps)
-    wanted = full_size or (names and subject.source_size is not None)  # a photograph, whose own grid is the networks'
-    own_size = {name: _resized(maps[name], subject.source_size) for name in map_files.MAPS} if wanted else None
+    own_size, size = None, subject.source_size
+    if size is not None and (full_size or names):  # a photograph, whose own grid is the networks'
+        own_size = {name: resized(maps[name], size) for name in map_files.MAPS}
     if task is not None and task.values != tuple(range(len(task.classes))):
         values = map_files.labels_of(task)
         maps = {**maps, "prediction": values[maps["prediction"]]}
@@ -52,8 +53,9 @@ def write_maps(
     return maps
 
 
-def _resized(values, size):
-    """A photograph's map at the (height, width) `size`, [height, width]; of several classes that of any but the background."""
+def resized(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A photograph's map [1, height, width(, classes)] at the (height, width) `size`, [height, width]: a segmentation by nearest
+    neighbour, others bilinear; of a probability of several classes that of any but the background."""
     image = values[0] if values.ndim == 3 else 1 - values[0][..., 0]
-    method = "nearest" if image.dtype == np.uint8 else "bilinear"
+    method = "nearest" if image.dtype.kind == "u" else "bilinear"
     return tf.image.resize(image[..., np.newaxis], size, method=method).numpy()[..., 0]

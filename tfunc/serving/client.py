@@ -8,6 +8,7 @@ it was trained on. TensorFlow is not needed here, unless the connection is gRPC'
 from __future__ import annotations
 
 import dataclasses
+import glob
 import io
 import os
 import pathlib
@@ -103,13 +104,13 @@ def requests(
 def _asked(connection, dataset, path, out_dir, full_size, order, say):
     """(the question, the sources that lie at `path`); all that can be refused is refused before anything is sent."""
     path = pathlib.Path(path)
-    if not path.exists():
+    if not (path.exists() or glob.glob(str(path))):  # before the server is asked
         raise UserError(path, expected="a subject's folder or an image", found="nothing")
     _require_writable(pathlib.Path(out_dir))
     served = model.served(connection, dataset, order)
     if full_size and not served.task.is_photograph:
         raise UserError("--full_size", expected="a model of photographs", found=f"one of {served.task.name}")
-    sources, faults = finding.sources(lambda: served.task.load_reader().find_new(path, None, served.task))
+    sources, faults = finding.new_at(served.task.load_reader(), path, None, served.task)
     for name, fault in faults.items():
         say(f"{name}: {fault}")
     return _Question(connection, served, path, full_size, say, faults), sources
