@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -61,6 +62,10 @@ def test_the_document_and_its_line():
         f"uncertainty {mean:.3f}" in line and "(0.041 to 0.059)" in line and "review: yes, its predicted Dice" in line
     )
     json.dumps(found, allow_nan=False)
+    few = msgspec.structs.replace(LINE, dice_width=None)  # too few subjects for an interval
+    found = patient.document(subject, maps, TASK, scores, spreads, known=Known(fits={"whole": few}))
+    assert found["predicted_dice"]["whole"]["low"] is found["predicted_dice"]["whole"]["covers"] is None
+    assert f"predicted Dice {dice['value']:.2f}, review: no" in patient.line(found)
 
 
 def test_nothing_segmented_and_a_recalibrations_interval():

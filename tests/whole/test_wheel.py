@@ -111,7 +111,7 @@ def test_the_notebook(installed, tmp_path):
     assert any("text/html" in one for one in kinds) and any("text/markdown" in one for one in kinds)
     python = [cell for cell in made.cells if cell.cell_type == "code" and not cell.source.startswith("%%bash")]
     errors = [output.text for cell in python for output in cell.outputs if output.get("name") == "stderr"]
-    assert not errors, errors
+    assert all(line.startswith("evaluate ") for one in errors for line in one.splitlines()), errors  # how far it is
     source = "\n".join(cell.source for cell in python)
     for call in (
         "load(",

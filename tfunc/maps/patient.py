@@ -96,7 +96,8 @@ def _of_region(found, name, several):
     if mean is not None:
         said.append(f"uncertainty {mean:.3f}")
     if dice is not None:
-        said.append(f"predicted Dice {dice['value']:.2f} ({dice['low']:.2f} to {dice['high']:.2f})")
+        between = "" if dice["low"] is None else f" ({dice['low']:.2f} to {dice['high']:.2f})"
+        said.append(f"predicted Dice {dice['value']:.2f}{between}")
     wanted, why = found["review"][name]["wanted"], found["review"][name]["why"]
     if wanted is not None:
         said.append(f"review: {'yes, ' + why if wanted else 'no'}")

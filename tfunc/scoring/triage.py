@@ -69,7 +69,7 @@ class Fits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """One region of one new subject. predicted, low, high: its Dice in [0, 1], None where nothing predicts it. wanted: whether
+    """One region of one new subject. predicted, low, high: its Dice in [0, 1], None where nothing predicts it, and no interval where too few hold one. wanted: whether
     somebody should look, None where that can't be said. why: in words. subjects, coverage: of the fit."""
 
     wanted: bool | None
@@ -146,8 +146,10 @@ def judge(known: Known, region: str, scores: Scores | None, voxels: int) -> Judg
         return Judged(None, f"it has no score {missing!r}, which the prediction of its Dice needs")
     along = float(_ridge(fit).along(np.asarray(values, np.float64)))
     dice = min(max(along, 0.0), 1.0)
-    width = math.inf if fit.dice_width is None else fit.dice_width
-    found = Judged(False, "", dice, max(dice - width, 0.0), min(dice + width, 1.0), fit.subjects, fit.coverage)
+    found = Judged(False, "", dice, subjects=fit.subjects)
+    if (width := fit.dice_width) is not None:
+        low, high = max(dice - width, 0.0), min(dice + width, 1.0)
+        found = dataclasses.replace(found, low=low, high=high, coverage=fit.coverage)
     own = 1 - along if fit.score == failure.COMBINATION else float(values[0] or 0.0)
     if dice < threshold:
         return dataclasses.replace(found, wanted=True, why=f"its predicted Dice is below {threshold:g}")
