@@ -69,8 +69,9 @@ class Fits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """One region of one new subject. predicted, low, high: its Dice in [0, 1], None where nothing predicts it, and no interval where too few hold one. wanted: whether
-    somebody should look, None where that can't be said. why: in words. subjects, coverage: of the fit."""
+    """One region of one new subject. predicted, low, high: its Dice in [0, 1], None where nothing predicts it, the last two
+    also where too few subjects hold an interval. wanted: whether somebody should look, None where that can't be said. why: in
+    words. subjects, coverage: of the fit."""
 
     wanted: bool | None
     why: str
