@@ -32,8 +32,13 @@ def script(programs: Sequence[str], arguments: Sequence[str]) -> str:
 def words_of(name: str) -> list[str]:
     """The flags of a program in order, as they are typed: `--name=`, with each choice where there are some, `--[no]name`."""
     asked = subprocess.run([*program.argv(name), "--helpxml"], capture_output=True, text=True, check=False)
+    try:
+        listed = ElementTree.fromstring(asked.stdout)
+    except ElementTree.ParseError:
+        last = (asked.stderr.strip().splitlines() or ["nothing"])[-1]
+        raise UserError(f"tfunc {name} --helpxml", expected="its flags", found=last) from None
     found = []
-    for flag in ElementTree.fromstring(asked.stdout).iter("flag"):
+    for flag in listed.iter("flag"):
         if flag.findtext("key") != "yes":
             continue
         called, choices = flag.findtext("name"), [choice.text for choice in flag.iter("enum_value")]

@@ -101,11 +101,11 @@ def main() -> None:
         places = _input(), settings.run_dir(), FLAGS.out_dir
         more = settings.data_dir(), _modalities(), FLAGS.allow_negative
         for subject, maps in unprepared.predict_inputs(method, settings.dataset(), *places, asked, *more):
+            said = patient.line(artefact.read(pathlib.Path(FLAGS.out_dir) / f"{subject.name}.json"))
             if maps is None:
-                print(f"{subject.name}: finished already; maps in {FLAGS.out_dir}")
+                print(f"{subject.name}: finished already, {said}; maps in {FLAGS.out_dir}")
                 continue
             inside = maps["prediction"] != 0
-            said = patient.line(artefact.read(pathlib.Path(FLAGS.out_dir) / f"{subject.name}.json"))
             count = f"{inside.sum():,} foreground voxels ({inside.mean():.2%})"
             print(f"{subject.name}: {count}, {said}; maps in {FLAGS.out_dir}")
         return

@@ -59,7 +59,9 @@ def test_the_document_and_its_line():
     assert found["review"]["whole"] == {"wanted": True, "why": "its predicted Dice is below 0.9"}
     line = patient.line(found)
     assert (
-        f"uncertainty {mean:.3f}" in line and "(0.041 to 0.059)" in line and "review: yes, its predicted Dice" in line
+        f"uncertainty {mean:.3f}" in line
+        and "(samples 0.041 to 0.059)" in line
+        and "review: yes, its predicted Dice" in line
     )
     json.dumps(found, allow_nan=False)
     few = msgspec.structs.replace(LINE, dice_width=None)  # too few subjects for an interval

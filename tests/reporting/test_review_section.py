@@ -5,6 +5,7 @@ import io
 import json
 
 import browser
+import msgspec
 import numpy as np
 import pytest
 from made_up_maps import read_csv, serial
@@ -142,17 +143,25 @@ LINE = triage.Fit(
 )  # fmt: skip
 
 
+def test_a_score_that_ranked_backwards_judges_nobody():
+    """The surest were the worst in its validation set: no Dice is predicted, and nobody flagged for being unsure."""
+    known = triage.Known(fits={"whole": msgspec.structs.replace(LINE, weights=(1.0,), intercept=0.5)}, failure=0.7)
+    judged = triage.judge(known, "whole", {"top": 0.45}, 5)
+    assert judged.wanted is None and judged.predicted is None and "backwards" in judged.why
+
+
 def test_a_former_evaluations_fits_do_not_stay(tmp_path):
-    """Where nothing was fitted there is no file, and what lies there of another form is told."""
+    """A file is there even of none, so that evaluations of before are known; one of another form says so and stops nothing."""
     fits = triage.Fits(failure=0.7, methods={"baseline": triage.OfMethod(made_by={}, regions={"whole": LINE})})
     folder = runs.evaluation_dir(tmp_path)
     triage.write(folder, fits)
     assert triage.stored(tmp_path) == fits
     triage.write(folder, triage.Fits(failure=0.7, methods={}))
-    assert triage.stored(tmp_path) is None
+    assert triage.stored(tmp_path).methods == {}
     artefacts.write_document(folder / triage.NAME, {"schema": 2, "failure": 0.7, "methods": {}})
     with pytest.raises(UserError, match="evaluate again"):
         triage.stored(tmp_path)
+    assert "evaluate again" in triage.known(tmp_path, "baseline", {}).why
 
 
 def test_companions(folder):

@@ -62,9 +62,9 @@ class Maps:
     volume_interval: dict[str, Interval] | None
     scores: dict[str, dict[str, float | None]] | None
     image: NDArray[np.float32]
-    patient: dict[str, Any]
     source_size: tuple[int, int] | None = None
     header: bytes | None = dataclasses.field(default=None, repr=False)
+    patient: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     about: map_files.About = dataclasses.field(default=map_files.About(), repr=False)
 
     def __repr__(self) -> str:

@@ -55,7 +55,9 @@ def document(
     certified: Volumes | None = None,
     known: Known | None = None,
 ) -> dict[str, Any]:
-    """The entries `volumes`, `uncertainty_inside`, `predicted_dice`, `review`, each by region; `tfunc`, our version; plain JSON.
+    """The entries `volumes`, `uncertainty_inside`, `predicted_dice`, `review`, each by region; plain JSON.
+
+    `judged_by` is a digest of what was known, `tfunc` our version.
 
     maps: as they are written. certified: volumes with a recalibration's intervals, in place of the samples'. known: None
     where no evaluation is at hand.
@@ -80,7 +82,8 @@ def document(
             }  # fmt: skip
         reviews[region.name] = {"wanted": judged.wanted, "why": judged.why}
     return {
-        "volumes": written, "uncertainty_inside": means, "predicted_dice": dice, "review": reviews, "tfunc": __version__,
+        "volumes": written, "uncertainty_inside": means, "predicted_dice": dice, "review": reviews,
+        "judged_by": triage.digest(known), "tfunc": __version__,
     }  # fmt: skip
 
 
@@ -99,8 +102,7 @@ def _of_region(found, name, several):
         between = "" if dice["low"] is None else f" ({dice['low']:.2f} to {dice['high']:.2f})"
         said.append(f"predicted Dice {dice['value']:.2f}{between}")
     wanted, why = found["review"][name]["wanted"], found["review"][name]["why"]
-    if wanted is not None:
-        said.append(f"review: {'yes, ' + why if wanted else 'no'}")
+    said.append(f"review: {('yes, ' + why if wanted else 'no') if wanted is not None else 'not known, ' + why}")
     return ", ".join(said)
 
 
@@ -108,5 +110,6 @@ def _between(volume):
     if volume["low"] is None:
         return ""
     high = "any" if volume["high"] is None else f"{volume['high']:.4g}"
-    covers = "" if volume["covers"] is None else f" in {volume['covers']:.0%} of patients"
-    return f" ({volume['low']:.4g} to {high}{covers})"
+    if volume["covers"] is None:
+        return f" (samples {volume['low']:.4g} to {high})"
+    return f" ({volume['low']:.4g} to {high} in {volume['covers']:.0%} of patients)"

@@ -16,11 +16,13 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from data_prep import label_colours, map_files, records
 from data_prep.base import artefacts, locks, notices, room, stamps
 from data_prep.base.errors import Faults, NotReady, UserError
 from data_prep.map_files import is_written
-from data_prep.readers import finding
+from data_prep.readers import finding, nifti
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc import former, runs
@@ -70,7 +72,7 @@ def predict_inputs(
     applied = _applied(method, dataset, run_dir, options, loaded)
     known = triage.known(run_dir, method.name + RECALIBRATED * bool(applied), predict.document(method, options, loaded))
     places = pathlib.Path(out_dir), remarks
-    work = _Work(method, loaded, made, options, *places, reader.load, load_options, applied, known)
+    work = _Work(method, loaded, made, options, *places, reader.load, load_options, known, applied)
     for source in sources:
         try:
             found = work.predict(source)
@@ -140,8 +142,8 @@ class _Work:
     remarks: _Remarks
     load: Callable[[Any, dict[str, Any], Task], Subject]
     load_options: dict[str, Any]
+    known: Known
     applied: Applied | None = None
-    known: Known | None = None
 
     def predict(self, source):
         """(subject, maps), written; None in place of the maps where they were there."""
@@ -156,6 +158,7 @@ class _Work:
         index = self.out_dir / f"{subject.name}.json"  # written last: without it the maps are unfinished
         with locks.held(self.out_dir, "maps", of=subject.name):
             if self._is_done(index, subject, source, asked):
+                self._judge_again(index, subject)
                 return subject, None
             room.require_place(index)
             return self._write(index, subject, files, asked)
@@ -170,11 +173,26 @@ class _Work:
         maps = writing.write_maps(self.out_dir, subject, maps, *wanted, about=artefact.about(asked))
         drawn = spread.read(self.out_dir, subject.name)
         scores = patient_scores.of_maps(self.method.kind, subject, maps, task, drawn)
-        certified = self.applied and self.applied.volumes(subject, maps["prediction"])
-        said = patient.document(subject, maps, task, scores, drawn, certified, self.known)
+        said = self._said(subject, maps, scores)
         more = {"files": files, "read_as": self.load_options, "scores": scores, **said}
         artefacts.write_document(index, {**asked, **more, **stack.versions()})
         return subject, maps
+
+    def _said(self, subject, maps, scores):
+        """What is said of the patient as a whole, of maps as they are written."""
+        certified = self.applied and self.applied.volumes(subject, maps["prediction"])
+        drawn = spread.read(self.out_dir, subject.name)
+        return patient.document(subject, maps, self.loaded[0].config.task, scores, drawn, certified, self.known)
+
+    def _judge_again(self, index, subject):
+        """Says it anew of maps that are there, where an earlier version said less, or the run was evaluated since."""
+        stored = artefact.read(index)
+        if stored.get("judged_by") == triage.digest(self.known) and "review" in stored:
+            return
+        files = {name: map_files.path(self.out_dir, subject.name, name) for name in ("prediction", "uncertainty")}
+        read = {name: nifti.read_map(file)[0] for name, file in files.items()}
+        maps = {name: values if values.ndim == 3 else values[np.newaxis] for name, values in read.items()}
+        artefacts.write_document(index, {**stored, **self._said(subject, maps, stored.get("scores"))})
 
     def _is_done(self, index, subject, source, asked):
         """Whether the same maps of the same files are there; raises `UserError` for those of other networks or places."""

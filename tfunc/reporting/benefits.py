@@ -22,7 +22,8 @@ class Benefit:
     """Of one method, at the threshold that Table 1 chose for BnF.
 
     rises, falls, same: subjects by what becomes of their Dice.  change: its mean over subjects, with a 95 % bootstrap interval
-    low, high.  best, best_threshold: the highest mean change that any threshold has, on these very subjects.
+    low, high.  best, best_threshold: the highest mean change that any threshold has, on these very subjects.  ever: whether any
+    threshold raises anybody's Dice.
     """
 
     method: str
@@ -36,6 +37,7 @@ class Benefit:
     high: float
     best: float
     best_threshold: float
+    ever: bool
 
 
 def benefits(part: Part) -> list[Benefit]:
@@ -52,7 +54,8 @@ def benefits(part: Part) -> list[Benefit]:
         best = int(np.nanargmax(means)) if np.isfinite(means).any() else 0
         low, high = statistics.interval(own)
         numbers = rises, falls, same, float(own.mean()), low, high
-        found.append(Benefit(row.method, row.title, threshold, *numbers, float(means[best]), THRESHOLDS[best]))
+        most = float(means[best]), THRESHOLDS[best], bool((changes > 0).any())
+        found.append(Benefit(row.method, row.title, threshold, *numbers, *most))
     return found
 
 

@@ -27,7 +27,7 @@ NOTHING = Shared()
 # the tables of every evaluation of today; one of an earlier version lacks some
 TABLES = (
     "subjects.csv", "calibration.csv", "thresholds.csv", "supplementary.csv", "failures.csv", "review.csv",
-    "companions.csv", "lesions.csv", "lesion_curves.csv", "comparisons.csv", "sample_sizes.csv",
+    "companions.csv", "lesions.csv", "lesion_curves.csv", "comparisons.csv", "sample_sizes.csv", "review.json",
 )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ class Gain:
 def gain(patients: Patients) -> Gain | None:
     """Of the first method's list; None where there are too few subjects."""
     dice = np.array([one.dice for one in patients.reviews[patients.first]])
-    if len(dice) < FEW:
+    if len(dice) < FEW or not np.isfinite(dice).all():
         return None
     count = max(round(SHARE * len(dice)), 1)
     listed, best = (
@@ -116,22 +116,25 @@ def _patients(patients: Patients) -> Iterator[tuple[str, str]]:
     own = next((one for one in patients.of(patients.first) if listed and one.score == listed[0].score), None)
     if own is not None and not math.isnan(own.values["closed"]):
         yield "Can the score rank patients?", _ranks(own)
-    if backwards := [one for one in patients.detections if one.values["spearman"] < 0]:
+    if backwards := [one for one in patients.detections if one.high["spearman"] < 0]:
         named = ", ".join(f"{title(one.method)} by {one.title}" for one in backwards[:3])
         more = f" and {len(backwards) - 3} more" if len(backwards) > 3 else ""
         yield (
             "Ranks backwards",
-            f"{len(backwards)} of {len(patients.detections)} scores are higher where the Dice is better: {named}{more}.",
+            f"{len(backwards)} of {len(patients.detections)} scores are higher where the Dice is better, with more certainty than "
+            f"chance: {named}{more}.",
         )
 
 
 def _ranks(one: Detection) -> str:
     share, low, high = one.values["closed"], one.low["closed"], one.high["closed"]
-    if share < 0:
+    if one.values["spearman"] < 0:
         return (
-            "No: it ranks backwards here, which is worse than no order (rank correlation with 1 - Dice "
+            "No: it ranks backwards here, the better segmentations stand first (rank correlation with 1 - Dice "
             f"{fixed(one.values['spearman'], 2, '+')})."
         )
+    if share < 0:
+        return f"No: it is no better than no order (95 % interval {fixed(100 * low, 0)} to {fixed(100 * high, 0)} % of the way)."
     sure = "Yes" if low > 0 else "Not certain"
     return (
         f"{sure}: it goes {100 * share:.0f} % of the way from no order to the best one (95 % interval {fixed(100 * low, 0)} to "
@@ -145,7 +148,7 @@ def _thresholds(part: Part) -> Iterator[tuple[str, str]]:
         return
     best = max(part.rows, key=lambda row: np.nan_to_num(row.cells["dice"].mean, nan=-1)).method
     one = next(one for one in found if one.method == best)
-    if one.rises:
+    if one.ever:
         text = (
             f"With the voxels of {one.title} above {one.threshold:.2f} set to background the Dice of {one.rises} subjects rises "
             f"and that of {one.falls} falls, by {fixed(one.change, 3, '+')} in the mean."

@@ -7,6 +7,7 @@ truth lay from that line. It is of certain networks and samples, which it names,
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import pathlib
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ import msgspec
 import numpy as np
 
 from data_prep.base import artefacts, documents
+from data_prep.base.errors import UserError
 from tfunc import runs
 from tfunc.scoring import failure, recalibration, review
 from tfunc.scoring.review import Chosen
@@ -23,6 +25,7 @@ from tfunc.scoring.ridge import Ridge
 
 NAME = "review.json"
 SCHEMA = 1
+NONE_CHOSEN = f"its validation set was not predicted by these networks, or has fewer than {review.LEAST} subjects"
 Scores = Mapping[str, float | None]
 
 
@@ -57,6 +60,11 @@ class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     fits: dict[str, Fit] = {}
     failure: float = failure.FAILURE
     why: str = "no evaluation is at hand that chose a score on a validation set"
+
+
+def digest(known: Known) -> str:
+    """64 hexadecimal digits by which what was known is told from what is known now."""
+    return hashlib.sha256(msgspec.json.encode(known, order="sorted")).hexdigest()
 
 
 class Fits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -100,11 +108,8 @@ def fit_of(chosen: Chosen, scores: Mapping[str, np.ndarray]) -> Fit:
 
 
 def write(folder: pathlib.Path, fits: Fits) -> None:
-    """Writes the file into an evaluation's folder; one of a former evaluation is removed where there is nothing to keep."""
-    if fits.methods:
-        artefacts.write_document(folder / NAME, msgspec.to_builtins(fits))
-    else:
-        (folder / NAME).unlink(missing_ok=True)
+    """Writes the file into an evaluation's folder, also where there is nothing to keep: an evaluation of before lacks it."""
+    artefacts.write_document(folder / NAME, msgspec.to_builtins(fits))
 
 
 def stored(run_dir: runs.Path) -> Fits | None:
@@ -118,12 +123,15 @@ def stored(run_dir: runs.Path) -> Fits | None:
 
 def known(run_dir: runs.Path, method: str, predicted: Mapping[str, Any]) -> Known:
     """What a run's evaluation knows of maps of a method that are made as `predicted` says; why nothing, where it is of others."""
-    fits = stored(run_dir)
+    try:
+        fits = stored(run_dir)
+    except UserError as error:  # no map depends on it
+        return Known(why=str(error))
     if fits is None:
         return Known()
     found, asked = fits.methods.get(method), recalibration.made_by(predicted)
     if found is None:
-        return Known(why=f"the evaluation chose no score of {method}: its validation set was not predicted")
+        return Known(why=f"the evaluation chose no score of {method}: {NONE_CHOSEN}")
     if different := artefacts.difference(found.made_by, asked):
         return Known(why=f"the evaluation is of maps made otherwise, {different}")
     return Known(fits=dict(found.regions), failure=fits.failure)
@@ -145,6 +153,10 @@ def judge(known: Known, region: str, scores: Scores | None, voxels: int) -> Judg
     if any(value is None for value in values):
         missing = failure.title(fit.names[[value is None for value in values].index(True)])
         return Judged(None, f"it has no score {missing!r}, which the prediction of its Dice needs")
+    if len(fit.weights) == 1 and fit.weights[0] > 0:
+        return Judged(
+            None, f"its score, {failure.title(fit.score)}, ranked the {fit.subjects} validation subjects backwards"
+        )
     along = float(_ridge(fit).along(np.asarray(values, np.float64)))
     dice = min(max(along, 0.0), 1.0)
     found = Judged(False, "", dice, subjects=fit.subjects)

@@ -86,8 +86,10 @@ def _more(connection, answer):
     if not isinstance(said, dict):
         raise UserError(_where(connection), expected="a description as JSON", found="another answer", do=_AGAIN)
     kind, known, made_by = (said.get(name) for name in ("kind", "review", "made_by"))
-    if known is not None:
-        known = documents.typed(known, Known, f"{_where(connection)}: review", None)
+    try:
+        known = None if known is None else documents.typed(known, Known, _where(connection), None)
+    except UserError:  # of another version's form: the maps do not depend on it
+        known = Known(why="the model tells its evaluation in a form that this version does not know")
     return kind if kind in list(KINDS) else "", known, made_by if isinstance(made_by, str) else ""
 
 

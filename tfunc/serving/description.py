@@ -12,6 +12,7 @@ from data_prep import tasks
 from data_prep.tasks import Task
 from tfunc import __version__
 from tfunc.kinds import Kind
+from tfunc.scoring import triage
 from tfunc.scoring.triage import Known
 
 ENCODED = (1, 3)  # channels of one JPEG or PNG: grey or colours
@@ -57,6 +58,11 @@ class Description:
     def channels(self) -> int:
         """Channels of the images."""
         return len(self.task.channels)
+
+    @property
+    def judged_by(self) -> str | None:
+        """A digest of what the evaluation knows, None where it knows nothing."""
+        return triage.digest(self.known) if self.known is not None and self.known.fits else None
 
     def document(self) -> dict[str, Any]:
         """As plain JSON types, which export.json holds: two that are equal are the same export."""

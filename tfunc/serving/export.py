@@ -24,34 +24,12 @@ from tfunc.methods import RECALIBRATED, Method
 from tfunc.nets import stack
 from tfunc.nets import trained as models
 from tfunc.scoring import triage
-from tfunc.serving import recalibrated, warmup
+from tfunc.serving import examples, recalibrated, warmup
 from tfunc.serving.description import Description
 from tfunc.serving.plain_path import plain_path
 from tfunc.serving.signatures import Served
 
 DESCRIPTION = "assets.extra/export.json"  # in the version's folder, last
-
-MODEL_CONFIG = """\
-# tensorflow_model_server --model_config_file=models.config
-# Here the container has this folder, the one with the numbered versions, at /models/{model}.
-model_config_list {{
-  config {{
-    name: "{model}"
-    base_path: "/models/{model}"
-    model_platform: "tensorflow"
-  }}
-}}
-"""
-BATCHING = """\
-# tensorflow_model_server --enable_batching --batching_parameters_file=batching.config
-# Requests to one signature are joined along the batch where their other sizes agree. Leave padding off: a volume that is
-# padded with zeros has another mean and deviation.
-max_batch_size {{ value: {rows} }}
-batch_timeout_micros {{ value: 5000 }}
-max_enqueued_batches {{ value: 100 }}
-num_batch_threads {{ value: {threads} }}
-pad_variable_length_inputs: false
-"""
 
 
 def export(
@@ -87,8 +65,8 @@ def export(
     model = model_name(dataset, method.name)
     if folder.exists():
         _require_same(folder, config)
-        _write_examples(export_dir, model)  # a kill may have come before them
-        _say_it_is_there(folder, say)
+        examples.write(export_dir, model)  # a kill may have come before them
+        _say_it_is_there(folder, description, say)
         return folder
     room.require(export_dir, sum(array.nbytes for each in trained for array in each.model.get_weights()), "the model")
     predictive = recalibrated.at_temperature(
@@ -99,7 +77,7 @@ def export(
             _require_same(folder, config)
         else:
             _write_version(folder, model, predictive, description, config)
-        _write_examples(export_dir, model)
+        examples.write(export_dir, model)
     order = description.task.order
     if order not in (None, voxel_order.DISTRIBUTED):
         say(f"its volumes must come in the voxel order {order}; launch/request.py reads that from the model")
@@ -231,8 +209,12 @@ def _require_same(folder, config):
         raise UserError(folder, expected="the same configuration of this export", found=difference, do=do)
 
 
-def _say_it_is_there(folder, say):
+def _say_it_is_there(folder, description, say):
     say(f"{folder}: exported already, with the same configuration")
+    if _description(folder).get("judged_by") != description.judged_by:
+        say(
+            f"it says nothing of an evaluation that was made since: export --version={max(_versions(folder.parent)) + 1}"
+        )
     if "describe" not in _description(folder).get("signatures", {}):
         do = f"export --version={max(_versions(folder.parent)) + 1} for requests without --dataset"
         say(f"it is of an earlier version, and does not say what it was trained on: {do}")
@@ -274,7 +256,8 @@ def write(
             raise UserError(model, expected=f"an answer to {name}", found=reason, do="look at its training") from None
     warmup.write(folder / "assets.extra" / warmup.NAME, model, requests)
     what = {**config, "uncertainty": description.kind.served, "signatures": _described(read_back)}
-    artefacts.write_document(folder / DESCRIPTION, {**what, "version": __version__, **stack.versions()})
+    what |= {"version": __version__, "judged_by": description.judged_by}
+    artefacts.write_document(folder / DESCRIPTION, {**what, **stack.versions()})
 
 
 def _described(signatures):
@@ -290,11 +273,3 @@ def _described(signatures):
         }
         for name, signature in signatures.items()
     }
-
-
-def _write_examples(export_dir, model):
-    """Examples of the server's configuration files; one that is there may have been edited, and stays."""
-    for name, template in (("models.config", MODEL_CONFIG), ("batching.config", BATCHING)):
-        path = export_dir / name
-        if not path.exists():
-            artefacts.write_text(path, template.format(model=model, rows=16, threads=2))
