@@ -121,8 +121,8 @@ def _patients(patients: Patients) -> Iterator[tuple[str, str]]:
         more = f" and {len(backwards) - 3} more" if len(backwards) > 3 else ""
         yield (
             "Ranks backwards",
-            f"{len(backwards)} of {len(patients.detections)} scores are higher where the Dice is better, with more certainty than "
-            f"chance: {named}{more}.",
+            f"{len(backwards)} of {len(patients.detections)} scores are higher where the Dice is better, more surely "
+            f"than by chance: {named}{more}.",
         )
 
 
