@@ -14,6 +14,7 @@ from data_prep.base import artefacts
 from data_prep.base.errors import NotReady, UserError
 from data_prep.map_files import MAPS
 from tfunc import kinds, methods, runs
+from tfunc.maps import patient as patient_document
 from tfunc.maps import predict, recalibrated
 from tfunc.maps.options import Options
 from tfunc.scoring import recalibrate, recalibration, temperature
@@ -71,7 +72,9 @@ def test_one_new_patient(calibrated, patient, tmp_path):
     voxel = np.prod(nibabel.load(tmp_path / "own" / f"{name}_prediction.nii.gz").header.get_zooms()) / 1000
     assert volume["volume"] == pytest.approx(plain["prediction"].sum() * voxel) and volume["unit"] == "ml"
     assert (volume["low"], volume["high"], volume["covers"]) == (0, None, 1)  # of two subjects
-    assert said[-1] == f"{name}: whole {volume['volume']:.4g} ml (0 to any in 100% of patients, approximately)"
+    assert patient_document.line(document).startswith(
+        f"{volume['volume']:.4g} ml (0 to any in 100% of patients, approximately), uncertainty"
+    )
     assert "recalibrated" not in {k for k, v in artefacts.read_json(tmp_path / "plain" / f"{name}.json").items() if v}
 
 

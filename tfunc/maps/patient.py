@@ -112,4 +112,5 @@ def _between(volume):
     high = "any" if volume["high"] is None else f"{volume['high']:.4g}"
     if volume["covers"] is None:
         return f" (samples {volume['low']:.4g} to {high})"
-    return f" ({volume['low']:.4g} to {high} in {volume['covers']:.0%} of patients)"
+    doubt = ", approximately" if volume.get("approximate") else ""
+    return f" ({volume['low']:.4g} to {high} in {volume['covers']:.0%} of patients{doubt})"

@@ -109,18 +109,9 @@ class Applied:
                 "high": None if high is None else high * voxel,
                 "unit": unit,
                 "covers": self.found.guarantees[region.name].volume.coverage,
+                "approximate": self.found.approximate,
             }
         return found
-
-    def lines(self, name: str, volumes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        """What is told of a subject, a line for each region."""
-        said = []
-        for region, one in volumes.items():
-            high = "any" if one["high"] is None else f"{one['high']:.4g}"
-            doubt = ", approximately" if self.found.approximate else ""
-            between = f"{one['low']:.4g} to {high} in {one['covers']:.0%} of patients{doubt}"
-            said.append(f"{name}: {region} {one['volume']:.4g} {one['unit']} ({between})")
-        return said
 
 
 def of_method(
