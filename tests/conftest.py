@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 
+import browser
 import numpy as np
 import pytest
 
@@ -360,3 +361,14 @@ def launch(tmp_path_factory):
     launchers = Launchers(tmp_path_factory.mktemp("launch"))
     yield launchers
     launchers.close()
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory):
+    """A tab of a headless Chromium, for the tests of one module; they are skipped where there is none."""
+    program = browser.find()
+    if program is None:
+        pytest.skip(f"none of {', '.join(browser.PROGRAMS)} is installed")
+    page = browser.Page(program, tmp_path_factory.mktemp("profile"))
+    yield page
+    page.close()

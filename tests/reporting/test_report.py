@@ -6,7 +6,6 @@ import html.parser
 import json
 import re
 
-import browser
 import nibabel
 import numpy as np
 import pytest
@@ -329,16 +328,6 @@ def test_undefined_and_later_and_published():
 
 
 # ------------------------------------------------------------------------------------------------------------- browser
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    program = browser.find()
-    if program is None:
-        pytest.skip(f"none of {', '.join(browser.PROGRAMS)} is installed")
-    page = browser.Page(program, tmp_path_factory.mktemp("profile"))
-    yield page
-    page.close()
 
 
 def ready(tab, **state):

@@ -3,7 +3,6 @@
 import json
 import re
 
-import browser
 import numpy as np
 import pytest
 from made_up_classes import softmax
@@ -195,16 +194,6 @@ def test_the_window_of_a_picture():
 
 
 # ------------------------------------------------------------------------------------------------------------- browser
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    program = browser.find()
-    if program is None:
-        pytest.skip(f"none of {', '.join(browser.PROGRAMS)} is installed")
-    page = browser.Page(program, tmp_path_factory.mktemp("profile"))
-    yield page
-    page.close()
 
 
 def ready(tab, **state):

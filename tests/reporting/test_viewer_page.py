@@ -7,7 +7,6 @@ import itertools
 import json
 import re
 
-import browser
 import nibabel
 import numpy as np
 import pytest
@@ -180,16 +179,6 @@ def test_all_subjects_are_offered():
 
 
 # ------------------------------------------------------------------------------------------------------------- browser
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    program = browser.find()
-    if program is None:
-        pytest.skip(f"none of {', '.join(browser.PROGRAMS)} is installed")
-    page = browser.Page(program, tmp_path_factory.mktemp("profile"))
-    yield page
-    page.close()
 
 
 READY = "(document.getElementById('open-viewer').dataset.ready || '')"
