@@ -3,7 +3,7 @@
     tfunc demo
     tfunc demo --folder=organs --organs   # three organs and a tumour in CT, in nnU-Net's form
 
-About ten minutes with two cores for the first, less for organs. It runs the other programs and prints each command, so that
+About ten minutes on two cores. It runs the other programs and prints each command, so that
 you can run it by yourself. Killed at any moment, the same command continues.
 """
 
@@ -49,8 +49,7 @@ ORGANS = {
 
 def main() -> None:
     for name, arguments in steps(pathlib.Path(FLAGS.folder), FLAGS.organs):
-        start = f"tfunc {name}" if program.started_as == "tfunc" else f"python launch/{name}.py"
-        print(f"\n$ {' '.join([start, *map(program.quoted, arguments)])}", flush=True)
+        print(f"\n$ {' '.join([program.start_of(name), *map(program.quoted, arguments)])}", flush=True)
         run(name, arguments)
 
 

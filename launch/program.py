@@ -47,15 +47,19 @@ def typed(command: Command) -> str:
         for name in FOLDERS.get(command.program, ())
         if name not in own and name in flags.FLAGS and flags.FLAGS[name].present
     }
-    start = f"tfunc {command.program}" if started_as == "tfunc" else f"python launch/{command.program}.py"
-    return " ".join([start, *(f"--{name}={quoted(value)}" for name, value in {**own, **given}.items())])
+    return " ".join(
+        [start_of(command.program), *(f"--{name}={quoted(value)}" for name, value in {**own, **given}.items())]
+    )
 
 
 def started() -> str:
     """This very command as it can be typed again, as text that any file can hold."""
-    name = pathlib.Path(sys.argv[0]).stem
-    start = f"tfunc {name}" if started_as == "tfunc" else f"python launch/{name}.py"
-    return streams.text_of(shlex.join([*start.split(), *sys.argv[1:]]))
+    return streams.text_of(" ".join([start_of(pathlib.Path(sys.argv[0]).stem), shlex.join(sys.argv[1:])]).rstrip())
+
+
+def start_of(name: str) -> str:
+    """How this user starts a program of ours, before its flags."""
+    return f"tfunc {name}" if started_as == "tfunc" else f"python launch/{name}.py"
 
 
 def quoted(value: object) -> str:

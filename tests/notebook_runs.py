@@ -29,10 +29,15 @@ def run(python, folder):
     (kernel / "kernel.json").write_text(json.dumps(spec))
     specs = KernelSpecManager(kernel_dirs=[str(kernel.parent)])
     manager = AsyncKernelManager(kernel_name=KERNEL, kernel_spec_manager=specs)
-    notebook = nbformat.read(PATH, as_version=4)
+    notebook = stored()
     client = nbclient.NotebookClient(notebook, timeout=900, km=manager, resources={"metadata": {"path": str(folder)}})
     client.execute()
     return notebook
+
+
+def stored():
+    """The notebook as the document has it."""
+    return nbformat.read(PATH, as_version=4)
 
 
 def text(notebook):

@@ -48,51 +48,54 @@ def sources(find: Callable[[], Sequence[Any]]) -> tuple[list[Any], dict[str, Use
     return kept, faults
 
 
+def places(path: pathlib.Path | str) -> list[pathlib.Path]:
+    """The path itself, or all that a pattern such as `cohort/*_2026` means; raises `UserError` where nothing is there."""
+    found = (
+        [pathlib.Path(path)] if os.path.exists(path) else [pathlib.Path(one) for one in sorted(glob.glob(str(path)))]
+    )
+    if not found:
+        nothing = "nothing that it means" if glob.has_magic(str(path)) else "nothing"
+        raise UserError(path, expected="a subject's folder or an image", found=nothing)
+    return found
+
+
 def new_at(
     reader: ModuleType, path: pathlib.Path | str, modalities: Mapping[str, str] | None, task: Any
 ) -> tuple[list[Any], dict[str, UserError]]:
-    """The same of the new subjects that lie at a path, or at each that a pattern such as `cohort/*_2026` means.
-
-    Raises `UserError` where nothing is there, and for a subject that two places of a pattern have.
-    """
-    if os.path.exists(path):
-        return sources(lambda: reader.find_new(pathlib.Path(path), modalities, task))
-    places = sorted(glob.glob(str(path)))
-    if not places:
-        found = "nothing that it means" if glob.has_magic(str(path)) else "nothing"
-        raise UserError(path, expected="a subject's folder or an image", found=found)
-    kept: dict[str, Any] = {}
+    """The same of the new subjects at all `places` of a path; raises `UserError` for one that two places have."""
+    first, *others = places(path)
+    if not others:
+        return sources(lambda: reader.find_new(first, modalities, task))
+    kept: list[Any] = []
     faults: dict[str, UserError] = {}
-    for place in places:
+    for place in (first, *others):
         try:
-            find = functools.partial(reader.find_new, pathlib.Path(place), modalities, task)
-            listed, wrong = sources(find)
+            listed, wrong = sources(functools.partial(reader.find_new, place, modalities, task))
         except Faults as error:
             listed, wrong = [], dict(error.faults)
         except UserError as error:
-            listed, wrong = [], {os.path.basename(place): error}
+            listed, wrong = [], {place.name: error}
         faults |= wrong
-        for source in listed:
-            other = kept.setdefault(names.folded(source.name), source)
-            if other is not source:
-                twice = f"{source.name} at {other.image} too"
-                raise UserError(
-                    source.image, expected="a name of its own for each subject", found=twice, do="rename one"
-                )
+        kept += listed
     if not kept:
         raise Faults(faults) if len(faults) > 1 else next(iter(faults.values()))
-    return list(kept.values()), faults
+    _require_own_names(kept)
+    return kept, faults
 
 
 def in_folder(reader: ModuleType, raw_dir: pathlib.Path | str) -> tuple[list[Any], dict[str, UserError]]:
     """The same of all that a reader finds in a folder of raw data, which must be some, each of a name of its own."""
     found, faults = sources(lambda: reader.find(raw_dir))
-    by_name: dict[str, Any] = {}
-    for source in found:
-        other = by_name.setdefault(source.name, source)
-        if other is not source:
-            twice = f"{source.name} at {other.image} too"
-            raise UserError(source.image, expected="a name of its own for each subject", found=twice, do="rename one")
+    _require_own_names(found)
     if not found:
         raise UserError(raw_dir, expected="raw subjects", found="none")
     return found, faults
+
+
+def _require_own_names(found):
+    by_name: dict[str, Any] = {}
+    for source in found:
+        other = by_name.setdefault(names.folded(source.name), source)
+        if other is not source:
+            twice = f"{source.name} at {other.image} too"
+            raise UserError(source.image, expected="a name of its own for each subject", found=twice, do="rename one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -22,7 +23,7 @@ from tfunc import networks, runs
 from tfunc.learning import claim, settings
 from tfunc.maps import artefact
 from tfunc.reporting import finished, summary
-from tfunc.scoring import recalibration, sources, spread
+from tfunc.scoring import recalibration, sources, spread, triage
 from tfunc.study import jobs, seeds
 
 METHOD = whole_inputs.METHOD
@@ -233,6 +234,15 @@ def _of_maps(place):
         return found.fitted_on, found.command()
 
     yield Target("recalibration", json_of(whole_inputs.recalibration()), _written(fitted, of_recalibration))
+    fits = triage.stored_at(run)
+
+    def of_fits():
+        for fit in triage.read(fits).methods.values():
+            for name in fit.regions:
+                known = triage.Known(fits=fit.regions)
+                json.dumps(dataclasses.asdict(triage.judge(known, name, {"top": 0.3}, 5)), allow_nan=False)
+
+    yield Target("review.json", json_of(whole_inputs.fits()), _written(fits, of_fits))
     drawn = {"schema": spread.SCHEMA, "regions": {"whole": {"voxels": [1.0, 2.0], "pairwise_dice": 0.5}}}
     volumes = spread.path(place / "damaged", "a")
     yield Target(

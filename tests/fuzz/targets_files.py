@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import gzip
 import io
 import json
@@ -20,7 +21,7 @@ from PIL import Image
 
 from data_prep import patients, tables, tasks, tf_example
 from data_prep.readers import cases, labels, name_mapping, nifti, nifti_header, own_volumes, photographs
-from tfunc.scoring import npz
+from tfunc.scoring import npz, triage
 from tfunc.serving import answers, described, transport
 
 # offsets in a NIfTI-1 header -> struct's code
@@ -249,6 +250,16 @@ def _answers():
         assert found.task.values and found.speaks
 
     yield Target("answer: a task", json_of(task.document(), tasks.TASKS["brats"].document()), served)
+    said = {"kind": "probability", "made_by": "m", "review": {"fits": {"whole": whole_inputs.fit()}, "failure": 0.7}}
+
+    def judged(given):
+        told = {"task": [json.dumps(task.document())], "description": [given.decode("utf-8", "replace")]}
+        found = described.served(Answering([json.dumps(metadata).encode(), json.dumps({"outputs": told}).encode()]))
+        known = found.known or triage.Known()
+        for name in known.fits:
+            json.dumps(dataclasses.asdict(triage.judge(known, name, {"top": 0.3}, 5)), allow_nan=False)
+
+    yield Target("answer: a description", json_of(said), judged)
     maps = {name: np.zeros((1, 1, 4, 5)).tolist() for name in ("prediction", "probability", "uncertainty")}
     numbers = {"predicted_volume": [1], "expected_volume": [1.5], "mean_uncertainty": [0.5]}
 

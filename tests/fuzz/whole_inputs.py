@@ -91,6 +91,23 @@ def summary():
     }
 
 
+def fit():
+    """What an evaluation keeps of one region."""
+    return {
+        "score": "top", "names": ["top"], "mean": [0.2], "scale": [0.1], "weights": [-0.1], "intercept": 0.8,
+        "highest": 0.5, "dice_width": 0.1, "coverage": 0.9, "subjects": 10,
+    }  # fmt: skip
+
+
+def fits():
+    """review.json of an evaluation."""
+    return {
+        "schema": 1,
+        "failure": 0.7,
+        "methods": {"baseline": {"made_by": {"samples": 3}, "regions": {"whole": fit()}}},
+    }
+
+
 def recalibration():
     """recalibration/<method>.json."""
     errors = {"dataset": 0.1, "subjects": None}

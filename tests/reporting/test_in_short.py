@@ -4,6 +4,7 @@ import dataclasses
 import html
 import pathlib
 import re
+from types import SimpleNamespace
 
 import made_up_report
 import numpy as np
@@ -15,6 +16,7 @@ from tfunc.reporting import benefits, in_short, provenance, remarks
 from tfunc.reporting.in_short import Gain
 from tfunc.reporting.table1 import Cell, Row
 from tfunc.scoring import measures
+from tfunc.scoring.failure import Detection
 from tfunc.scoring.patients import Patients
 from tfunc.scoring.review import Reviewed
 
@@ -122,7 +124,7 @@ def test_benefit_and_harm(folder):
 
 def test_no_threshold_helps():
     """The sentence names who has none, and all where it is all."""
-    one = benefits.Benefit("a", "A", 0.5, 1, 2, 0, -0.1, -0.2, 0.0, -0.01, 0.95)
+    one = benefits.Benefit("a", "A", 0.5, 1, 2, 0, -0.1, -0.2, 0.0, -0.01, 0.95, True)
     other = dataclasses.replace(one, method="b", title="B", best=0.02)
     assert benefits.never([other]) == ""
     assert benefits.never([one, other]) == "No threshold raises the mean Dice of A."
@@ -180,7 +182,53 @@ def test_backwards_scores_are_called_so(folder):
     section = page[page.index('<section id="failures"') : page.index('<section id="viewer"')]
     negative = [row for row in read_csv(folder / "failures.csv") if row["spearman"] and float(row["spearman"]) < 0]
     assert negative and section.count("ranks backwards, correlation") == len(negative)
-    assert f"{len(negative)} of" in text_of(page[page.index("Ranks backwards") :])[:30]
+    sure = [
+        row for row in negative if float(row["spearman_high"]) < 0
+    ]  # the summary names those that chance does not make
+    assert ("Ranks backwards" in page) == bool(sure)
+
+
+def detection(spearman, closed, width=0.1):
+    """Of a score with intervals of that width to both sides."""
+    values = {"spearman": spearman, "closed": closed}
+    low, high = ({name: value + way * width for name, value in values.items()} for way in (-1, 1))
+    return Detection("baseline", "top", 20, 2, values, low, high, None)
+
+
+@pytest.mark.parametrize(
+    ("spearman", "closed", "said"),
+    [
+        (-0.13, 0.12, "No: it ranks backwards here"),
+        (0.34, -0.2, "No: it is no better than no order"),
+        (0.3, 0.05, "Not certain: it goes 5 %"),
+        (0.6, 0.5, "Yes: it goes 50 %"),
+    ],
+)
+def test_whether_a_score_ranks(spearman, closed, said):
+    """Backwards is what its rank correlation says, here as in the lists and their cells."""
+    assert in_short._ranks(detection(spearman, closed)).startswith(said)
+
+
+def test_what_ranks_backwards_is_named_where_it_is_sure():
+    """One correlation below 0 with its whole interval, one that may be chance."""
+    listed = SimpleNamespace(dice=0.8, score="top")
+    found = SimpleNamespace(
+        reviews={"baseline": [listed]}, first="baseline", chosen={}, of=lambda method: [],
+        detections=[detection(-0.5, -0.5), detection(-0.05, -0.5)],
+    )  # fmt: skip
+    said = dict(in_short._patients(found))
+    assert said["Ranks backwards"].startswith("1 of 2 scores")
+
+
+@pytest.mark.parametrize(
+    ("ever", "said"), [(True, "of 0 subjects rises and that of 4 falls"), (False, "above any threshold")]
+)
+def test_harm_stands_beside_benefit(monkeypatch, ever, said):
+    """Where nobody gains at the chosen threshold those who lose are said all the same, unless no threshold helps anybody."""
+    one = benefits.Benefit("m0", "M0", 0.5, 0, 4, 0, -0.1, -0.2, 0.0, -0.01, 0.95, ever)
+    monkeypatch.setattr(benefits, "benefits", lambda part: [one])
+    ((_, text),) = in_short._thresholds(SimpleNamespace(rows=rows_of(0.8)))
+    assert said in text
 
 
 def test_no_expected_volume_is_shown(folder):

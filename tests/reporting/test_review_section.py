@@ -155,13 +155,29 @@ def test_a_former_evaluations_fits_do_not_stay(tmp_path):
     fits = triage.Fits(failure=0.7, methods={"baseline": triage.OfMethod(made_by={}, regions={"whole": LINE})})
     folder = runs.evaluation_dir(tmp_path)
     triage.write(folder, fits)
-    assert triage.stored(tmp_path) == fits
+    assert triage.read(triage.stored_at(tmp_path)) == fits
     triage.write(folder, triage.Fits(failure=0.7, methods={}))
-    assert triage.stored(tmp_path).methods == {}
+    assert triage.read(triage.stored_at(tmp_path)).methods == {}
     artefacts.write_document(folder / triage.NAME, {"schema": 2, "failure": 0.7, "methods": {}})
     with pytest.raises(UserError, match="evaluate again"):
-        triage.stored(tmp_path)
+        triage.read(triage.stored_at(tmp_path))
     assert "evaluate again" in triage.known(tmp_path, "baseline", {}).why
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"names": ("top", "patch")}, {"names": (), "mean": (), "scale": (), "weights": ()}, {"weights": (1e300,)},
+        {"scale": (0.0,)}, {"dice_width": -0.1}, {"coverage": 1.5}, {"subjects": 0},
+    ],
+)  # fmt: skip
+def test_what_no_fit_gives_is_refused(change, tmp_path):
+    """In a line that names the file and the place, before anything is computed from it."""
+    fit = {**msgspec.to_builtins(LINE), **change}
+    document = {"schema": 1, "failure": 0.7, "methods": {"baseline": {"made_by": {}, "regions": {"whole": fit}}}}
+    artefacts.write_document(triage.stored_at(tmp_path), document)
+    with pytest.raises(UserError, match=r"review.json: methods.baseline.regions.whole: expected .*; evaluate again"):
+        triage.read(triage.stored_at(tmp_path))
 
 
 def test_companions(folder):

@@ -7,6 +7,7 @@ import sysconfig
 import venv
 import zipfile
 
+import notebook_runs
 import pytest
 from conftest import ROOT
 
@@ -102,9 +103,8 @@ def test_the_notebook(installed, tmp_path):
 
     What depends on no rounding is what the document shows; importing and predicting print nothing of TensorFlow's.
     """
-    notebook = pytest.importorskip("notebook_runs")
-    made = notebook.run(installed.parent / "python", tmp_path)
-    said, shown = notebook.text(made), notebook.text(notebook.nbformat.read(notebook.PATH, as_version=4))
+    made = notebook_runs.run(installed.parent / "python", tmp_path)
+    said, shown = notebook_runs.text(made), notebook_runs.text(notebook_runs.stored())
     for line in ("(16, 48, 48, 4) True", "<Wrapped baseline_mc of 1 model, 2 classes>"):
         assert line in said and line in shown
     kinds = [set(output.get("data", {})) for cell in made.cells for output in cell.get("outputs", ())]

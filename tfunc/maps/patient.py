@@ -23,29 +23,6 @@ OF_SAMPLES = "the middle nine tenths of the samples; no guarantee"
 Volumes = dict[str, dict[str, Any]]
 
 
-def volumes(
-    subject: patient_scores.Lying, written: np.ndarray, task: Task, spreads: Mapping[str, Spread] | None
-) -> tuple[Volumes, dict[str, int]]:
-    """({region: volume, low, high, unit, interval, covers}, {region: voxels}) of a segmentation as it is written.
-
-    In ml, of a photograph in pixels. low, high: of the samples' volumes, None of a method without. covers: None, since they
-    promise nothing; a recalibration's do (`recalibrated.Applied.volumes`).
-    """
-    voxel, unit = 1.0, str(task.unit)
-    if subject.header is not None:
-        voxel, unit = place.voxel_ml(place.of_block(subject.header, subject.source)), "ml"
-    index, found, counts = task.class_of(written, subject.source), {}, {}
-    for region in task.regions:
-        counts[region.name] = count = int(classes.among(index, region).sum())
-        drawn = (spreads or {}).get(region.name)
-        low, high = (None, None) if drawn is None else (np.quantile(drawn.volumes, MIDDLE) * voxel).tolist()
-        interval = None if drawn is None else OF_SAMPLES
-        found[region.name] = {
-            "volume": count * voxel, "low": low, "high": high, "unit": unit, "interval": interval, "covers": None,
-        }  # fmt: skip
-    return found, counts
-
-
 def document(
     subject: patient_scores.Lying,
     maps: Mapping[str, Any],
@@ -62,38 +39,57 @@ def document(
     maps: as they are written. certified: volumes with a recalibration's intervals, in place of the samples'. known: None
     where no evaluation is at hand.
     """
-    written, counts = volumes(subject, maps["prediction"], task, spreads)
-    for name, one in (certified or {}).items():
-        written[name] |= {**one, "interval": "recalibrated"}
-    index, known = task.class_of(maps["prediction"], subject.source), known or Known()
+    known, unit, voxel = known or Known(), str(task.unit), 1.0
+    if subject.header is not None:
+        unit, voxel = "ml", place.voxel_ml(place.of_block(subject.header, subject.source))
+    index = task.class_of(maps["prediction"], subject.source)
+    written: Volumes = {}
     means: dict[str, float | None] = {}
     dice: dict[str, Any] = {}
     reviews: dict[str, Any] = {}
     for region in task.regions:
-        inside = classes.among(index, region)
-        means[region.name] = float(maps["uncertainty"][inside].mean(dtype=np.float64)) if inside.any() else None
-        own = None if scores is None else scores[region.name]
-        judged = triage.judge(known, region.name, own, counts[region.name])
-        dice[region.name] = None
+        name, inside = region.name, classes.among(index, region)
+        count = int(inside.sum())
+        written[name] = _volume(count * voxel, unit, voxel, (spreads or {}).get(name), (certified or {}).get(name))
+        means[name] = float(maps["uncertainty"][inside].mean(dtype=np.float64)) if count else None
+        judged = triage.judge(known, name, None if scores is None else scores.get(name), count)
+        dice[name] = None
         if judged.predicted is not None:
-            dice[region.name] = {
+            dice[name] = {
                 "value": judged.predicted, "low": judged.low, "high": judged.high,
                 "covers": judged.coverage, "fitted_on": f"{judged.subjects} validation subjects",
             }  # fmt: skip
-        reviews[region.name] = {"wanted": judged.wanted, "why": judged.why}
+        reviews[name] = {"wanted": judged.wanted, "why": judged.why}
     return {
         "volumes": written, "uncertainty_inside": means, "predicted_dice": dice, "review": reviews,
         "judged_by": triage.digest(known), "tfunc": __version__,
     }  # fmt: skip
 
 
+def _volume(volume, unit, voxel, drawn, certified):
+    """A region's volume, low, high, unit, interval and covers: with a recalibration's interval, else the samples', else none.
+
+    covers is None of the samples', which promise nothing.
+    """
+    if certified is not None:
+        return {**certified, "interval": "recalibrated"}
+    low, high = (None, None) if drawn is None else (np.quantile(drawn.volumes, MIDDLE) * voxel).tolist()
+    interval = None if drawn is None else OF_SAMPLES
+    return {"volume": volume, "low": low, "high": high, "unit": unit, "interval": interval, "covers": None}
+
+
 def line(found: Mapping[str, Any]) -> str:
-    """What is printed of a patient: of each region its volume, uncertainty and predicted Dice, and whether to look at it."""
+    """What is printed of a patient: of each region its volume, uncertainty and predicted Dice, and whether to look at it.
+
+    found: a `document`, or that of an earlier version, which had none of it.
+    """
+    if "review" not in found:
+        return "of an earlier version, which says no more"
     several = len(found["volumes"]) > 1
-    return "; ".join(f"{name} " * several + _of_region(found, name, several) for name in found["volumes"])
+    return "; ".join(f"{name} " * several + _of_region(found, name) for name in found["volumes"])
 
 
-def _of_region(found, name, several):
+def _of_region(found, name):
     volume, mean, dice = found["volumes"][name], found["uncertainty_inside"][name], found["predicted_dice"][name]
     said = [f"{volume['volume']:.4g} {volume['unit']}{_between(volume)}"]
     if mean is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import glob
+import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -59,8 +59,7 @@ def predict_inputs(
     say: called with each line for the user. Raises `UserError` where nothing is found or other maps are there; of a
     cohort all are tried, and `Faults` raised at the end for those that can't be predicted.
     """
-    if not (pathlib.Path(path).exists() or glob.glob(str(path))):  # before networks are loaded
-        raise UserError(path, expected="a subject's folder or an image", found="nothing")
+    finding.places(path)  # before networks are loaded
     options = predict.settled(options, _begun(pathlib.Path(out_dir)), None, say)
     made, loaded = predictor.of_method(method, run_dir, dataset, options)
     reader = loaded[0].config.task.load_reader()
@@ -187,7 +186,8 @@ class _Work:
     def _judge_again(self, index, subject):
         """Says it anew of maps that are there, where an earlier version said less, or the run was evaluated since."""
         stored = artefact.read(index)
-        if stored.get("judged_by") == triage.digest(self.known) and "review" in stored:
+        is_new = stored.get("judged_by") == triage.digest(self.known) and "review" in stored
+        if is_new or not os.access(self.out_dir, os.W_OK):  # maps that can only be read stay as they are
             return
         files = {name: map_files.path(self.out_dir, subject.name, name) for name in ("prediction", "uncertainty")}
         read = {name: nifti.read_map(file)[0] for name, file in files.items()}
@@ -208,6 +208,8 @@ class _Work:
             return False
         if "files" not in stored:
             why = "predicted by an earlier version, which did not keep what it read"
+        elif "scores" not in stored:
+            why = "predicted by an earlier version, which kept no scores"
         else:
             why = stamps.changed(stored["files"], source.paths)
             if different := artefacts.difference(stored.get("read_as", {}), self.load_options):

@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 from markupsafe import Markup
 
+from tfunc.reporting import removal
 from tfunc.reporting.parts import Part
 from tfunc.reporting.templates import filled
 from tfunc.scoring import statistics
@@ -45,16 +46,15 @@ def benefits(part: Part) -> list[Benefit]:
     found = []
     for row in part.rows:
         scores = part.evaluated.scores[row.method]
-        if "bnf" not in row.cells or "corrected_dice" not in scores.values:
+        whole = removal.removal(scores)
+        if "bnf" not in row.cells or whole is None:
             return []
-        changes = scores["corrected_dice"] - scores["dice"][:, np.newaxis]
         threshold = row.cells["bnf"].threshold or THRESHOLDS[0]
-        own, means = changes[:, THRESHOLDS.index(threshold)], changes.mean(axis=0)
-        rises, falls, same = (int(np.count_nonzero(one)) for one in (own > 0, own < 0, own == 0))
-        best = int(np.nanargmax(means)) if np.isfinite(means).any() else 0
-        low, high = statistics.interval(own)
-        numbers = rises, falls, same, float(own.mean()), low, high
-        most = float(means[best]), THRESHOLDS[best], bool((changes > 0).any())
+        at, best = THRESHOLDS.index(threshold), int(np.argmax(whole["change"]))
+        rises, falls = whole["rises"][at], whole["falls"][at]
+        low, high = statistics.interval(scores["corrected_dice"][:, at] - scores["dice"])
+        numbers = rises, falls, part.rows[0].subjects - rises - falls, whole["change"][at], low, high
+        most = whole["change"][best], THRESHOLDS[best], any(whole["rises"])
         found.append(Benefit(row.method, row.title, threshold, *numbers, *most))
     return found
 

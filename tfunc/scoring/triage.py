@@ -24,7 +24,7 @@ from tfunc.scoring.review import Chosen
 from tfunc.scoring.ridge import Ridge
 
 NAME = "review.json"
-SCHEMA = 1
+LARGEST = 1e12  # of a fit's numbers: scores and Dice lie near 1, and products of three of these are finite
 NONE_CHOSEN = f"its validation set was not predicted by these networks, or has fewer than {review.LEAST} subjects"
 Scores = Mapping[str, float | None]
 
@@ -45,6 +45,17 @@ class Fit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     dice_width: float | None
     coverage: float
     subjects: int
+
+    def __post_init__(self) -> None:
+        """Refuses what no fit gives, which a file or a server may say."""
+        tables = self.names, self.mean, self.scale, self.weights
+        if len({len(one) for one in tables}) > 1 or not self.names:
+            raise ValueError("as many numbers as scores")
+        numbers = [*self.mean, *self.scale, *self.weights, self.intercept, self.highest, self.dice_width or 0.0]
+        if not all(abs(one) <= LARGEST for one in numbers) or not all(one >= 1 / LARGEST for one in self.scale):
+            raise ValueError("finite numbers, and scales above 0")
+        if (self.dice_width or 0) < 0 or not 0 <= self.coverage <= 1 or self.subjects < 1:
+            raise ValueError("a width from 0 on, a coverage in [0, 1] and a subject")
 
 
 class OfMethod(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -112,23 +123,24 @@ def write(folder: pathlib.Path, fits: Fits) -> None:
     artefacts.write_document(folder / NAME, msgspec.to_builtins(fits))
 
 
-def stored(run_dir: runs.Path) -> Fits | None:
-    """The fits of a run's evaluation, or None where there are none; raises `UserError` for a file of another form."""
-    file = runs.evaluation_dir(run_dir) / NAME
-    if not file.exists():
-        return None
-    do = "evaluate again"
-    return documents.typed(artefacts.read_json(file), Fits, file, do)
+def stored_at(run_dir: runs.Path) -> pathlib.Path:
+    """Where the fits of a run's evaluation lie."""
+    return runs.evaluation_dir(run_dir) / NAME
+
+
+def read(file: pathlib.Path) -> Fits:
+    """The fits of a file; raises `UserError` for one of another form, or numbers that no fit gives."""
+    return documents.typed(artefacts.read_json(file), Fits, file, "evaluate again")
 
 
 def known(run_dir: runs.Path, method: str, predicted: Mapping[str, Any]) -> Known:
     """What a run's evaluation knows of maps of a method that are made as `predicted` says; why nothing, where it is of others."""
+    if not (file := stored_at(run_dir)).exists():
+        return Known()
     try:
-        fits = stored(run_dir)
+        fits = read(file)
     except UserError as error:  # no map depends on it
         return Known(why=str(error))
-    if fits is None:
-        return Known()
     found, asked = fits.methods.get(method), recalibration.made_by(predicted)
     if found is None:
         return Known(why=f"the evaluation chose no score of {method}: {NONE_CHOSEN}")

@@ -8,7 +8,6 @@ it was trained on. TensorFlow is not needed here, unless the connection is gRPC'
 from __future__ import annotations
 
 import dataclasses
-import glob
 import io
 import os
 import pathlib
@@ -104,8 +103,7 @@ def requests(
 def _asked(connection, dataset, path, out_dir, full_size, order, say):
     """(the question, the sources that lie at `path`); all that can be refused is refused before anything is sent."""
     path = pathlib.Path(path)
-    if not (path.exists() or glob.glob(str(path))):  # before the server is asked
-        raise UserError(path, expected="a subject's folder or an image", found="nothing")
+    finding.places(path)  # before the server is asked
     _require_writable(pathlib.Path(out_dir))
     served = model.served(connection, dataset, order)
     if full_size and not served.task.is_photograph:

@@ -211,20 +211,20 @@ def _require_same(folder, config):
 
 def _say_it_is_there(folder, description, say):
     say(f"{folder}: exported already, with the same configuration")
-    if _description(folder).get("judged_by") != description.judged_by:
-        say(
-            f"it says nothing of an evaluation that was made since: export --version={max(_versions(folder.parent)) + 1}"
-        )
-    if "describe" not in _description(folder).get("signatures", {}):
-        do = f"export --version={max(_versions(folder.parent)) + 1} for requests without --dataset"
+    stored, another = _description(folder), f"export --version={max(_versions(folder.parent)) + 1}"
+    if description.judged_by not in (None, stored.get("judged_by")):
+        say(f"it says nothing of an evaluation that was made since: {another}")
+    if "describe" not in stored.get("signatures", {}):
+        do = f"{another} for requests without --dataset"
         say(f"it is of an earlier version, and does not say what it was trained on: {do}")
 
 
 def upgrade(document: dict[str, Any]) -> dict[str, Any]:
     """An export.json of any earlier form as today's."""
+    drawn = document.get("sampled")
     before = {
-        "streams": 1 if document.get("sampled") else None,
-        "draws": "slice" if document.get("sampled") else None,
+        "streams": 1 if drawn else None,
+        "draws": "slice" if drawn else None,
         "stratified": False if document.get("samples") is not None else None,
     }
     return {**before, **document, "kind": kinds.FORMER.get(document.get("kind", ""), document.get("kind"))}
