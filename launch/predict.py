@@ -54,7 +54,7 @@ flags.DEFINE_bool(
 flags.DEFINE_integer(
     "batch_size",
     16,
-    "slices a batch; the maps do not depend on it",
+    "slices a batch; the maps do not depend on it, but for rounding",
     lower_bound=1,
     upper_bound=ceilings.TRAINING["batch_size"],
 )
