@@ -40,6 +40,18 @@ def test_a_channels_factor_is_the_plain_product_to_the_bit(size):
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_a_channels_factor_is_rounded_once(size):
+    """Half a step from the exact product at most, on whichever processor: what cuts digits off is a whole one away."""
+    values = drawn(*size)
+    factors = tf.cast((np.random.default_rng(2).random((size[0], size[3])) > 0.3) / 0.7, tf.bfloat16)
+    exact = (
+        np.asarray(tf.cast(values, tf.float64)) * np.asarray(tf.cast(factors, tf.float64))[:, np.newaxis, np.newaxis]
+    )
+    found = np.asarray(tf.cast(low_precision.scale_channels(values, factors), tf.float64))
+    assert (np.abs(found - exact) <= 2.0**-8 * np.abs(exact)).all()
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_a_bias_is_added_as_plainly(size):
     """Values and what goes on to the input are equal to the bit."""
     values, bias = drawn(*size), drawn(size[3], seed=3)
