@@ -11,7 +11,7 @@ import msgspec
 import tensorflow as tf
 
 from data_prep import label_colours, map_files, splits, voxel_order
-from data_prep.base import artefacts, locks, progress
+from data_prep.base import artefacts, leftovers, locks, progress
 from data_prep.base.errors import UserError
 from data_prep.map_files import is_written
 from data_prep.records import Manifest, SubjectEntry
@@ -89,6 +89,7 @@ def _predict(folder, manifest, chosen, work, made, loaded, elsewhere, say):
                 bar.advance()
         else:
             by_subject.write_in_workers(work, manifest, waiting, elsewhere.make_pool, bar)
+            leftovers.sweep(folder)  # of workers that were killed
     _finish(folder, work.asked, manifest, manifest.split(work.asked["split"]) or chosen)
 
 

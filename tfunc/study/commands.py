@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import IO
 
 from data_prep.base import artefacts, locks, pool, processes, remedies, signals
@@ -65,7 +65,7 @@ class Failed(Exception):
         self.code, self.where, self.lines = code, where, lines
 
     def __str__(self) -> str:
-        return f"exit code {self.code} on {self.where}; the end of its log:\n{self.lines}"
+        return f"exit code {self.code} on {self.where}"
 
 
 def run(order: Order) -> Ended:
@@ -144,7 +144,7 @@ def _end_of(log):
 
 @contextlib.contextmanager
 def executing(
-    study: str, slots: int, scheduler: str | None, calls: Callable[[], Iterable[concurrent.futures.Future]]
+    study: str, slots: int, scheduler: str | None, calls: Callable[[], Collection[concurrent.futures.Future]]
 ) -> Iterator[concurrent.futures.Executor]:
     """Yields where commands run: `slots` at a time here, or a cluster. calls: gives those that are under way at that moment.
 
@@ -160,9 +160,6 @@ def executing(
             with signals.caught(stop):
                 yield executor
         except BaseException:
-            under_way = list(calls())
-            for call in under_way:
-                call.cancel()  # what waits for a thread; what runs is asked to end
             pool.everywhere(executor, end, study)
-            concurrent.futures.wait(under_way, ENDING_SECONDS)
+            concurrent.futures.wait(calls(), ENDING_SECONDS)
             raise

@@ -167,7 +167,9 @@ class Study:
         try:
             return call.result()
         except commands.Failed as error:
-            raise UserError(f"job {job.name}", expected="it to end well at the second try", found=error) from None
+            self.say(f"{self.log(job)} ends:\n{error.lines}")
+            expected, do = "it to end well at the second try", f"see {self.log(job)}, then run the same command again"
+            raise UserError(f"job {job.name}", expected=expected, found=str(error), do=do) from None
         except Exception as error:
             if (line := pool.explained(executor, error)) is error:
                 raise
