@@ -134,11 +134,11 @@ def test_a_study_goes_on(here, tmp_path, who):
         process = started(*command, f"--scheduler={made.address}")
         wait_for(state.exists, process)
         (made.workers[0] if who == "worker" else made.scheduler).kill()
-        code, out, err = ended(process)
+        code, _, err = ended(process)
     if who == "scheduler":
         assert code == 2 and "expected the scheduler that was there" in err and "Traceback" not in err
         with cluster(1) as made:
-            code, out, err = ended(started(*command, f"--scheduler={made.address}"))
+            code, _, err = ended(started(*command, f"--scheduler={made.address}"))
     assert code == 0, err
     same(run / "evaluation", here / "run" / "evaluation", TABLES)
 
