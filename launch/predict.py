@@ -36,9 +36,13 @@ flags.DEFINE_list("subjects", None, "only these subjects, by name")
 flags.DEFINE_string(
     "input",
     None,
-    "new patients: a folder with a patient's files, or of such folders; an image; one of the raw data, as imagesTs; a pattern",
+    "new patients: a folder with a patient's files, NIfTI or DICOM series, or of such folders; an image; one of the raw data, as "
+    "imagesTs; a pattern",
 )
-flags.DEFINE_list("modalities", None, "with --input of one patient: its files, as flair=a.nii.gz,t1=b.nii.gz, …")
+flags.DEFINE_list(
+    "modalities", None, "with --input of one patient: its files, as flair=a.nii.gz,t1=b.nii.gz, …; in DICOM each series by its "
+    "folder, number or description",
+)  # fmt: skip
 flags.DEFINE_string("out_dir", None, "where the maps of --input go")
 flags.DEFINE_integer("samples", 20, "passes of a sampled method", lower_bound=1, upper_bound=ceilings.PASSES)
 flags.DEFINE_integer("seed", 20, "of the samples' dropout masks", lower_bound=0, upper_bound=ceilings.SEED)
@@ -76,6 +80,10 @@ flags.DEFINE_bool(
 flags.DEFINE_float(
     "outer", None, "with --recalibrated: also <subject>_outer.nii.gz, a mask that misses at most this share of a lesion, in "
     "expectation over patients",
+)  # fmt: skip
+flags.DEFINE_bool(
+    "dicom_seg", False, "with --input of DICOM series: also <subject>_prediction.dcm, a DICOM Segmentation, which names the patient "
+    "as the images do",
 )  # fmt: skip
 flags.DEFINE_bool("full_size", False, "photographs: also write PNG maps at the photograph's own size")
 
@@ -155,6 +163,8 @@ def _checked() -> options.Options:
         raise UserError("--input and --out_dir", expected="both or neither")
     if FLAGS.modalities and not FLAGS.input:
         raise UserError("--modalities", expected="--input beside it")
+    if FLAGS.dicom_seg and not FLAGS.input:
+        raise UserError("--dicom_seg", expected="--input of DICOM series beside it", do="leave it out")
     if FLAGS.full_size and not settings.task().is_photograph:
         photographs = [f"--dataset={task.name}" for task in tasks.TASKS.values() if task.is_photograph]
         raise UserError("--full_size", expected=" or ".join(photographs), found=FLAGS.dataset)
@@ -174,6 +184,7 @@ def _checked() -> options.Options:
         outer=FLAGS.outer,
         stratified=FLAGS.stratified,
         engine=FLAGS.engine,
+        dicom_seg=FLAGS.dicom_seg,
     )
     engine.require(FLAGS.engine)
     if FLAGS.method:

@@ -194,7 +194,7 @@ class Model:
             raise UserError(path, expected="a subject's folder or an image", found="nothing")
         reader = self.task.load_reader()
         with _warned():
-            sources, faults = finding.sources(lambda: reader.find_new(path, None, self.task))
+            sources, faults = finding.new(reader, path, None, self.task)
             for fault in faults.values():
                 raise fault
             if len(sources) != 1:

@@ -1,0 +1,302 @@
+"""One DICOM file, read with suspicion: the few entries that say what its images are and where they lie, and their pixels.
+
+pydicom interprets files; what it raises for one that a stranger made is told as damage. Sizes are checked before a pixel is
+read, values that are not asked for are skipped, and deflated files, which would be inflated whole, are not opened at all.
+
+Nothing here says who the patient is: `Facts.patient` is a digest, which tells one from another and stays in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import logging
+import math
+import os
+import pathlib
+import warnings
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from data_prep.base import regular
+from data_prep.base.errors import UserError
+
+MOST_PIXELS = 1 << 26  # of one slice: 8192 x 8192
+MOST_FRAMES = 1 << 16  # of one file
+NAMES = (".dcm", ".dicom", ".ima")  # how a file's name may end that claims to be one; most have no ending at all
+AGAIN = "it is damaged or no DICOM file: export or copy it again"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+DECODERS = "decompress the series (gdcmconv --raw, dcmdjpeg), or pip install python-gdcm, which decodes it"
+_WANTED = (
+    "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID",
+    "PatientName", "PatientBirthDate", "Modality", "SeriesDescription", "SeriesNumber", "ImageType", "Rows", "Columns",
+    "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "PixelSpacing",
+    "ImagePositionPatient", "ImageOrientationPatient", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """Where one slice lies, and what its numbers mean. index: in its file. position: mm, of the first pixel's centre, towards
+    the patient's left, back and head. row, column: unit vectors along which the column's and the row's number grow.
+    spacing: (between rows, between columns) in mm. slope, intercept: stored number -> its value."""
+
+    index: int
+    position: tuple[float, ...]
+    row: tuple[float, ...]
+    column: tuple[float, ...]
+    spacing: tuple[float, ...]
+    slope: float = 1.0
+    intercept: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a file says of itself, no pixel read.
+
+    series, study, instance: their UIDs. patient: a digest of who it is. number, description: of the series, for people.
+    kind: modality and what sort of image, such as (ORIGINAL, PRIMARY, LOCALIZER). rows, columns: 0 for an object without an
+    image, as a report. syntax: the transfer syntax' UID. frames: checked by `frames_of`.
+    """
+
+    path: str
+    series: str
+    study: str
+    instance: str
+    patient: str
+    number: str
+    description: str
+    kind: tuple[str, ...]
+    rows: int
+    columns: int
+    count: int
+    samples: int
+    colour: str
+    bits: int
+    syntax: str
+    dataset: Any = dataclasses.field(repr=False, compare=False, default=None)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether there are pixels that could be slices: no report, directory, segmentation or plan."""
+        return self.rows > 0 and not {"SEG", "RTDOSE", "RTSTRUCT", "SR", "PR", "KO", "DOC"} & set(self.kind)
+
+    @property
+    def is_localizer(self) -> bool:
+        """Whether it is a scout, by which others were planned."""
+        return "LOCALIZER" in self.kind
+
+
+def package() -> ModuleType:
+    """pydicom; raises `UserError` where it is not installed."""
+    try:
+        import pydicom
+    except ImportError:
+        do = "pip install 'tfunc[dicom]'"
+        raise UserError("DICOM", expected="the package pydicom", found="no such package", do=do) from None
+    return pydicom
+
+
+def is_dicom(path: pathlib.Path | str) -> bool:
+    """Whether a file is DICOM by its first bytes, or claims to be by its name; nothing but those bytes is read."""
+    if os.fspath(path).lower().endswith(NAMES):
+        return True
+    try:
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def facts(path: pathlib.Path | str) -> Facts:
+    """What a file says of itself; raises `UserError` for one that is damaged, deflated or no DICOM file."""
+    pydicom = package()
+    regular.require(path)
+    with reading(path):
+        meta = pydicom.filereader.read_file_meta_info(os.fspath(path))
+        syntax = str(meta.get("TransferSyntaxUID", ""))
+    if not syntax or syntax == DEFLATED:
+        found = "a deflated one, which is only known whole" if syntax else "none"
+        raise UserError(path, expected="a transfer syntax", found=found, do="dcmconv +te, or export it again")
+    with reading(path):
+        found = pydicom.dcmread(os.fspath(path), stop_before_pixels=True, specific_tags=list(_WANTED))
+        return _facts(path, found, syntax)
+
+
+def _facts(path, found, syntax):
+    def text(name):
+        return " ".join(str(found.get(name, "") or "").split())
+
+    def whole(name, otherwise):
+        value = found.get(name)
+        return otherwise if value in (None, "") else int(value)
+
+    kind = found.get("ImageType") or ()
+    kind = (kind,) if isinstance(kind, str) else tuple(map(str, kind))
+    who = "\0".join(text(name) for name in ("PatientID", "PatientName", "PatientBirthDate"))
+    return Facts(
+        path=os.fspath(path),
+        series=text("SeriesInstanceUID"),
+        study=text("StudyInstanceUID"),
+        instance=text("SOPInstanceUID"),
+        patient=hashlib.sha256(who.encode("utf-8", "replace")).hexdigest(),
+        number=text("SeriesNumber"),
+        description=text("SeriesDescription")[:64],  # the standard's length
+        kind=(text("Modality"), *kind),
+        rows=whole("Rows", 0),
+        columns=whole("Columns", 0),
+        count=whole("NumberOfFrames", 1),
+        samples=whole("SamplesPerPixel", 1),
+        colour=text("PhotometricInterpretation"),
+        bits=whole("BitsAllocated", 16),
+        syntax=syntax,
+        dataset=found,
+    )
+
+
+def frames_of(given: Facts) -> list[Frame]:
+    """The slices of a file of image(s), in its own order; raises `UserError` for what no slice of a volume can be."""
+    _require_grey(given)
+    with reading(given.path):
+        shared = _groups(given.dataset.get("SharedFunctionalGroupsSequence"))
+        each = [_groups([item]) for item in given.dataset.get("PerFrameFunctionalGroupsSequence") or ()]
+    if not each and given.count > 1:
+        do = "export it as single images or as enhanced multi-frame"
+        raise UserError(given.path, expected="a place for each frame", found=f"{given.count} frames without", do=do)
+    if each and len(each) != given.count:
+        found = f"{len(each)} places"
+        raise UserError(given.path, expected=f"a place for each of {given.count} frames", found=found, do=AGAIN)
+    return [_frame(given, index, [own, shared, given.dataset]) for index, own in enumerate(each or [{}])]
+
+
+def _require_grey(given):
+    path = given.path
+    if given.samples != 1 or given.colour not in ("MONOCHROME1", "MONOCHROME2"):
+        found = f"{given.colour or 'no'} pixels of {given.samples} samples"
+        raise UserError(path, expected="a grey image (MONOCHROME)", found=found, do="give the series that it is made of")
+    if "MOSAIC" in given.kind:
+        do = "export it with its slices apart, or convert it with dcm2niix and give the NIfTI file"
+        raise UserError(path, expected="a slice", found="a mosaic of slices", do=do)
+    if not (0 < given.rows * given.columns <= MOST_PIXELS and 0 < given.count <= MOST_FRAMES):
+        expected = f"at most {MOST_PIXELS} pixels a slice and {MOST_FRAMES} frames"
+        found = f"a header that asks for {given.columns}x{given.rows}, {given.count} times"
+        raise UserError(path, expected=expected, found=found, do=AGAIN)
+    if given.bits not in (8, 16, 32):
+        raise UserError(path, expected="pixels of 8, 16 or 32 bits", found=f"{given.bits}", do=AGAIN)
+
+
+def _groups(items):
+    """The entries of functional groups laid flat: {keyword: value} of each group's first item."""
+    flat: dict[str, Any] = {}
+    for item in list(items or ())[:1]:
+        for element in item:
+            if element.VR == "SQ" and len(element.value):
+                flat |= {one.keyword: one.value for one in element.value[0] if one.keyword}
+    return flat
+
+
+def _frame(given, index, places):
+    """places: where an entry may stand, the nearest first."""
+    with reading(given.path):
+        stored = {name: _first(places, name) for name in _COUNTS}
+        lut = _first(places, "ModalityLUTSequence")
+    if lut is not None:
+        do = "export it with RescaleSlope and RescaleIntercept"
+        raise UserError(given.path, expected="stored numbers by slope and intercept", found="a lookup table", do=do)
+    values = {name: _numbers(given.path, name, stored[name], count) for name, count in _COUNTS.items()}
+    spacing, orientation = values["PixelSpacing"], values["ImageOrientationPatient"]
+    if min(spacing) <= 0:
+        raise UserError(given.path, expected="a PixelSpacing above 0", found=f"{min(spacing):g}", do=AGAIN)
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    if abs(np.linalg.norm(row) - 1) > 1e-2 or abs(np.linalg.norm(column) - 1) > 1e-2 or abs(row @ column) > 1e-2:
+        found = ", ".join(f"{one:g}" for one in orientation)
+        raise UserError(given.path, expected="an ImageOrientationPatient of two perpendicular directions", found=found)
+    slope, intercept = values["RescaleSlope"][0], values["RescaleIntercept"][0]
+    if slope == 0:
+        raise UserError(given.path, expected="a RescaleSlope that is not 0", found="0", do=AGAIN)
+    row /= np.linalg.norm(row)
+    column -= (column @ row) * row
+    column /= np.linalg.norm(column)
+    return Frame(
+        index, values["ImagePositionPatient"], tuple(row.tolist()), tuple(column.tolist()), spacing, slope, intercept
+    )
+
+
+_COUNTS = {
+    "ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2, "RescaleSlope": 1, "RescaleIntercept": 1,
+}  # fmt: skip
+_OTHERWISE = {"RescaleSlope": (1.0,), "RescaleIntercept": (0.0,)}
+_LARGEST = 1e6  # of a place in mm, and of a number beside pixels
+
+
+def _first(places, name):
+    return next((value for place in places if (value := place.get(name)) not in (None, "")), None)
+
+
+def _numbers(path, name, stored, count):
+    """The `count` finite numbers of an entry; raises `UserError` for others."""
+    if stored is None and name in _OTHERWISE:
+        return _OTHERWISE[name]
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        found = tuple(float(one) for one in (stored if hasattr(stored, "__len__") and not isinstance(stored, str) else [stored]))
+        if len(found) == count and all(math.isfinite(one) and abs(one) <= _LARGEST for one in found):
+            return found
+    seen = "none" if stored is None else str(stored)[:80]
+    do = "give a series of slices: CT, MR or PET" if stored is None else AGAIN
+    raise UserError(path, expected=f"an entry {name} of {count} number{'s' * (count > 1)}", found=seen, do=do)
+
+
+def pixels(given: Facts) -> np.ndarray:
+    """The stored numbers [frames, rows, columns], an integer dtype; raises `UserError` for a file that has not all of them."""
+    pydicom = package()
+    size = given.rows * given.columns * given.count * given.bits // 8
+    if not pydicom.uid.UID(given.syntax).is_encapsulated and os.path.getsize(given.path) < size:
+        found = f"a file of {os.path.getsize(given.path)} bytes"
+        raise UserError(given.path, expected=f"{size} bytes of pixels", found=found, do=AGAIN)
+    with reading(given.path, given.syntax):
+        stored = pydicom.dcmread(given.path)
+        if "PixelData" not in stored:
+            raise ValueError("no pixels")
+        if (stored.Rows, stored.Columns) != (given.rows, given.columns):
+            raise ValueError("another file than before")
+        array = np.asarray(stored.pixel_array)
+    array = array[np.newaxis] if array.ndim == 2 else array
+    if array.shape != (given.count, given.rows, given.columns) or array.dtype.kind not in "iu":
+        raise UserError(given.path, expected=f"{given.count} grey frames", found=f"{array.dtype} {array.shape}", do=AGAIN)
+    return array
+
+
+@contextlib.contextmanager
+def reading(path: object, syntax: str = "") -> Iterator[None]:
+    """Inside, pydicom is quiet, and what it raises of a file becomes `UserError`. syntax: where pixels are decoded."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    except (UserError, MemoryError):
+        raise
+    except OSError as error:
+        raise UserError(path, expected="a file that can be read", found=error.strerror or str(error)) from None
+    except Exception as error:  # pydicom raises what its parts met: KeyError, struct.error, RecursionError, and others
+        said = " ".join(str(error).split())
+        if syntax and ("transfer syntax" in said.lower() or "plugin" in said.lower() or "decoder" in said.lower()):
+            raise UserError(path, expected="pixels that can be decoded", found=_name(syntax), do=DECODERS) from None
+        found = f"{type(error).__name__} {said[:120]}".strip()
+        raise UserError(path, expected="a whole DICOM file", found=found, do=AGAIN) from None
+    finally:
+        logger.setLevel(level)
+
+
+def _name(syntax):
+    uid = package().uid.UID(syntax)
+    return f"{uid.name}" if uid.name != syntax else f"the transfer syntax {syntax[:64]}"
