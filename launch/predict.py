@@ -82,8 +82,8 @@ flags.DEFINE_float(
     "expectation over patients",
 )  # fmt: skip
 flags.DEFINE_bool(
-    "dicom_seg", False, "with --input of DICOM series: also <subject>_prediction.dcm, a DICOM Segmentation, which names the patient "
-    "as the images do",
+    "dicom_seg", False, "with --input of DICOM series: also <subject>_prediction.dcm, a DICOM Segmentation, which names the "
+    "patient as the images do",
 )  # fmt: skip
 flags.DEFINE_bool("full_size", False, "photographs: also write PNG maps at the photograph's own size")
 

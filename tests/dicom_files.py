@@ -36,7 +36,9 @@ def uid(*parts):
     return generate_uid(entropy_srcs=[str(part) for part in parts])
 
 
-def patient(number=ID, name=NAME, modality="CT", study="study", series="series", description="Thorax 1.0", series_number=3):
+def patient(
+    number=ID, name=NAME, modality="CT", study="study", series="series", description="Thorax 1.0", series_number=3
+):
     """The entries that all images of a series share."""
     made = Dataset()
     made.PatientID, made.PatientName, made.PatientBirthDate, made.PatientSex = number, name, "19700101", "O"
@@ -129,8 +131,12 @@ def enhanced(path, array=None, directions=AXIAL, spacing=SPACING, rescale=(1, -1
     frames = []
     for place in order:
         frame = Dataset()
-        frame.PlanePositionSequence = _in(ImagePositionPatient=[round(x, 6) for x in position(place, directions, spacing)])
-        frame.FrameContentSequence = _in(StackID="1", InStackPositionNumber=place + 1, DimensionIndexValues=[1, place + 1])
+        frame.PlanePositionSequence = _in(
+            ImagePositionPatient=[round(x, 6) for x in position(place, directions, spacing)]
+        )
+        frame.FrameContentSequence = _in(
+            StackID="1", InStackPositionNumber=place + 1, DimensionIndexValues=[1, place + 1]
+        )
         frames.append(frame)
     made.PerFrameFunctionalGroupsSequence = Sequence(frames)
     pixels(made, np.ascontiguousarray(array[list(order)]))

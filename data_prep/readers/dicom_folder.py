@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from data_prep.base import notices
 from data_prep.base.errors import Faults, UserError
-from data_prep.readers import dicom_file, dicom_series, file_names, folders, patient_folder
+from data_prep.readers import dicom_file, file_names, folders, patient_folder
 from data_prep.readers.cases import Source
 from data_prep.readers.dicom_file import Facts
 from data_prep.tasks import Task
@@ -100,9 +100,7 @@ def _files(top):
     below = [top] if top.is_file() else [folder / name for folder, names in folders.walk(top) for name in names]
     if len(below) > MOST_FILES:
         raise UserError(top, expected=f"at most {MOST_FILES} files", found=f"{len(below)}", do="give fewer patients")
-    found = [
-        dicom_file.facts(file) for file in below if file.name.upper() != "DICOMDIR" and dicom_file.is_dicom(file)
-    ]
+    found = [dicom_file.facts(file) for file in below if file.name.upper() != "DICOMDIR" and dicom_file.is_dicom(file)]
     if not found:
         raise UserError(top, expected="images in DICOM", found="none")
     return found
@@ -150,9 +148,7 @@ def _matched(top, channels, images):
     """{channel: series} by folders' names and descriptions; of one channel the only series. Raises `UserError`."""
     if len(channels) == 1 and len(images) == 1:
         return {channels[0]: images[0]}
-    found = {
-        channel: [one for one in images if _words(channel) & _said_words(one, top)] for channel in channels
-    }
+    found = {channel: [one for one in images if _words(channel) & _said_words(one, top)] for channel in channels}
     if all(len(several) == 1 for several in found.values()):
         return {channel: several[0] for channel, several in found.items()}
     wanted = next(channel for channel, several in found.items() if len(several) != 1)
@@ -217,6 +213,8 @@ def _listed(series: Sequence[Series]) -> str:
 
 
 def _flag(channels):
-    return "give --modalities=" + ",".join(f"{channel}=SERIES" for channel in channels) + (
-        ", by folder, number or description"
+    return (
+        "give --modalities="
+        + ",".join(f"{channel}=SERIES" for channel in channels)
+        + (", by folder, number or description")
     )

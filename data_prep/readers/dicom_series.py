@@ -18,10 +18,15 @@ import numpy as np
 
 from data_prep import place
 from data_prep.base.errors import UserError
-from data_prep.readers import dicom_file, nifti, nifti_header
-from data_prep.readers.dicom_file import Facts, Frame
+from data_prep.readers import dicom_file, dicom_frames, nifti, nifti_header
+from data_prep.readers.dicom_file import Facts
+from data_prep.readers.dicom_frames import Frame
 
-UNEVEN_MM, UNEVEN, MOST_UNEVEN = 0.051, 0.02, 0.2  # mm that rounding moves a slice; share of the distance; never more of it
+UNEVEN_MM, UNEVEN, MOST_UNEVEN = (
+    0.051,
+    0.02,
+    0.2,
+)  # mm that rounding moves a slice; share of the distance; never more of it
 TILT = 0.01  # shift in plane by mm along the normal: a little over half a degree
 ANGLE = 1e-3  # by which the directions of slices may differ
 SPACING = 1e-3  # mm
@@ -86,7 +91,7 @@ def grid(files: Sequence[Facts]) -> Grid:
     strange = next((one for one in files if not one.is_image), None)
     if strange is not None:
         raise UserError(strange.path, expected="an image", found=f"a {strange.kind[0] or 'DICOM'} object without one")
-    slices = [Slice(file, frame) for file in files for frame in dicom_file.frames_of(file)]
+    slices = [Slice(file, frame) for file in files for frame in dicom_frames.frames_of(file)]
     first = slices[0]
     if len(slices) < 2:
         do = "give the folder of the whole series"

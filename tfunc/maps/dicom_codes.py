@@ -25,7 +25,7 @@ class Property(NamedTuple):
 
 TISSUE = Code("85756007", "SCT", "Tissue")
 ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
-ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
+ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
 NEOPLASM = Code("108369006", "SCT", "Neoplasm")
 UNKNOWN = Property(TISSUE, TISSUE)
 
