@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import io
 import logging
 import os
 import pathlib
@@ -25,6 +26,7 @@ from data_prep.base import regular
 from data_prep.base.errors import UserError
 
 NAMES = (".dcm", ".dicom", ".ima")  # how a file's name may end that claims to be one; most have no ending at all
+MARK = b"DICM"  # behind 128 bytes of anything
 AGAIN = "it is damaged or no DICOM file: export or copy it again"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 DECODERS = "decompress the series (gdcmconv --raw, dcmdjpeg), or pip install python-gdcm, which decodes it"
@@ -93,7 +95,7 @@ def is_dicom(path: pathlib.Path | str) -> bool:
         if not os.path.isfile(path):
             return False
         with open(path, "rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            return file.read(132)[128:] == MARK
     except OSError:
         return False
 
@@ -102,15 +104,24 @@ def facts(path: pathlib.Path | str) -> Facts:
     """What a file says of itself; raises `UserError` for one that is damaged, deflated or no DICOM file."""
     pydicom = package()
     regular.require(path)
-    with reading(path):
-        meta = pydicom.filereader.read_file_meta_info(os.fspath(path))
+    with reading(path), _Bounded(path) as file:
+        if file.read(132)[128:] != MARK:
+            raise ValueError("it has no mark DICM")
+        meta = pydicom.filereader.read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)
         syntax = str(meta.get("TransferSyntaxUID", ""))
-    if not syntax or syntax == DEFLATED:
-        found = "a deflated one, which is only known whole" if syntax else "none"
-        raise UserError(path, expected="a transfer syntax", found=found, do="dcmconv +te, or export it again")
-    with reading(path):
-        found = pydicom.dcmread(os.fspath(path), stop_before_pixels=True, specific_tags=list(_WANTED))
+        _require_syntax(path, syntax)
+        file.seek(0)
+        found = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_WANTED))
         return _facts(path, found, syntax)
+
+
+def _require_syntax(path, syntax):
+    uid = package().uid.UID(syntax)
+    if syntax == DEFLATED or not uid.is_transfer_syntax or uid.is_private:
+        found = "a deflated one, which is only known whole" if syntax == DEFLATED else syntax[:64] or "none"
+        raise UserError(
+            path, expected="a transfer syntax of the standard", found=found, do="dcmconv +te, or export it again"
+        )
 
 
 def _facts(path, found, syntax):
@@ -151,8 +162,8 @@ def pixels(given: Facts) -> np.ndarray:
     if not pydicom.uid.UID(given.syntax).is_encapsulated and os.path.getsize(given.path) < size:
         found = f"a file of {os.path.getsize(given.path)} bytes"
         raise UserError(given.path, expected=f"{size} bytes of pixels", found=found, do=AGAIN)
-    with reading(given.path, given.syntax):
-        stored = pydicom.dcmread(given.path)
+    with reading(given.path, given.syntax), _Bounded(given.path) as file:
+        stored = pydicom.dcmread(file)
         if "PixelData" not in stored:
             raise ValueError("no pixels")
         if (stored.Rows, stored.Columns) != (given.rows, given.columns):
@@ -164,6 +175,18 @@ def pixels(given: Facts) -> np.ndarray:
             given.path, expected=f"{given.count} grey frames", found=f"{array.dtype} {array.shape}", do=AGAIN
         )
     return array
+
+
+class _Bounded(io.BufferedReader):
+    """A file of which no more is asked than it has: a length of 4 GB in an entry would be allocated before it is missed."""
+
+    def __init__(self, path):
+        super().__init__(io.FileIO(path))
+        self._size = os.path.getsize(path)
+
+    def read(self, size=-1):
+        left = max(0, self._size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 @contextlib.contextmanager

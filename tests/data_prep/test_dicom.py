@@ -223,7 +223,7 @@ def test_one_image_is_no_volume(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "match"),
-    [(b"", "a whole DICOM file"), (b"text" * 99, "a whole DICOM file"), (bytes(128) + b"DICM", "a transfer syntax")],
+    [(b"", "a whole DICOM file"), (b"text" * 99, "a whole DICOM file"), (bytes(128) + b"DICM", "a transfer syntax of")],
 )
 def test_files_that_are_none(tmp_path, content, match):
     """Empty, of something else, and cut off behind its first mark."""
