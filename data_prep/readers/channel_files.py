@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from data_prep.readers import nifti
 from data_prep.readers.cases import Source
+
+
+def series(source: Any) -> tuple[tuple[str, ...], ...]:
+    """The files of each channel's DICOM series of any reader's `Source`; none of one whose files are none."""
+    return getattr(source, "series", ())
 
 
 def headers(source: Source, dimensions: tuple[int, ...] = (3,)) -> list[nifti.Header]:

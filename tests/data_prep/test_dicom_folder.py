@@ -5,12 +5,14 @@ import shutil
 
 import dicom_files as made_up
 import msgspec
+import nibabel
+import numpy as np
 import pytest
 
 from data_prep import tasks
 from data_prep.base import notices
 from data_prep.base.errors import Faults, UserError
-from data_prep.readers import brats, dicom_folder, finding
+from data_prep.readers import brats, cases, dicom_folder, dicom_series, finding, nifti, nnunet, own_volumes
 
 BRATS = tasks.TASKS["brats"]
 ONE = msgspec.structs.replace(
@@ -167,3 +169,16 @@ def test_limits(tmp_path, monkeypatch):
     monkeypatch.setattr(dicom_folder, "MOST_FILES", 4)
     with pytest.raises(UserError, match="at most 4 files, found 5"):
         found(tmp_path / "P1", ONE)
+
+
+def test_readers_take_a_series_for_a_file(tmp_path):
+    """The same subject as of a NIfTI file of the same values and place."""
+    folder = made_up.series(tmp_path / "P1", directions=made_up.OBLIQUE, backwards=True)
+    (source,), _ = finding.new(nnunet, folder, None, ONE)
+    header = dicom_series.header(source.series[0])
+    image = nibabel.Nifti1Image(nifti.read_array(header).T.astype(np.int16), header.affine)
+    nibabel.save(image, tmp_path / "P1.nii.gz")
+    ours, theirs = (own_volumes.read(one, 1) for one in (source, cases.Source("P1", (str(tmp_path / "P1.nii.gz"),))))
+    np.testing.assert_array_equal(ours.channels[0], theirs.channels[0])
+    assert ours.channels[0].dtype == theirs.channels[0].dtype == np.int16
+    np.testing.assert_allclose(ours.affine, theirs.affine, atol=1e-5)

@@ -26,7 +26,7 @@ TASK = msgspec.structs.replace(
         tasks.Class(*one) for one in (("background", (0,)), ("liver", (3,)), ("strange thing", (7,)))
     ),
 )  # fmt: skip
-MADE_WITH = {"method": "baseline", "networks": {"baseline": "0" * 64}, "source": "/home/jane"}
+MADE_WITH = {"method": "baseline", "networks": {"baseline": "0" * 64}, "source": "/of/jane"}
 
 
 def labels(shape=made_up.SHAPE):
@@ -143,9 +143,16 @@ def test_a_changed_image_is_predicted_again(maps, patient, brats_run, tmp_path):
     assert found == [patient.name] and f"{file.name} is another file" in lines[-1]
 
 
-def test_python_takes_the_folder(maps, patient, brats_run):
-    """`Model.predict` reads it as the program does."""
+def test_python_takes_the_folder(maps, raw, patient, brats_run, tmp_path):
+    """`Model.predict` reads it as the program does; what it saves is the same object to an archive."""
     found = tfunc.load(brats_run, "baseline").predict(patient)
+    saved = found.save(tmp_path, dicom_seg=True)[-1]
+    (same,) = (maps / "dicom").glob("*.dcm")
+    assert saved.name == same.name and pydicom.dcmread(saved).SOPInstanceUID == pydicom.dcmread(same).SOPInstanceUID
+    other = tfunc.load(brats_run, "baseline").predict(raw)
+    with pytest.raises(UserError, match="images in DICOM"):
+        other.save(tmp_path / "other", dicom_seg=True)
+    assert not (tmp_path / "other").exists()
     written = nibabel.load(maps / "dicom" / f"{patient.name}_probability.nii.gz")
     np.testing.assert_array_equal(found.probability.T, np.asarray(written.dataobj))
     np.testing.assert_allclose(found.affine, written.affine)
@@ -220,7 +227,7 @@ def test_what_the_object_says(tmp_path):
     algorithm = found.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0]
     assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("tfunc baseline", tfunc.__version__)
     assert (found.Modality, found.SegmentationType, found.Manufacturer) == ("SEG", "BINARY", "tfunc")
-    assert b"/home" not in (tmp_path / "a_prediction.dcm").read_bytes()
+    assert b"jane" not in (tmp_path / "a_prediction.dcm").read_bytes()
 
 
 def test_uids_follow_from_the_content(tmp_path):

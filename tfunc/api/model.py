@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from data_prep import arrays, grid, map_files, place
 from data_prep.base import notices, processes
 from data_prep.base.errors import NotReady, UserError, command
-from data_prep.readers import finding
+from data_prep.readers import channel_files, finding
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc import methods, networks, runs
@@ -166,10 +166,10 @@ class Model:
         number = self._number(samples)
         if isinstance(image, (str, pathlib.Path)):
             self._require_array_only(spacing, affine, name)
-            return self._of(self._read(image), number, seed)
+            return self._of_path(image, number, seed)
         if isinstance(image, (list, tuple)) and image and all(isinstance(one, (str, pathlib.Path)) for one in image):
             self._require_array_only(spacing, affine, name)
-            return [self._of(self._read(one), number, seed) for one in image]
+            return [self._of_path(one, number, seed) for one in image]
         subject = arrays.subject(image, self.task, name or "image", spacing, affine)
         return self._of(subject, number, seed)
 
@@ -187,8 +187,21 @@ class Model:
                 "spacing, affine, name", expected="none of them with a path", found="one", do="leave it out"
             )
 
+    def _of_path(self, path, samples, seed):
+        """The maps of the one subject at a path; of DICOM images they keep which they are of."""
+        from tfunc.maps import predict
+
+        subject, images = self._read(path)
+        maps = self._of(subject, samples, seed)
+        if not images:
+            return maps
+        options = self._predictor(samples).options
+        applied = self._applied.document() if self._applied else None
+        made_with = predict.document(self.method, options, self._loaded, recalibrated=applied)
+        return dataclasses.replace(maps, images=images, made_with=made_with)
+
     def _read(self, path):
-        """The one subject at a path, read as the run's records were."""
+        """(the one subject at a path, read as the run's records were; its first channel's DICOM files, if it has any)."""
         config = self._loaded[0].config
         if not pathlib.Path(path).exists():
             raise UserError(path, expected="a subject's folder or an image", found="nothing")
@@ -203,7 +216,7 @@ class Model:
             subject = reader.load(sources[0], config.input, self.task)
             if subject.permuted_note:
                 notices.once("voxel order", subject.permuted_note)
-            return subject
+            return subject, next(iter(channel_files.series(sources[0])), ())
 
     def _of(self, subject: Subject, samples: int, seed: int) -> Maps:
         from tfunc.maps import packed

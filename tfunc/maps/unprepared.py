@@ -23,7 +23,7 @@ from data_prep import label_colours, map_files, records
 from data_prep.base import artefacts, locks, notices, room, stamps
 from data_prep.base.errors import Faults, NotReady, UserError
 from data_prep.map_files import is_written
-from data_prep.readers import finding, nifti
+from data_prep.readers import channel_files, finding, nifti
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc import former, runs
@@ -148,7 +148,7 @@ class _Work:
     def predict(self, source):
         """(subject, maps), written; None in place of the maps where they were there."""
         if self.options.dicom_seg:
-            dicom_seg.require(source.name, source.series)
+            dicom_seg.require(source.name, channel_files.series(source))
         files = stamps.taken(source.paths)  # before they are read
         with self.remarks.heard():
             subject = self.load(source, self.load_options, self.loaded[0].config.task)
