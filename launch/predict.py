@@ -23,7 +23,7 @@ from data_prep.base import processes
 from data_prep.base.errors import UserError, command
 from launch import ceilings, program, settings
 from tfunc import methods
-from tfunc.maps import options
+from tfunc.maps import dicom_seg, options
 from tfunc.nets import engine, precision
 
 FLAGS = flags.FLAGS
@@ -163,8 +163,10 @@ def _checked() -> options.Options:
         raise UserError("--input and --out_dir", expected="both or neither")
     if FLAGS.modalities and not FLAGS.input:
         raise UserError("--modalities", expected="--input beside it")
-    if FLAGS.dicom_seg and not FLAGS.input:
-        raise UserError("--dicom_seg", expected="--input of DICOM series beside it", do="leave it out")
+    if FLAGS.dicom_seg:
+        if not FLAGS.input:
+            raise UserError("--dicom_seg", expected="--input of DICOM series beside it", do="leave it out")
+        dicom_seg.package()
     if FLAGS.full_size and not settings.task().is_photograph:
         photographs = [f"--dataset={task.name}" for task in tasks.TASKS.values() if task.is_photograph]
         raise UserError("--full_size", expected=" or ".join(photographs), found=FLAGS.dataset)

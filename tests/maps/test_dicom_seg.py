@@ -1,6 +1,7 @@
 """From DICOM to maps and back: the maps of the same patient in NIfTI, and a Segmentation object that lies where they lie."""
 
 import shutil
+import sys
 
 import dicom_files as made_up
 import msgspec
@@ -169,6 +170,19 @@ def test_the_program_takes_and_gives_dicom(launch, patient, brats_run, tmp_path)
     ended = launch("predict", *asked, f"--out_dir={tmp_path / 'other'}")
     assert ended.code == 2 and "1 slice missing" in ended.err and "series 2 't1 ax'" in ended.err
     assert ended.err.count("\n") == 1 and not (tmp_path / "other").exists()
+
+
+def test_the_extra_is_named_where_it_is_missing(monkeypatch):
+    """Before anything is predicted."""
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    with pytest.raises(UserError, match=r"--dicom_seg: expected the package highdicom.*pip install 'tfunc\[dicom\]'"):
+        dicom_seg.package()
+
+
+def test_the_flag_needs_new_patients(launch):
+    """Splits come from records, which keep no series."""
+    ended = launch("predict", "--method=baseline", "--dataset=brats", "--dicom_seg")
+    assert ended.code == 2 and "--dicom_seg: expected --input of DICOM series beside it" in ended.err
 
 
 def test_a_segmentation_of_other_files_is_refused(raw, brats_run, tmp_path):

@@ -16,6 +16,7 @@ import pathlib
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def path(folder: pathlib.Path | str, subject: str) -> pathlib.Path:
 
 def require(name: str, series: Sequence[Sequence[str]]) -> None:
     """Raises `UserError` where highdicom is not installed, or a subject, `name`, is not of DICOM images."""
-    _package()
+    package()
     if not series:
         do = "leave --dicom_seg out"
         raise UserError(name, expected="images in DICOM, which a segmentation refers to", found="other files", do=do)
@@ -61,7 +62,7 @@ def write(
     series. made_with: plain JSON of what the maps depend on, method and networks among it. Raises `UserError` for files that
     are not the series any more.
     """
-    highdicom = _package()
+    highdicom = package()
     made = dicom_series.grid([dicom_file.facts(file) for file in files])
     if made.shape != prediction.shape:
         expected = f"the series of {'x'.join(map(str, prediction.shape[::-1]))} voxels that was predicted"
@@ -97,7 +98,8 @@ def write(
     return target
 
 
-def _package():
+def package() -> ModuleType:
+    """highdicom; raises `UserError` where it, or pydicom, is not installed."""
     dicom_file.package()
     try:
         import highdicom
