@@ -85,6 +85,10 @@ flags.DEFINE_bool(
     "dicom_seg", False, "with --input of DICOM series: also <subject>_prediction.dcm, a DICOM Segmentation, which names the "
     "patient as the images do",
 )  # fmt: skip
+flags.DEFINE_bool(
+    "mutual_information", False, "of a method that averages several predictions: also <subject>_mutual_information.nii.gz, which "
+    "the report's viewer shows",
+)  # fmt: skip
 flags.DEFINE_bool("full_size", False, "photographs: also write PNG maps at the photograph's own size")
 
 
@@ -187,6 +191,7 @@ def _checked() -> options.Options:
         stratified=FLAGS.stratified,
         engine=FLAGS.engine,
         dicom_seg=FLAGS.dicom_seg,
+        mutual_information=FLAGS.mutual_information,
     )
     engine.require(FLAGS.engine)
     if FLAGS.method:
@@ -200,6 +205,9 @@ def _check_recalibrated() -> None:
         raise UserError("--outer", expected="--recalibrated beside it")
     if FLAGS.recalibrated and FLAGS.network:
         raise UserError("--recalibrated", expected="a method", found=f"--network={FLAGS.network}")
+    if FLAGS.recalibrated and FLAGS.mutual_information:
+        do = "leave one of them out: it is of the probabilities as they were drawn"
+        raise UserError("--mutual_information", expected="maps without --recalibrated", found="both", do=do)
     others = [name for name in ("full_size", "names", "subjects", "stratified") if getattr(FLAGS, name)]
     others += ["engine"] if FLAGS.engine != engine.TENSORFLOW else []
     if FLAGS.recalibrated and others and not FLAGS.input:

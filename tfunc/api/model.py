@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from tfunc.maps.recalibrated import Applied
     from tfunc.nets.trained import Trained
 
-MUTUAL = "mutual_information"
 Paths = Sequence[pathlib.Path | str]
 
 
@@ -227,9 +226,11 @@ class Model:
         with memory.enough(self.method.name, {"batch_size": made.options.batch_size}):
             ((_, found),) = made.subjects([subject])
         spreads = packed.of_subject(found, subject, self.task)
-        maps = grid.on_own_grid(subject, {name: found[name] for name in (*map_files.MAPS, MUTUAL) if name in found})
+        maps = grid.on_own_grid(
+            subject, {name: found[name] for name in (*map_files.MAPS, map_files.MUTUAL) if name in found}
+        )
         if self._applied is not None:
-            maps.pop(MUTUAL, None)  # of the probabilities as they were drawn
+            maps.pop(map_files.MUTUAL, None)  # of the probabilities as they were drawn
             maps = self._applied.change(maps)
         maps["prediction"] = map_files.labels_of(self.task)[maps["prediction"]]
         return self._said(subject, maps, spreads, made.options)
@@ -242,7 +243,7 @@ class Model:
         if number not in self._predictors:
             options = dataclasses.replace(self._options, samples=samples)
             made = predictor.of_networks(self.method, self._loaded, options)
-            made.more = {MUTUAL: np.float32}
+            made.more = {map_files.MUTUAL: np.float32}
             self._predictors[number] = made
         return self._predictors[number]
 
@@ -270,7 +271,7 @@ class Model:
             prediction=maps["prediction"],
             probability=maps["probability"],
             uncertainty=maps["uncertainty"],
-            mutual_information=maps.get(MUTUAL),
+            mutual_information=maps.get(map_files.MUTUAL),
             affine=None if subject.header is None else place.of_block(subject.header, subject.source),
             volume_ml=volumes,
             volume_interval=intervals,

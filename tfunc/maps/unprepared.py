@@ -207,7 +207,8 @@ class _Work:
         if different := artefact.difference(stored, asked):
             do = "choose another --out_dir"
             raise UserError(index, expected="maps of the same method and networks", found=different, do=do)
-        if not is_written(self.out_dir, subject.name, self.options.full_size, self.options.names):
+        options = self.options
+        if not is_written(self.out_dir, subject.name, options.full_size, options.names, options.mutual_information):
             return False
         if self.options.outer is not None and not map_files.path(self.out_dir, subject.name, map_files.OUTER).exists():
             return False
