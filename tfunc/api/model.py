@@ -54,6 +54,10 @@ def load(
 
     Raises `NotReady` for networks that are not trained, naming the command, and `UserError` for an unknown method, a run of
     which there is none, and weights that are not as the training wrote them.
+
+        >>> maps = tfunc.load("demo/run", method="baseline_mc").predict("patients/Phantom18_000_1", samples=4)
+        >>> maps.uncertainty.shape == maps.prediction.shape, sorted(maps.volume_ml)
+        (True, ['whole'])
     """
     found = methods.get(method) if isinstance(method, str) else method
     if not isinstance(found, Method):
@@ -85,11 +89,8 @@ def load(
 
 def _dataset(run_dir, method):
     """The data set that a run is of, by the method's first network, or by any where that one is not there."""
-    own = (
-        networks.FAMILIES[method.networks[0]](0, 1).name
-        if method.networks[0] in networks.FAMILIES
-        else method.networks[0]
-    )
+    first = method.networks[0]
+    own = networks.FAMILIES[first](0, 1).name if first in networks.FAMILIES else first
     folders = [
         runs.network_dir(run_dir, own),
         *sorted(path.parent for path in run_dir.glob(f"networks/*/{runs.CONFIG}")),
@@ -182,9 +183,8 @@ class Model:
 
     def _require_array_only(self, *given):
         if any(one is not None for one in given):
-            raise UserError(
-                "spacing, affine, name", expected="none of them with a path", found="one", do="leave it out"
-            )
+            where = "spacing, affine, name"
+            raise UserError(where, expected="none of them with a path", found="one", do="leave it out")
 
     def _of_path(self, path, samples, seed):
         """The maps of the one subject at a path; of DICOM images they keep which they are of."""
