@@ -2,6 +2,7 @@
 
     <subject>_{prediction,probability,uncertainty}.nii.gz    all subjects
     <subject>_{prediction,probability,uncertainty}.png       photographs, where they are asked for
+    <subject>_mutual_information.nii.gz                      of methods that average, where it is asked for
 
     labels_itksnap.txt, labels_slicer.ctbl                   names and colours of the segmentation's numbers
 
@@ -23,6 +24,7 @@ from data_prep.readers.nifti_header import Shown
 from data_prep.tasks import Task
 
 MAPS = {"prediction": np.uint8, "probability": np.float32, "uncertainty": np.float32}  # each file's dtype
+MUTUAL = "mutual_information"  # how far the averaged predictions differ: a map beside those, float32
 OUTER = "outer"  # the labels of the outer mask, of several regions one after the other in a last axis
 
 LABEL, ESTIMATE = 1002, 1001  # NIfTI's intents: of names for numbers, and of an estimated parameter
@@ -101,8 +103,15 @@ def write_picture(file: pathlib.Path | str, values: np.ndarray, several: bool = 
         image.save(temporary, "png")
 
 
-def is_written(folder: pathlib.Path | str, subject: str, full_size: bool = False, names: str = "") -> bool:
-    """Whether all maps of a subject are there. full_size: the PNG files too. names: `nnunet` for the file of that name too."""
+def is_written(
+    folder: pathlib.Path | str, subject: str, full_size: bool = False, names: str = "", mutual: bool = False
+) -> bool:
+    """Whether all maps of a subject are there. full_size: the PNG files too. names: `nnunet` for the file of that name too.
+
+    mutual: the mutual information too.
+    """
+    if mutual and not path(folder, subject, MUTUAL).exists():
+        return False
     if names and not any((pathlib.Path(folder) / f"{subject}.{ending}").exists() for ending in ("nii.gz", "png")):
         return False
     endings = ("nii.gz", "png") if full_size else ("nii.gz",)

@@ -23,7 +23,7 @@ from data_prep.base import pool, processes
 from data_prep.base.errors import UserError, command
 from launch import ceilings, program, settings, workers
 from tfunc import methods
-from tfunc.maps import options
+from tfunc.maps import dicom_seg, options
 from tfunc.nets import engine, precision
 
 FLAGS = flags.FLAGS
@@ -36,9 +36,13 @@ flags.DEFINE_list("subjects", None, "only these subjects, by name")
 flags.DEFINE_string(
     "input",
     None,
-    "new patients: a folder with a patient's files, or of such folders; an image; one of the raw data, as imagesTs; a pattern",
+    "new patients: a folder with a patient's files, NIfTI or DICOM series, or of such folders; an image; one of the raw data, as "
+    "imagesTs; a pattern",
 )
-flags.DEFINE_list("modalities", None, "with --input of one patient: its files, as flair=a.nii.gz,t1=b.nii.gz, …")
+flags.DEFINE_list(
+    "modalities", None, "with --input of one patient: its files, as flair=a.nii.gz,t1=b.nii.gz, …; in DICOM each series by its "
+    "folder, number or description",
+)  # fmt: skip
 flags.DEFINE_string("out_dir", None, "where the maps of --input go")
 flags.DEFINE_integer("samples", 20, "passes of a sampled method", lower_bound=1, upper_bound=ceilings.PASSES)
 flags.DEFINE_integer("seed", 20, "of the samples' dropout masks", lower_bound=0, upper_bound=ceilings.SEED)
@@ -78,6 +82,14 @@ flags.DEFINE_bool(
 flags.DEFINE_float(
     "outer", None, "with --recalibrated: also <subject>_outer.nii.gz, a mask that misses at most this share of a lesion, in "
     "expectation over patients",
+)  # fmt: skip
+flags.DEFINE_bool(
+    "dicom_seg", False, "with --input of DICOM series: also <subject>_prediction.dcm, a DICOM Segmentation, which names the "
+    "patient as the images do",
+)  # fmt: skip
+flags.DEFINE_bool(
+    "mutual_information", False, "of a method that averages several predictions: also <subject>_mutual_information.nii.gz, which "
+    "the report's viewer shows",
 )  # fmt: skip
 flags.DEFINE_bool("full_size", False, "photographs: also write PNG maps at the photograph's own size")
 
@@ -169,6 +181,10 @@ def _checked() -> options.Options:
         raise UserError("--input and --out_dir", expected="both or neither")
     if FLAGS.modalities and not FLAGS.input:
         raise UserError("--modalities", expected="--input beside it")
+    if FLAGS.dicom_seg:
+        if not FLAGS.input:
+            raise UserError("--dicom_seg", expected="--input of DICOM series beside it", do="leave it out")
+        dicom_seg.package()
     if FLAGS.full_size and not settings.task().is_photograph:
         photographs = [f"--dataset={task.name}" for task in tasks.TASKS.values() if task.is_photograph]
         raise UserError("--full_size", expected=" or ".join(photographs), found=FLAGS.dataset)
@@ -191,6 +207,8 @@ def _checked() -> options.Options:
         outer=FLAGS.outer,
         stratified=FLAGS.stratified,
         engine=FLAGS.engine,
+        dicom_seg=FLAGS.dicom_seg,
+        mutual_information=FLAGS.mutual_information,
     )
     engine.require(FLAGS.engine)
     if FLAGS.method:
@@ -204,6 +222,9 @@ def _check_recalibrated() -> None:
         raise UserError("--outer", expected="--recalibrated beside it")
     if FLAGS.recalibrated and FLAGS.network:
         raise UserError("--recalibrated", expected="a method", found=f"--network={FLAGS.network}")
+    if FLAGS.recalibrated and FLAGS.mutual_information:
+        do = "leave one of them out: it is of the probabilities as they were drawn"
+        raise UserError("--mutual_information", expected="maps without --recalibrated", found="both", do=do)
     others = [name for name in ("full_size", "names", "subjects", "stratified") if getattr(FLAGS, name)]
     others += ["engine"] if FLAGS.engine != engine.TENSORFLOW else []
     if FLAGS.recalibrated and others and not FLAGS.input:

@@ -4,7 +4,7 @@ from conftest import ROOT
 
 from data_prep import task_rules
 from data_prep.base import names
-from data_prep.readers import nifti_header, photographs
+from data_prep.readers import dicom_folder, dicom_frames, nifti_header, photographs
 from launch import ceilings
 from tfunc.scoring import npz
 from tfunc.serving import inputs
@@ -13,6 +13,9 @@ LIMITS = (
     ("voxels of a volume", nifti_header.MAX_VOXELS, nifti_header),
     ("voxels of all files of a subject together", nifti_header.MOST_OF_SUBJECT, nifti_header),
     ("bytes of a volume's header extensions, and behind its voxels", nifti_header.SLACK, nifti_header),
+    ("pixels of a slice in DICOM", dicom_frames.MOST_PIXELS, dicom_frames),
+    ("frames of a file in DICOM", dicom_frames.MOST_FRAMES, dicom_frames),
+    ("files below a folder of patients in DICOM", dicom_folder.MOST_FILES, dicom_folder),
     ("pixels of a photograph", photographs.MAX_PIXELS, photographs),
     ("numbers of an `.npz` with probabilities", npz.MOST_VALUES, npz),
     ("voxels along an axis of a volume that is sent to a server", inputs.LONGEST, inputs),

@@ -21,6 +21,7 @@ from data_prep import normalisation, subject, tasks, voxel_order
 from data_prep.base import notices
 from data_prep.base.errors import Faults, UserError, command
 from data_prep.readers import (
+    channel_files,
     file_names,
     folders,
     intensities,
@@ -134,7 +135,7 @@ def load(source: Source, options: Mapping[str, Any] | None = None, task: tasks.T
     else float32), the reference's z-score statistics, label (classes) and raw_label uint8 [depth, height, width],
     or None for both without seg. Raises `UserError` naming the file at fault.
     """
-    headers = [nifti.read_header(path) for path in source.files]
+    headers = channel_files.headers(source)
     seg = None if source.seg is None else nifti.read_header(source.seg)
     nifti_header.require_budget(source.image, [each.shape for each in (*headers, *((seg,) if seg else ()))])
     for other in (*headers[1:], *((seg,) if seg else ())):

@@ -10,6 +10,7 @@ class Source:
     """Where one case lies. files: paths of its channels, in the task's order, or of the one file that holds them all.
 
     seg: path of the labels, or None. grade: "HGG", "LGG" or None, of BraTS. split: None, since no form says it.
+    series: of a patient in DICOM the files of each channel's series; then `files` are the folders that they lie in.
     """
 
     name: str
@@ -17,6 +18,7 @@ class Source:
     seg: str | None = None
     grade: str | None = None
     split: str | None = None
+    series: tuple[tuple[str, ...], ...] = ()
 
     @property
     def image(self) -> str:
@@ -26,7 +28,8 @@ class Source:
     @property
     def paths(self) -> tuple[str, ...]:
         """Every file that is read."""
-        return (*self.files, *((self.seg,) if self.seg else ()))
+        files = [file for series in self.series for file in series] or self.files
+        return (*files, *((self.seg,) if self.seg else ()))
 
     @property
     def labelled(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import glob
 import os
 import pathlib
@@ -12,6 +11,7 @@ from typing import Any
 
 from data_prep.base import names
 from data_prep.base.errors import Faults, UserError
+from data_prep.readers import dicom_folder
 
 _DO = "rename it: its maps are called after it"
 
@@ -59,18 +59,28 @@ def places(path: pathlib.Path | str) -> list[pathlib.Path]:
     return found
 
 
+def new(
+    reader: ModuleType, path: pathlib.Path | str, modalities: Mapping[str, str] | None, task: Any
+) -> tuple[list[Any], dict[str, UserError]]:
+    """The same of the new subjects at one place: DICOM where there are no other volumes, else what the reader finds."""
+    place = pathlib.Path(path)
+    if dicom_folder.is_dicom(place, task):
+        return sources(lambda: dicom_folder.find_new(place, modalities, task))
+    return sources(lambda: reader.find_new(place, modalities, task))
+
+
 def new_at(
     reader: ModuleType, path: pathlib.Path | str, modalities: Mapping[str, str] | None, task: Any
 ) -> tuple[list[Any], dict[str, UserError]]:
     """The same of the new subjects at all `places` of a path; raises `UserError` for one that two places have."""
     first, *others = places(path)
     if not others:
-        return sources(lambda: reader.find_new(first, modalities, task))
+        return new(reader, first, modalities, task)
     kept: list[Any] = []
     faults: dict[str, UserError] = {}
     for place in (first, *others):
         try:
-            listed, wrong = sources(functools.partial(reader.find_new, place, modalities, task))
+            listed, wrong = new(reader, place, modalities, task)
         except Faults as error:
             listed, wrong = [], dict(error.faults)
         except UserError as error:

@@ -16,6 +16,7 @@ import logging
 import math
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import nibabel
@@ -44,7 +45,8 @@ class Header:
     path: the file. shape: (depth, height, width), or (height, width) where two dimensions were allowed.
     dtype: of the stored voxels, with their byte order. offset: of the voxels, in bytes. slope, inter: scaling, (1, 0)
     where there is none. affine: float64 [4, 4], voxel x, y, z to mm, from the sform, else the qform.
-    block: the same header as 348 bytes of little-endian NIfTI-1, whatever the file was.
+    block: the same header as 348 bytes of little-endian NIfTI-1, whatever the file was. voxels: gives them, of a volume that is
+    no NIfTI file, as a series of DICOM; then `path` is what it is called.
     """
 
     path: str
@@ -55,6 +57,7 @@ class Header:
     inter: float
     affine: np.ndarray
     block: bytes
+    voxels: Callable[[], np.ndarray] | None = None
 
 
 def read_header(path: pathlib.Path | str, dimensions: tuple[int, ...] = (3,), do: str = AGAIN) -> Header:
@@ -89,6 +92,8 @@ def read_array(header: Header, do: str = AGAIN) -> np.ndarray:
 
     Raises `UserError` for a file that ends early, whose gzip checksum is wrong, or that goes on long after its voxels.
     """
+    if header.voxels is not None:
+        return header.voxels()
     array = np.empty(header.shape, header.dtype)
     with _open(header.path, do) as file:
         if _skip(file, header.offset) < header.offset or _fill(file, array) < array.nbytes:

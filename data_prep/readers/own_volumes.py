@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 
 from data_prep.base.errors import UserError
-from data_prep.readers import intensities, labels, nifti, nifti_header
+from data_prep.readers import channel_files, intensities, labels, nifti, nifti_header
 from data_prep.readers.cases import Source
 
 
@@ -34,7 +34,7 @@ def read(source: Source, count: int) -> Volume:
     that are not finite, labels that are no whole numbers.
     """
     together = len(source.files) == 1 and count > 1
-    headers = [nifti.read_header(path, (3, 4) if together else (3,)) for path in source.files]
+    headers = channel_files.headers(source, (3, 4) if together else (3,))
     nifti_header.require_budget(source.image, [header.shape for header in headers])
     first = headers[0]
     for other in headers[1:]:

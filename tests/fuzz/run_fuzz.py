@@ -79,10 +79,11 @@ def table(rows: list[dict]) -> str:
 def targets(place: pathlib.Path, only: str, tensorflow: bool) -> list[harness.Target]:
     """Those whose name holds `only`."""
     import targets_commands
+    import targets_dicom
     import targets_documents
     import targets_files
 
-    rooms = [targets_documents, targets_files, targets_commands]
+    rooms = [targets_documents, targets_files, targets_dicom, targets_commands]
     if tensorflow:
         import targets_networks
 

@@ -18,6 +18,7 @@ from data_prep.base import names
 from data_prep.base.errors import UserError
 from data_prep.tasks import Task
 from tfunc.api import pictures
+from tfunc.maps import dicom_seg as segmentations
 from tfunc.methods import Method
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Maps:
         and `review`, whether somebody should look at it and why; the last two need an evaluation of the run.
     name, method, task: whose they are, and of what.  image: float32 [depth, height, width], the channel that `plot` shows.
     source_size: (height, width) of a photograph's file, to which `own_size` brings the maps.
+    images: the DICOM files of the series that they lie on, if any.  made_with: what maps of a file depend on.
     """
 
     name: str
@@ -66,18 +68,24 @@ class Maps:
     header: bytes | None = dataclasses.field(default=None, repr=False)
     patient: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     about: map_files.About = dataclasses.field(default=map_files.About(), repr=False)
+    images: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    made_with: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.prediction.shape))
         return f"<Maps of {self.name} by {self.method.name}, {shape}{''.join(f', {line}' for line in self._volumes())}>"
 
-    def save(self, folder: pathlib.Path | str) -> list[pathlib.Path]:
+    def save(self, folder: pathlib.Path | str, dicom_seg: bool = False) -> list[pathlib.Path]:
         """Writes `<name>_{prediction,probability,uncertainty}.nii.gz`, and mutual_information where there is one.
 
         Beside them lie the names and colours of the labels, for ITK-SNAP and 3D Slicer. Each file is whole or not there, and
-        replaces one of that name. Returns the paths. Raises `UserError` for a name that is no file's.
+        replaces one of that name. dicom_seg: also `<name>_prediction.dcm`, of maps of a DICOM series: a Segmentation, which names
+        the patient as the images do. Returns the paths. Raises `UserError` for a name that is no file's, and for a segmentation
+        of other images.
         """
         names.checked(self.name, "subject", folder, do="give predict(..., name=)")
+        if dicom_seg:
+            segmentations.require(self.name, [self.images] if self.images else [])
         found: Mapping[str, NDArray[Any] | None] = {
             "prediction": self.prediction,
             "probability": self.probability,
@@ -87,7 +95,12 @@ class Maps:
         arrays = {name: values for name, values in found.items() if values is not None}
         label_colours.write(folder, self.task)
         map_files.write(folder, self.name, arrays, self.header, about=self.about)
-        return [map_files.path(folder, self.name, name) for name in arrays]
+        written = [map_files.path(folder, self.name, name) for name in arrays]
+        if dicom_seg:
+            written.append(
+                segmentations.write(folder, self.name, self.prediction, self.task, self.images, self.made_with)
+            )
+        return written
 
     def own_size(self) -> dict[str, NDArray[Any]]:
         """A photograph's prediction, probability and uncertainty at its own size, [height, width], as `--full_size` writes them.

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from data_prep import arrays, grid, map_files, place
 from data_prep.base import notices, processes
 from data_prep.base.errors import NotReady, UserError, command
-from data_prep.readers import finding
+from data_prep.readers import channel_files, finding
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc import methods, networks, runs
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from tfunc.maps.recalibrated import Applied
     from tfunc.nets.trained import Trained
 
-MUTUAL = "mutual_information"
 Paths = Sequence[pathlib.Path | str]
 
 
@@ -55,6 +54,10 @@ def load(
 
     Raises `NotReady` for networks that are not trained, naming the command, and `UserError` for an unknown method, a run of
     which there is none, and weights that are not as the training wrote them.
+
+        >>> maps = tfunc.load("demo/run", method="baseline_mc").predict("patients/Phantom18_000_1", samples=4)
+        >>> maps.uncertainty.shape == maps.prediction.shape, sorted(maps.volume_ml)
+        (True, ['whole'])
     """
     found = methods.get(method) if isinstance(method, str) else method
     if not isinstance(found, Method):
@@ -86,11 +89,8 @@ def load(
 
 def _dataset(run_dir, method):
     """The data set that a run is of, by the method's first network, or by any where that one is not there."""
-    own = (
-        networks.FAMILIES[method.networks[0]](0, 1).name
-        if method.networks[0] in networks.FAMILIES
-        else method.networks[0]
-    )
+    first = method.networks[0]
+    own = networks.FAMILIES[first](0, 1).name if first in networks.FAMILIES else first
     folders = [
         runs.network_dir(run_dir, own),
         *sorted(path.parent for path in run_dir.glob(f"networks/*/{runs.CONFIG}")),
@@ -166,10 +166,10 @@ class Model:
         number = self._number(samples)
         if isinstance(image, (str, pathlib.Path)):
             self._require_array_only(spacing, affine, name)
-            return self._of(self._read(image), number, seed)
+            return self._of_path(image, number, seed)
         if isinstance(image, (list, tuple)) and image and all(isinstance(one, (str, pathlib.Path)) for one in image):
             self._require_array_only(spacing, affine, name)
-            return [self._of(self._read(one), number, seed) for one in image]
+            return [self._of_path(one, number, seed) for one in image]
         subject = arrays.subject(image, self.task, name or "image", spacing, affine)
         return self._of(subject, number, seed)
 
@@ -183,18 +183,30 @@ class Model:
 
     def _require_array_only(self, *given):
         if any(one is not None for one in given):
-            raise UserError(
-                "spacing, affine, name", expected="none of them with a path", found="one", do="leave it out"
-            )
+            where = "spacing, affine, name"
+            raise UserError(where, expected="none of them with a path", found="one", do="leave it out")
+
+    def _of_path(self, path, samples, seed):
+        """The maps of the one subject at a path; of DICOM images they keep which they are of."""
+        from tfunc.maps import predict
+
+        subject, images = self._read(path)
+        maps = self._of(subject, samples, seed)
+        if not images:
+            return maps
+        options = self._predictor(samples).options
+        applied = self._applied.document() if self._applied else None
+        made_with = predict.document(self.method, options, self._loaded, recalibrated=applied)
+        return dataclasses.replace(maps, images=images, made_with=made_with)
 
     def _read(self, path):
-        """The one subject at a path, read as the run's records were."""
+        """(the one subject at a path, read as the run's records were; its first channel's DICOM files, if it has any)."""
         config = self._loaded[0].config
         if not pathlib.Path(path).exists():
             raise UserError(path, expected="a subject's folder or an image", found="nothing")
         reader = self.task.load_reader()
         with _warned():
-            sources, faults = finding.sources(lambda: reader.find_new(path, None, self.task))
+            sources, faults = finding.new(reader, path, None, self.task)
             for fault in faults.values():
                 raise fault
             if len(sources) != 1:
@@ -203,7 +215,7 @@ class Model:
             subject = reader.load(sources[0], config.input, self.task)
             if subject.permuted_note:
                 notices.once("voxel order", subject.permuted_note)
-            return subject
+            return subject, next(iter(channel_files.series(sources[0])), ())
 
     def _of(self, subject: Subject, samples: int, seed: int) -> Maps:
         from tfunc.maps import packed
@@ -214,9 +226,11 @@ class Model:
         with memory.enough(self.method.name, {"batch_size": made.options.batch_size}):
             ((_, found),) = made.subjects([subject])
         spreads = packed.of_subject(found, subject, self.task)
-        maps = grid.on_own_grid(subject, {name: found[name] for name in (*map_files.MAPS, MUTUAL) if name in found})
+        maps = grid.on_own_grid(
+            subject, {name: found[name] for name in (*map_files.MAPS, map_files.MUTUAL) if name in found}
+        )
         if self._applied is not None:
-            maps.pop(MUTUAL, None)  # of the probabilities as they were drawn
+            maps.pop(map_files.MUTUAL, None)  # of the probabilities as they were drawn
             maps = self._applied.change(maps)
         maps["prediction"] = map_files.labels_of(self.task)[maps["prediction"]]
         return self._said(subject, maps, spreads, made.options)
@@ -229,7 +243,7 @@ class Model:
         if number not in self._predictors:
             options = dataclasses.replace(self._options, samples=samples)
             made = predictor.of_networks(self.method, self._loaded, options)
-            made.more = {MUTUAL: np.float32}
+            made.more = {map_files.MUTUAL: np.float32}
             self._predictors[number] = made
         return self._predictors[number]
 
@@ -257,7 +271,7 @@ class Model:
             prediction=maps["prediction"],
             probability=maps["probability"],
             uncertainty=maps["uncertainty"],
-            mutual_information=maps.get(MUTUAL),
+            mutual_information=maps.get(map_files.MUTUAL),
             affine=None if subject.header is None else place.of_block(subject.header, subject.source),
             volume_ml=volumes,
             volume_interval=intervals,

@@ -54,6 +54,13 @@ def wrap(
     time.
 
     Raises `UserError` for another method, a model of another form, and MC dropout of a model without dropout.
+
+        >>> images = keras.Input((None, None, 1))
+        >>> features = keras.layers.Dropout(0.2)(keras.layers.Conv2D(4, 3, padding="same", activation="relu")(images))
+        >>> model = keras.Model(images, keras.layers.Conv2D(3, 1, activation="softmax")(features))
+        >>> maps = tfunc.wrap(model, "baseline_mc").predict(np.ones((3, 16, 16, 1)), samples=4)
+        >>> maps.probability.shape, maps.uncertainty.shape
+        ((3, 16, 16, 3), (3, 16, 16))
     """
     processes.start_quietly()
     from tfunc.nets.foreign import ForeignNetwork

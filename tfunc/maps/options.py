@@ -26,7 +26,9 @@ class Options:
     classes of each region whose volume in every sample is kept; none: nothing is. recalibrated: whether probabilities are
     written at the temperature of the method's recalibration; outer: the share of a lesion that an outer mask beside them may
     miss, None for no mask. stratified: whether the masks of MC dropout are stratified over the samples; None: as the folder was
-    begun, a new one not. engine: runs the networks, of `nets.engine.ENGINES`. Raises `UserError` naming the flag for a
+    begun, a new one not. engine: runs the networks, of `nets.engine.ENGINES`. dicom_seg: whether new patients in DICOM
+    get their segmentation as DICOM too. mutual_information: whether its map is written beside the others, of a method that has
+    one. Raises `UserError` naming the flag for a
     number that no prediction can have.
     """
 
@@ -43,6 +45,8 @@ class Options:
     outer: float | None = None
     stratified: bool | None = None
     engine: str = engine.TENSORFLOW
+    dicom_seg: bool = False
+    mutual_information: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "samples"):

@@ -95,7 +95,8 @@ def _predict(folder, manifest, chosen, work, made, loaded, elsewhere, say):
 
 def _waiting(folder, chosen, options):
     """The names of the subjects that have not all their maps."""
-    return [entry.name for entry in chosen if not is_written(folder, entry.name, options.full_size, options.names)]
+    asked = options.full_size, options.names, options.mutual_information
+    return [entry.name for entry in chosen if not is_written(folder, entry.name, *asked)]
 
 
 def settled(
@@ -129,7 +130,8 @@ def _claim(folder, asked, loaded, kept, manifest, say):
     if path.exists() and artefact.is_outdated(artefact.read(path), asked, before, kept, manifest.is_same):
         say(f"{folder}: out of date, a network was trained on or again since; all is predicted again")
         (folder / runs.PREDICTED).unlink(missing_ok=True)
-        for file in (*map_files.all_written(folder), *folder.glob(f"*{spread.ENDING}")):
+        beside = (*folder.glob(f"*{spread.ENDING}"), *folder.glob(f"*_{map_files.MUTUAL}.nii.gz"))
+        for file in (*map_files.all_written(folder), *beside):
             file.unlink()
     begun = bool(map_files.all_written(folder)) or (folder / runs.PREDICTED).exists()
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from data_prep import grid
+from data_prep import grid, map_files
 from data_prep.base.errors import UserError
 from data_prep.map_files import MAPS
 from data_prep.subject import Subject
@@ -48,9 +48,9 @@ class Predictor:
         """
         asked.check_seed(options.seed)
         self.options, self.size = options, size
-        self.more: dict[
-            str, type
-        ] = {}  # maps beside the usual ones that are wanted where the method has them, with dtypes
+        self.more: dict[str, type] = (
+            {map_files.MUTUAL: np.float32} if options.mutual_information else {}
+        )  # maps beside the usual ones that are wanted where the method has them, with dtypes
         self.task = task if task is not None and task.frame and not task.is_photograph else None
         self.strategy = strategy or tf.distribute.get_strategy()
         with self.strategy.scope():
@@ -141,6 +141,9 @@ class Predictor:
         results = self.run(np.stack(images), np.array(seeds, np.int64))
         kept = {**MAPS, **{name: dtype for name, dtype in self.more.items() if name in results}}
         arrays = {name: results[name] for name in kept}
+        if self.options.mutual_information and map_files.MUTUAL not in results:
+            expected = "a method that averages several predictions, as MC dropout and ensembles do"
+            raise UserError("--mutual_information", expected=expected, found="one that makes one", do="leave it out")
         for row, (entry, index) in enumerate(zip(entries, indices, strict=True)):
             subject, maps, _, place = entry
             for name, values in arrays.items():

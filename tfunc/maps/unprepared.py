@@ -2,6 +2,7 @@
 
     <subject>_{prediction,probability,uncertainty}.nii.gz    the maps, in the space of the subject's own files
     <subject>_outer.nii.gz                                   of a recalibrated method, where it is asked for: the outer mask
+    <subject>_prediction.dcm                                 of images in DICOM, where it is asked for: the segmentation
     <subject>.json                                           what they were made from and with; written last
 
 The run's task says which module reads a subject, how its images are prepared and in which voxel order.
@@ -22,11 +23,11 @@ from data_prep import label_colours, map_files, records
 from data_prep.base import artefacts, locks, notices, room, stamps
 from data_prep.base.errors import Faults, NotReady, UserError
 from data_prep.map_files import is_written
-from data_prep.readers import finding, nifti
+from data_prep.readers import channel_files, finding, nifti
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc import former, runs
-from tfunc.maps import artefact, patient, patient_scores, predict, predictor, recalibrated, writing
+from tfunc.maps import artefact, dicom_seg, patient, patient_scores, predict, predictor, recalibrated, writing
 from tfunc.maps.options import Options
 from tfunc.maps.predictor import Arrays
 from tfunc.maps.recalibrated import Applied
@@ -146,6 +147,8 @@ class _Work:
 
     def predict(self, source):
         """(subject, maps), written; None in place of the maps where they were there."""
+        if self.options.dicom_seg:
+            dicom_seg.require(source.name, channel_files.series(source))
         files = stamps.taken(source.paths)  # before they are read
         with self.remarks.heard():
             subject = self.load(source, self.load_options, self.loaded[0].config.task)
@@ -160,9 +163,9 @@ class _Work:
                 self._judge_again(index, subject)
                 return subject, None
             room.require_place(index)
-            return self._write(index, subject, files, asked)
+            return self._write(index, subject, source, files, asked)
 
-    def _write(self, index, subject, files, asked):
+    def _write(self, index, subject, source, files, asked):
         """(subject, its maps), written with what they are of."""
         with memory.enough(self.method.name, {"batch_size": self.options.batch_size}):
             ((subject, maps),) = self.made.subjects([subject])
@@ -170,6 +173,8 @@ class _Work:
         wanted = self.options.full_size, task, self.options.names, self.applied and self.applied.change
         label_colours.write(self.out_dir, task)
         maps = writing.write_maps(self.out_dir, subject, maps, *wanted, about=artefact.about(asked))
+        if self.options.dicom_seg:
+            dicom_seg.write(self.out_dir, subject.name, maps["prediction"], task, source.series[0], asked)
         drawn = spread.read(self.out_dir, subject.name)
         scores = patient_scores.of_maps(self.method.kind, subject, maps, task, drawn)
         said = self._said(subject, maps, scores)
@@ -202,9 +207,12 @@ class _Work:
         if different := artefact.difference(stored, asked):
             do = "choose another --out_dir"
             raise UserError(index, expected="maps of the same method and networks", found=different, do=do)
-        if not is_written(self.out_dir, subject.name, self.options.full_size, self.options.names):
+        options = self.options
+        if not is_written(self.out_dir, subject.name, options.full_size, options.names, options.mutual_information):
             return False
         if self.options.outer is not None and not map_files.path(self.out_dir, subject.name, map_files.OUTER).exists():
+            return False
+        if self.options.dicom_seg and not dicom_seg.path(self.out_dir, subject.name).exists():
             return False
         if "files" not in stored:
             why = "predicted by an earlier version, which did not keep what it read"

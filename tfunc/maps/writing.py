@@ -36,7 +36,10 @@ def write_maps(
     """
     if task is not None and (drawn := packed.of_subject(maps, subject, task)) is not None:
         spread.write(folder, subject.name, drawn)
-    maps = grid.on_own_grid(subject, {name: values for name, values in maps.items() if name in map_files.MAPS})
+    written = (*map_files.MAPS, map_files.MUTUAL)
+    maps = grid.on_own_grid(subject, {name: values for name, values in maps.items() if name in written})
+    if map_files.MUTUAL not in maps:  # one of former maps
+        map_files.path(folder, subject.name, map_files.MUTUAL).unlink(missing_ok=True)
     maps = maps if change is None else change(maps)
     own_size, size = None, subject.source_size
     if size is not None and (full_size or names):  # a photograph, whose own grid is the networks'
