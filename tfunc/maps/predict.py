@@ -73,7 +73,7 @@ def _predict(folder, where, chosen, method, made, options, config, asked, say):
     if not waiting and stored and set(stored["subjects"]) >= {entry.name for entry in chosen}:
         say(FINISHED.format(folder, len(stored["subjects"])))
         return
-    (folder / runs.PREDICTED).unlink(missing_ok=True)
+    artefacts.remove(folder / runs.PREDICTED, missing_ok=True)
     order = _order(manifest, config, say)
     read = records.read_subjects(data_dir, manifest, waiting)
     subjects = (subject.in_order(order) if order else subject for subject in read)
@@ -117,9 +117,9 @@ def _claim(folder, asked, loaded, kept, manifest, say):
     before = {one.name: {former.weights_sha256 for former in one.config.prolonged} for one in loaded}
     if path.exists() and artefact.is_outdated(artefact.read(path), asked, before, kept, manifest.is_same):
         say(f"{folder}: out of date, a network was trained on or again since; all is predicted again")
-        (folder / runs.PREDICTED).unlink(missing_ok=True)
+        artefacts.remove(folder / runs.PREDICTED, missing_ok=True)
         for file in (*map_files.all_written(folder), *folder.glob(f"*{spread.ENDING}")):
-            file.unlink()
+            artefacts.remove(file)
     begun = bool(map_files.all_written(folder)) or (folder / runs.PREDICTED).exists()
 
     def compare():

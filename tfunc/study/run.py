@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
-from data_prep.base import gpus, locks, progress, remedies, signals
+from data_prep.base import gpus, locks, mirrors, progress, remedies, signals, stores
 from data_prep.base.errors import NotReady, Stopped, UserError
 from data_prep.base.leases import Lease
 from tfunc import runs
@@ -21,6 +21,7 @@ from tfunc.study import commands
 from tfunc.study.jobs import Job
 
 POLL_SECONDS = 0.2
+LOOK_SECONDS = 10.0  # after which a run in a store is looked at again, for what others made there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Study:
 
     def waiting(self) -> list[Job]:
         """The jobs that are not done, in order."""
+        mirrors.again(self.run_dir, LOOK_SECONDS)
         return [job for job in self.jobs.values() if not self.done(job)]
 
     def missing(self, job: Job) -> list[str]:
@@ -76,7 +78,8 @@ class Study:
 
     def command(self, job: Job) -> list[str]:
         """The job's command, as it is started; its own flags stand last, and win."""
-        return [*self.program(job.program), *self.shared.get(job.program, ()), *job.flags(self.run_dir)]
+        own = [*self.shared.get(job.program, ()), *job.flags(self.run_dir)]
+        return [*self.program(job.program), *map(stores.told, own)]
 
     def log(self, job: Job) -> pathlib.Path:
         """Where the job's output goes."""
