@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import IO
 
-from data_prep.base import leases, store_leases, stores
+from data_prep.base import leases, mirrors, store_leases, stores
 from data_prep.base.errors import NotReady
 from data_prep.base.leases import Lease
 
@@ -43,6 +43,12 @@ def taken(path: pathlib.Path | str) -> IO[str] | Lease | None:
         raise
     if lease is None:
         found.close()
+        return None
+    try:
+        mirrors.fetch_around(path)  # its last holder may have finished since this process looked
+    except BaseException:
+        lease.close()
+        raise
     return lease
 
 

@@ -14,7 +14,7 @@ import pathlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from data_prep.base import leftovers, stores
@@ -160,7 +160,7 @@ def _bring(url, part, stat, top):
         path.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise UserError(url, expected="names of files or of folders", found=f"{part.name} below one that is both") from None
-    temporary = path.with_name(leftovers.partial(path.name))
+    temporary = path.with_name(leftovers.partial(f"{path.name}.brought"))  # beside one that `aside` writes now
     try:
         if not client.bring(f"{url}/{part.name}" if part.name else url, temporary):
             return  # removed meanwhile: the next look finds it gone
@@ -186,7 +186,7 @@ def push(path: stores.Path) -> None:
     for name, stat in _here(path).items():
         if not _GROWS.search(name) or not _is_ahead(name, path / name, known, top):
             continue
-        copy = pathlib.Path(path, name).with_name(leftovers.partial(pathlib.PurePath(name).name))
+        copy = pathlib.Path(path, name).with_name(leftovers.partial(f"{pathlib.PurePath(name).name}.sent"))
         try:
             shutil.copyfile(path / name, copy)  # it may grow while it is sent
             tag = client.send(copy, f"{url}/{name}").tag
@@ -196,6 +196,8 @@ def push(path: stores.Path) -> None:
             index.add(top, path / name, tag)
 
 
-def brought() -> Mapping[str, Any]:
-    """The folders that this process brought."""
-    return dict(_looked)
+def fetch_around(path: stores.Path) -> None:
+    """Brings anew the folder that this process brought and that a path lies in: what others wrote before they let go of it."""
+    for folder, (_, wants) in list(_looked.items()):
+        if pathlib.Path(path).is_relative_to(folder):
+            fetch(folder, wants, lambda line: None)

@@ -23,6 +23,7 @@ EXTRA = {"s3": "'tfunc[storage]'", "s3a": "'tfunc[storage]'", "gs": "gcsfs", "gc
 _TAGS = ("ETag", "etag", "md5Hash", "content_md5", "generation", "checksum")  # what stores call an object's version
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
 CHATTY = ("botocore", "aiobotocore")  # they say where credentials were found, to every log that there is
+_NO_BUCKET = re.compile(r"specified bucket does not exist|NoSuchBucket")
 LONGEST = 300  # characters of what a store said
 
 
@@ -147,7 +148,7 @@ def _explained(url: str) -> Iterator[tuple[Any, str]]:
     except (UserError, FileExistsError):
         raise
     except FileNotFoundError as error:
-        if "bucket" in str(error).lower():
+        if _NO_BUCKET.search(str(error)):
             raise _failed(url, error) from None
         raise
     except Exception as error:  # each store has errors of its own

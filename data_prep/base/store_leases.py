@@ -9,13 +9,14 @@ it looks whether its lease is still there.
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 import time
 import uuid
 from typing import IO, Any
 
-from data_prep.base import leases, stores
+from data_prep.base import leases, leftovers, stores
 from data_prep.base.errors import NotReady, UserError
 
 AGAIN = 5.0  # seconds in which who was refused need not ask again
@@ -99,7 +100,7 @@ def taken(url: str, holder: str, local: IO[str] | leases.Lease) -> StoreLease | 
     when, _ = _refused.get(url, (None, ""))
     if when is not None and time.monotonic() - when < AGAIN:
         return None
-    document = {"holder": holder, "token": uuid.uuid4().hex}
+    document = {"holder": holder, "token": uuid.uuid4().hex, "host": leftovers.writer(), "process": os.getpid()}
     found = _found(url)
     if (other := _living(found, document)) is not None:
         return _none(url, other)
@@ -143,9 +144,10 @@ def _found(url):
 
 
 def _living(found, mine):
-    """The document of a lease that lives and is not ours, or None."""
+    """The document of a lease that lives and is not ours, or None. One of this host falls with its process, as a lock does."""
     for document in found.values():
-        if document.get("token") != mine.get("token") and time.time() - document.get("time", 0.0) < leases.LAPSED:
+        lapsed = time.time() - document["time"] > leases.LAPSED or leftovers.is_gone(document["host"], document["process"])
+        if document["token"] != mine.get("token") and not lapsed:
             return document
     return None
 
@@ -158,6 +160,7 @@ def _read(content):
     """A lease's document; what is none has lapsed."""
     try:
         found = json.loads(content)
-        return {**found, "time": float(found["time"])}
-    except (ValueError, TypeError, KeyError):
-        return {}
+        words = {name: str(found[name]) for name in ("holder", "token", "host")}
+        return {**words, "process": int(found["process"]), "time": float(found["time"])}
+    except (ValueError, TypeError, KeyError, OverflowError):
+        return {"holder": "another process", "token": "", "host": "", "process": 0, "time": 0.0}

@@ -158,7 +158,9 @@ class Study:
             if free is None:
                 return
             lock = None if self.missing(job) else self.claim(job)
-            if lock is not None:
+            if lock is not None and self.done(job):  # another study has finished it since
+                lock.close()
+            elif lock is not None:
                 process = self.start(job, lock, shares[free])
                 running[free] = Running(job, process, lock, time.monotonic())
 
