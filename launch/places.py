@@ -24,7 +24,12 @@ PLACES = (
     "init_from", "patients", "split_file",
 )  # fmt: skip
 PUSH_SECONDS = 30.0
-SMALL = (".json", ".csv", ".md", ".txt")  # of a run: all programs bring them; networks and maps are for those that read them
+SMALL = (
+    ".json",
+    ".csv",
+    ".md",
+    ".txt",
+)  # of a run: all programs bring them; networks and maps are for those that read them
 # of a run: which of its folders a program reads beside those; other programs read all
 READS = {
     "train": ("networks",),
@@ -45,7 +50,7 @@ def settled() -> Iterator[None]:
         return
     folders = [stores.local(url) for urls in given.values() for url in urls]
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Shown(sys.stdout), _Shown(sys.stderr)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = _Shown(sys.stdout), _Shown(sys.stderr)
     try:
         for name in given:
             _bring(name)

@@ -1,15 +1,13 @@
 """moto's S3 server on loopback, in a thread of the tests: what was asked of it is listed, and a test may step in before a write.
 
-Each test takes a bucket of its own. A process that is to use the server is given `environment`; each "machine" of a test is a cache
-of its own.
+Each test takes a bucket of its own. A process that is to use the server is given `environment`; each "machine" of a test is a
+cache of its own.
 """
 
 import contextlib
 import logging
 import pathlib
 import threading
-
-BUCKET = "s3://{}"
 
 
 class Server:
@@ -54,7 +52,11 @@ class Server:
         """boto3's own, which knows nothing of ours."""
         import boto3
 
-        keys = {"aws_access_key_id": "of-the-tests", "aws_secret_access_key": "of-the-tests", "region_name": "us-east-1"}
+        keys = {
+            "aws_access_key_id": "of-the-tests",
+            "aws_secret_access_key": "of-the-tests",
+            "region_name": "us-east-1",
+        }
         return boto3.client("s3", endpoint_url=self.environment["AWS_ENDPOINT_URL"], **keys)
 
     def content(self, url):

@@ -19,7 +19,14 @@ from typing import Any
 
 from data_prep.base.errors import UserError
 
-EXTRA = {"s3": "'tfunc[storage]'", "s3a": "'tfunc[storage]'", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
+EXTRA = {
+    "s3": "'tfunc[storage]'",
+    "s3a": "'tfunc[storage]'",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "abfs": "adlfs",
+    "az": "adlfs",
+}
 _TAGS = ("ETag", "etag", "md5Hash", "content_md5", "generation", "checksum")  # what stores call an object's version
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")
 CHATTY = ("botocore", "aiobotocore")  # they say where credentials were found, to every log that there is
@@ -96,7 +103,8 @@ def send(path: pathlib.Path | str, url: str) -> Entry:
     except FileNotFoundError as error:
         raise _failed(url, error) from None
     if found.size != (size := os.path.getsize(path)):
-        raise UserError(url, expected=f"the {size} bytes that were written", found=f"{found.size}", do="give the same command again")
+        do = "give the same command again"
+        raise UserError(url, expected=f"the {size} bytes that were written", found=f"{found.size}", do=do)
     return found
 
 
@@ -157,34 +165,35 @@ def _explained(url: str) -> Iterator[tuple[Any, str]]:
 
 @functools.lru_cache(maxsize=64)
 def _system(protocol, store, process):
+    where = f"{protocol}://{store}"
     try:
         import fsspec
     except ImportError:
-        raise UserError(f"{protocol}://{store}", expected="fsspec", found="no such package", do="pip install 'tfunc[storage]'") from None
+        do = "pip install 'tfunc[storage]'"
+        raise UserError(where, expected="fsspec", found="no such package", do=do) from None
     if protocol not in fsspec.available_protocols():
-        raise UserError(f"{protocol}://{store}", expected="a protocol that fsspec knows, as s3, gs or abfs", found=protocol)
+        raise UserError(where, expected="a protocol that fsspec knows, as s3, gs or abfs", found=protocol)
     try:
         kind = fsspec.get_filesystem_class(protocol)
     except ImportError as error:
-        name = EXTRA.get(protocol, "what it names")
-        raise UserError(f"{protocol}://{store}", expected=f"the package that opens {protocol}://", found=error, do=f"pip install {name}") from None
+        do = f"pip install {EXTRA.get(protocol, 'what it names')}"
+        raise UserError(where, expected=f"the package that opens {protocol}://", found=error, do=do) from None
     for chatty in CHATTY:
         if (log := logging.getLogger(chatty)).level == logging.NOTSET:
             log.setLevel(logging.WARNING)
-    options = kind._get_kwargs_from_urls(f"{protocol}://{store}")
-    return kind(**options, use_listings_cache=False)
+    return kind(**kind._get_kwargs_from_urls(where), use_listings_cache=False)
 
 
 def _failed(url, error):
     """The line for what a store or the way to it said."""
-    said = re.sub(r"\s+", " ", str(error)).strip()[:LONGEST] or type(error).__name__
-    name = type(error).__name__
+    found = re.sub(r"\s+", " ", str(error)).strip()[:LONGEST] or type(error).__name__
     if isinstance(error, PermissionError):
-        return Refused(url, expected="permission to read and write there", found=said, do="look at the credentials and what they may do")
-    if "Credentials" in name:
-        expected, do = "credentials", "set them as the store's own tools have them, such as AWS_ACCESS_KEY_ID or ~/.aws"
-        return Refused(url, expected=expected, found=said, do=do)
+        expected, do = "permission to read and write there", "look at the credentials and what they may do"
+        return Refused(url, expected=expected, found=found, do=do)
+    if "Credentials" in type(error).__name__:
+        do = "set them as the store's own tools have them, such as AWS_ACCESS_KEY_ID or ~/.aws"
+        return Refused(url, expected="credentials", found=found, do=do)
     if isinstance(error, FileNotFoundError):
-        return UserError(url, expected="a bucket there", found=said, do="look at the URL, or make the bucket")
+        return UserError(url, expected="a bucket there", found=found, do="look at the URL, or make the bucket")
     do = "look at the URL, the network and the endpoint, and give the same command again"
-    return UserError(url, expected="a store that answers", found=said, do=do)
+    return UserError(url, expected="a store that answers", found=found, do=do)

@@ -58,9 +58,11 @@ class StoreLease(leases.Lease):
         if time.monotonic() - self._beaten > leases.LAPSED / 2:
             self._beat()
         if self._lost:
+            where, expected = self.url.rpartition("/")[0].removesuffix(".lease"), "a folder that nobody else writes"
             found = f"a lease that was not kept alive for {leases.LAPSED:g} seconds, and is another's"
-            raise NotReady(self.url.rpartition("/")[0].removesuffix(".lease"), expected="a folder that nobody else writes", found=found,
-                           do="wait for it to end, then give the same command again")  # fmt: skip
+            raise NotReady(
+                where, expected=expected, found=found, do="wait for it to end, then give the same command again"
+            )
 
     def fileno(self) -> int:
         """Of this machine's own lock, for a command to inherit; it does not prolong the lease."""
@@ -91,9 +93,9 @@ class StoreLease(leases.Lease):
 
 
 def taken(url: str, holder: str, local: IO[str] | leases.Lease) -> StoreLease | None:
-    """The lease of the lock at a URL, or None where another process keeps one alive; raises `PermissionError` where it may not be written.
+    """The lease of the lock at a URL, or None where another process keeps one alive.
 
-    local: this machine's own lock, which is closed with it.
+    local: this machine's own lock, which is closed with it. Raises `PermissionError` where the store can only be read.
     """
     from data_prep.base import store_client as client
 
@@ -146,7 +148,9 @@ def _found(url):
 def _living(found, mine):
     """The document of a lease that lives and is not ours, or None. One of this host falls with its process, as a lock does."""
     for document in found.values():
-        lapsed = time.time() - document["time"] > leases.LAPSED or leftovers.is_gone(document["host"], document["process"])
+        lapsed = time.time() - document["time"] > leases.LAPSED or leftovers.is_gone(
+            document["host"], document["process"]
+        )
         if document["token"] != mine.get("token") and not lapsed:
             return document
     return None

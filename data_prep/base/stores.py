@@ -54,7 +54,9 @@ def local(url: str) -> pathlib.Path:
         return pathlib.Path(place)
     parts = place.lstrip("/").split("/")
     if "@" in parts[0] and ":" in parts[0]:
-        raise UserError(f"{protocol}://…", expected="a URL without a password", do="give it as the store's own tools have it")
+        raise UserError(
+            f"{protocol}://…", expected="a URL without a password", do="give it as the store's own tools have it"
+        )
     if len(parts) < 2 or any(part in ("", ".", "..") or "\0" in part for part in parts):
         raise UserError(url, expected="a bucket and a folder in it, as s3://bucket/folder", found="another form")
     if root() is None:
@@ -129,7 +131,8 @@ def remove_tree(path: Path) -> None:
         names = [name for name in client.listed(url) if not is_lease(name)]
         for documents in (True, False):  # what vouches goes first
             _each(_delete, [f"{url}/{name}" for name in names if is_document(name) is documents])
-        _delete(_mark(url))
+        if names:
+            _delete(_mark(url))
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -18,7 +18,7 @@ from data_prep.base.errors import NotReady, UserError
 
 @pytest.fixture
 def machine(s3, tmp_path, monkeypatch):
-    """machine(name): from here on this process is on a machine of that name, with a cache of its own; returns the folder of `url`."""
+    """machine(name): from here on this process is on that machine, with a cache of its own; returns the folder of `url`."""
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
     url = f"s3://{s3.bucket()}/runs/a run"
@@ -218,7 +218,10 @@ def test_two_machines_exclude_each_other(machine):
     folder = machine("one")
     with locks.held(folder / "maps", "maps"):
         other = machine("two")
-        with pytest.raises(NotReady, match=rf"found process {os.getpid()} on .*; wait"), locks.held(other / "maps", "maps"):
+        with (
+            pytest.raises(NotReady, match=rf"found process {os.getpid()} on .*; wait"),
+            locks.held(other / "maps", "maps"),
+        ):
             pass
         assert locks.is_held(other / "maps" / ".lock")
     store_leases._refused.clear()
@@ -242,7 +245,13 @@ def test_who_comes_second_sees_what_the_first_made(machine):
 
 def forged(s3, url, **entries):
     bucket, _, key = f"{url}/.lock.lease/00000001".removeprefix("s3://").partition("/")
-    document = {"holder": "process 7 on elsewhere", "token": "t", "host": "elsewhere", "process": 7, "time": time.time()}
+    document = {
+        "holder": "process 7 on elsewhere",
+        "token": "t",
+        "host": "elsewhere",
+        "process": 7,
+        "time": time.time(),
+    }
     s3.client.put_object(Bucket=bucket, Key=key, Body=json.dumps({**document, **entries}).encode())
 
 
