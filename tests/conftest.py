@@ -374,6 +374,20 @@ def s3():
     server.close()
 
 
+@pytest.fixture
+def machine(launch, s3, tmp_path):
+    """machine(): a new machine, which knows the server and has nothing of what lies there."""
+    from s3_server import Machine
+
+    made = []
+
+    def make():
+        made.append(Machine(launch, s3, tmp_path / f"machine_{len(made)}"))
+        return made[-1]
+
+    return make
+
+
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory):
     """A tab of a headless Chromium, for the tests of one module; they are skipped where there is none."""

@@ -89,3 +89,32 @@ def files(folder):
     folder = pathlib.Path(folder)
     found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+class Machine:
+    """A machine: a cache of its own, and the programs that are started there."""
+
+    def __init__(self, launch, s3, cache):
+        self.launch, self.cache = launch, cache
+        self.environment = {**s3.environment, "TFUNC_CACHE": str(cache)}
+
+    def __call__(self, launcher, *flags, code=0):
+        ended = self.launch(launcher, *flags, environment=self.environment)
+        assert ended.code == code, (ended.out, ended.err)
+        assert str(self.cache) not in ended.out + ended.err  # whoever reads it knows URLs
+        return ended
+
+    def start(self, launcher, *flags):
+        return self.launch.start(launcher, *flags, environment=self.environment)
+
+
+def where(top, *names):
+    """The flags of folders below a URL or path."""
+    return [f"--{name}_dir={top}/{name}" for name in names]
+
+
+def upload(s3, folder, url):
+    """Puts a folder's files below a URL, by boto3."""
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    for name, content in files(folder).items():
+        s3.client.put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=content)

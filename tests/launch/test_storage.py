@@ -8,7 +8,7 @@ import signal
 
 import pytest
 from conftest import ISIC_SHAPE
-from s3_server import files
+from s3_server import files, upload, where
 
 from data_prep import records
 from data_prep.base import artefacts, mirrors, stores
@@ -17,36 +17,6 @@ from tfunc import runs
 
 TINY = ("--start_filters=4", "--depth=1", "--batch_size=8", "--epochs=2")
 SIZE = f"--image_size={ISIC_SHAPE[0]},{ISIC_SHAPE[1]}"
-OWN = ("finished.json", "devices.json", "resume.json")  # of a network: times, machines and versions are theirs
-
-
-class Machine:
-    """A machine of its own: a cache and the programs that are started there."""
-
-    def __init__(self, launch, s3, cache):
-        self.launch, self.cache = launch, cache
-        self.environment = {**s3.environment, stores.CACHE: str(cache)}
-
-    def __call__(self, launcher, *flags, code=0):
-        ended = self.launch(launcher, *flags, environment=self.environment)
-        assert ended.code == code, (ended.out, ended.err)
-        assert str(self.cache) not in ended.out + ended.err  # whoever reads it knows URLs
-        return ended
-
-    def start(self, launcher, *flags):
-        return self.launch.start(launcher, *flags, environment=self.environment)
-
-
-@pytest.fixture
-def machine(launch, s3, tmp_path, monkeypatch):
-    """machine(): a new one."""
-    made = []
-
-    def make():
-        made.append(Machine(launch, s3, tmp_path / f"machine_{len(made)}"))
-        return made[-1]
-
-    return make
 
 
 @pytest.fixture
@@ -67,16 +37,6 @@ def reader(s3, tmp_path, monkeypatch):
 
     monkeypatch.setenv(stores.CACHE, "")
     return read
-
-
-def where(top, *names):
-    return [f"--{name}_dir={top}/{name}" for name in names]
-
-
-def upload(s3, folder, url):
-    bucket, _, prefix = url.removeprefix("s3://").partition("/")
-    for name, content in files(folder).items():
-        s3.client.put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=content)
 
 
 @pytest.fixture
