@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from data_prep.base import remedies, stores
 from data_prep.base.errors import UserError
 
 EXTRA = {
@@ -160,6 +161,8 @@ def _explained(url: str) -> Iterator[tuple[Any, str]]:
             raise _failed(url, error) from None
         raise
     except Exception as error:  # each store has errors of its own
+        if isinstance(error, OSError) and (number := error.errno) in remedies.FULL and number is not None:
+            raise remedies.told(stores.root(), number) from None
         raise _failed(url, error) from None
 
 
