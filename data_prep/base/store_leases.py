@@ -28,6 +28,7 @@ class StoreLease(leases.Lease):
 
     def __init__(self, url: str, document: dict[str, Any], local: IO[str] | leases.Lease):
         self.url, self._document, self._local = url, document, local
+        self._lock = url.rpartition("/")[0].removesuffix(".lease")
         self._ended, self._lost, self._beaten = threading.Event(), False, time.monotonic()
         self._beating = threading.Lock()
         self._thread = threading.Thread(target=self._beats, daemon=True)
@@ -50,7 +51,10 @@ class StoreLease(leases.Lease):
             if client.read(self.url) is None:
                 self._lost = True
                 return
+            silent = time.monotonic() - self._beaten
             client.write(self.url, _content(self._document))
+            # after a long silence another may have taken it between the look and the write
+            self._lost = silent > leases.LAPSED / 2 and _living(_found(self._lock), self._document) is not None
             self._beaten = time.monotonic()
 
     def require(self) -> None:
@@ -58,11 +62,9 @@ class StoreLease(leases.Lease):
         if time.monotonic() - self._beaten > leases.LAPSED / 2:
             self._beat()
         if self._lost:
-            where, expected = self.url.rpartition("/")[0].removesuffix(".lease"), "a folder that nobody else writes"
             found = f"a lease that was not kept alive for {leases.LAPSED:g} seconds, and is another's"
-            raise NotReady(
-                where, expected=expected, found=found, do="wait for it to end, then give the same command again"
-            )
+            do = "wait for it to end, then give the same command again"
+            raise NotReady(self._lock, expected="a folder that nobody else writes", found=found, do=do)
 
     def fileno(self) -> int:
         """Of this machine's own lock, for a command to inherit; it does not prolong the lease."""

@@ -45,7 +45,7 @@ def use(cache: str | None) -> None:
 
 
 def local(url: str) -> pathlib.Path:
-    """The local path that stands for a URL, of `file://` the path itself; raises `UserError` for one that can't have any."""
+    """The local path that stands for a URL, of one of a file the path itself; raises `UserError` for what can't have any."""
     found = _URL.fullmatch(url)
     if found is None or "::" in url:
         raise UserError(url, expected="one URL, as s3://bucket/folder", found="another form")
