@@ -23,7 +23,7 @@ import msgspec
 
 from data_prep import doubts, records, splits, tf_example
 from data_prep import parts as of_subjects
-from data_prep.base import artefacts, contents, notices, stamps, stores
+from data_prep.base import artefacts, contents, mirrors, notices, stamps, stores
 from data_prep.base.documents import Count
 from data_prep.base.errors import UserError
 from data_prep.base.names import Component
@@ -170,6 +170,7 @@ def shard_done(shard: Shard, data_dir: pathlib.Path) -> bool:
 def join(shard: Shard, data_dir: pathlib.Path) -> None:
     """Joins the parts of a shard's subjects: TFRecord files may be concatenated byte by byte."""
     parts, digest, first, subjects = data_dir / PARTS, hashlib.sha256(), 0, []
+    mirrors.fetch_each(of_subjects.path(parts, source.name) for source in shard.sources)  # of workers on other machines
     with artefacts.aside(data_dir / shard.name) as temporary, open(temporary, "wb") as joined:
         for source in shard.sources:
             start = joined.tell()

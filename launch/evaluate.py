@@ -39,7 +39,7 @@ from absl import flags
 from data_prep import tasks
 from data_prep.base.errors import UserError, command
 from data_prep.readers import labels
-from launch import ceilings, program, settings
+from launch import ceilings, program, settings, workers
 from tfunc import kinds, runs
 from tfunc.methods import METHODS, RECALIBRATED, parse, recalibrated_of
 from tfunc.reporting import publish, tensorboard
@@ -118,14 +118,8 @@ flags.DEFINE_list("sigma_range", None, "With --kind=sigma: MIN,MAX that become 0
 flags.DEFINE_string(
     "out_dir", None, "Where the files go; by default <run_dir>/evaluation; required with --predictions."
 )
-flags.DEFINE_integer(
-    "workers",
-    None,
-    "Processes; by default one a CPU, or none beside this for a small set.",
-    lower_bound=1,
-    upper_bound=ceilings.PROCESSES,
-)
-flags.DEFINE_string("scheduler", None, "A Dask scheduler (tcp://host:8786) in place of local processes.")
+workers.define()
+flags.adopt_module_key_flags(workers)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ goes to the store at once (`data_prep/base/stores.py`) and its logs every half m
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import pathlib
 import sys
 import threading
@@ -76,32 +77,44 @@ def _bring(name):
             found.append(one)
             continue
         path = stores.local(one)
-        mirrors.fetch(path, _wants if name == "run_dir" else mirrors.everything)
+        mirrors.fetch(path, _wants() if name == "run_dir" else mirrors.everything)
         found.append(str(path))
     FLAGS[name].value = found if isinstance(value, list) else found[0]
 
 
-def _wants(name: str) -> bool:
-    """Whether this program reads a file of a run."""
-    program = pathlib.Path(sys.argv[0]).stem
-    parts = pathlib.PurePosixPath(name).parts
-    if parts[0] == "seeds" and len(parts) > 2:  # a run of another seed
-        parts = parts[2:]
-    if program not in READS or name.endswith(SMALL) or len(parts) == 1:
-        return True
-    top = parts[0].partition("@")[0]
-    if top == "predictions" and program in ("train", "predict"):
-        return _are_read(program, parts[1])
-    return top in READS[program]
+@dataclasses.dataclass(frozen=True)
+class Wants:
+    """What of a run a program reads. asked: the names of the method and the network that it was given.
+
+    It travels to workers on other machines, which bring the same.
+    """
+
+    program: str
+    asked: tuple[str, ...]
+
+    def __call__(self, name: str) -> bool:
+        """Whether a file is read, by its name in the run."""
+        parts = pathlib.PurePosixPath(name).parts
+        if parts[0] == "seeds" and len(parts) > 2:  # a run of another seed
+            parts = parts[2:]
+        if self.program not in READS or name.endswith(SMALL) or len(parts) == 1:
+            return True
+        top = parts[0].partition("@")[0]
+        if top == "predictions" and self.program in ("train", "predict"):
+            return self._are_read(parts[1])
+        return top in READS[self.program]
+
+    def _are_read(self, folder):
+        """Whether the maps of a folder are: those that a network learns from, and those beside which a method's are written."""
+        method, _, split = folder.partition("@")
+        if self.program == "train":
+            return split in ("heldout", "valid") and any(name.startswith("auxiliary") for name in self.asked)
+        return any(method.startswith(name) for name in self.asked)
 
 
-def _are_read(program: str, folder: str) -> bool:
-    """Whether the maps of a folder are: those that a network learns from, and those that a method's are written beside."""
-    method, _, split = folder.partition("@")
-    asked = [FLAGS[name].value or "" for name in ("method", "network") if name in FLAGS]
-    if program == "train":
-        return split in ("heldout", "valid") and any(name.startswith("auxiliary") for name in asked)
-    return any(name and method.startswith(name) for name in asked)
+def _wants():
+    asked = [FLAGS[name].value for name in ("method", "network") if name in FLAGS]
+    return Wants(pathlib.Path(sys.argv[0]).stem, tuple(name for name in asked if name))
 
 
 @contextlib.contextmanager

@@ -19,9 +19,9 @@ early.settle(__name__)
 from absl import flags
 
 from data_prep import records, splits, tasks
-from data_prep.base import processes
+from data_prep.base import pool, processes
 from data_prep.base.errors import UserError, command
-from launch import ceilings, program, settings
+from launch import ceilings, program, settings, workers
 from tfunc import methods
 from tfunc.maps import options
 from tfunc.nets import engine, precision
@@ -67,6 +67,8 @@ flags.DEFINE_enum(
     "engine", engine.TENSORFLOW, engine.ENGINES,
     "runs the networks, on the processor; openvino needs the package openvino, the maps are TensorFlow's to rounding",
 )  # fmt: skip
+workers.define("this process alone")
+flags.adopt_module_key_flags(workers)
 flags.DEFINE_bool("allow_negative", False, "with --input: take volumes that look normalised as they are")
 flags.DEFINE_enum("names", None, ["nnunet"], "write the segmentation also as nnU-Net names it, CASE.nii.gz")
 flags.DEFINE_bool(
@@ -93,7 +95,8 @@ def main() -> None:
     if note := devices.unseen():
         print(f"predicts on the CPU: {note}")
     if FLAGS.network:
-        folder = predict.predict_held_out(FLAGS.network, *where, asked, devices.strategy(FLAGS.devices))
+        strategy = devices.strategy(FLAGS.devices)
+        folder = predict.predict_held_out(FLAGS.network, *where, asked, strategy, elsewhere=_elsewhere())
         print(f"{FLAGS.network}: maps of its held-out fold in {folder}")
         return
     method = methods.get(FLAGS.method)
@@ -110,10 +113,21 @@ def main() -> None:
             print(f"{subject.name}: {count}, {said}; maps in {FLAGS.out_dir}")
         return
     strategy = devices.strategy(FLAGS.devices)
-    folder = predict.predict_split(method, *where, FLAGS.split, asked, FLAGS.subjects, strategy)
+    chosen = FLAGS.split, asked, FLAGS.subjects
+    folder = predict.predict_split(method, *where, *chosen, strategy, elsewhere=_elsewhere())
     print(f"{method.name}: maps in {folder}")
     if FLAGS.split != splits.PREDICT:  # without labels there is nothing to evaluate
         print(f"next: {program.typed(command('evaluate', dataset=settings.dataset()))}")
+
+
+def _elsewhere():
+    """The workers that were asked for, None where this process predicts."""
+    from tfunc.maps import predict
+
+    if not FLAGS.scheduler and (FLAGS.workers or 1) == 1:
+        return None
+    devices = tuple(FLAGS.devices) if FLAGS.devices else None
+    return predict.Elsewhere(lambda: pool.executor(FLAGS.workers, FLAGS.scheduler), devices)
 
 
 def _rewrite() -> None:
@@ -161,6 +175,9 @@ def _checked() -> options.Options:
     if FLAGS.allow_negative and not (FLAGS.input and "allow_negative" in tasks.options(settings.task())):
         raise UserError("--allow_negative", expected="--input with a patient's volumes beside it", do="leave it out")
     _check_recalibrated()
+    if (FLAGS.scheduler or FLAGS.workers) and (FLAGS.input or FLAGS.recalibrated):
+        found = "--input" if FLAGS.input else "--recalibrated"
+        raise UserError("--workers and --scheduler", expected="a split of prepared records", found=found)
     options.check_seed(FLAGS.seed)
     asked = options.Options(
         FLAGS.samples,

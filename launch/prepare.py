@@ -25,19 +25,21 @@ from absl import flags
 from data_prep import convert, splits
 from data_prep.base import pool
 from data_prep.base.errors import command
-from launch import program, raw_flags
+from launch import program, raw_flags, workers
 
 FLAGS = flags.FLAGS
 raw_flags.define()
 flags.adopt_module_key_flags(raw_flags)
 flags.DEFINE_string("data_dir", None, "Folder for the records; default data/<name of the data set>.")
+workers.define_scheduler()
+flags.adopt_module_key_flags(workers)
 flags.DEFINE_boolean("skip_bad", False, "Leave out subjects that cannot be converted, and list them in the manifest.")
 
 
 def main() -> None:
     task, raw_dir = raw_flags.task()
     data_dir = FLAGS.data_dir or f"data/{task.name}"
-    with pool.executor(FLAGS.workers, tensorflow=False) as executor:
+    with pool.executor(FLAGS.workers, FLAGS.scheduler, tensorflow=False) as executor:
         manifest = convert.convert(
             task,
             raw_dir,

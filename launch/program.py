@@ -147,6 +147,7 @@ def run(main: Callable[[], object]) -> None:
 
     with signals.caught(end):
         try:
+            processes.end_with_starter()
             app.run(guarded, flags_parser=_flags_parser)
         except signals.Asked as error:  # before `main` or after it
             _end_as_asked(error.number)

@@ -22,7 +22,7 @@ early.settle(__name__)
 from absl import flags
 
 from data_prep.base.errors import UserError, command
-from launch import ceilings, program, settings
+from launch import program, settings, workers
 from tfunc import methods
 from tfunc.scoring import recalibrate
 from tfunc.scoring.recalibration import Guarantees, Recalibration
@@ -38,14 +38,8 @@ flags.DEFINE_list(
     [f"{alpha:g}" for alpha in recalibrate.ALPHAS],
     "shares of a lesion that an outer mask may miss, in expectation over patients",
 )
-flags.DEFINE_integer(
-    "workers",
-    None,
-    "processes; by default one a CPU, or none beside this for a small set",
-    lower_bound=1,
-    upper_bound=ceilings.PROCESSES,
-)
-flags.DEFINE_string("scheduler", None, "a Dask scheduler (tcp://host:8786) in place of local processes")
+workers.define()
+flags.adopt_module_key_flags(workers)
 WAYS = {
     "before": "as written",
     "temperature": "one temperature",

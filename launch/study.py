@@ -3,6 +3,7 @@
     python launch/study.py --dataset=isic
     python launch/study.py --dataset=isic --dry_run        # only prints the plan
     python launch/study.py --dataset=isic --job_index=$I   # one job of the plan, for array jobs of a cluster
+    python launch/study.py --dataset=isic --scheduler=tcp://host:8786   # on the workers of a Dask cluster
 
 Each job is a process of its own with a log in `<run_dir>/study/logs`. Kill it at any moment; the same command continues.
 With the paper's settings it is days of one GPU. Ends with Table 1.
@@ -20,7 +21,7 @@ early.settle(__name__)
 from absl import flags
 
 from data_prep.base.errors import UserError
-from launch import ceilings, program, settings
+from launch import ceilings, program, settings, workers
 from tfunc import methods, runs
 from tfunc.learning import settings as trainings
 from tfunc.nets import precision
@@ -48,6 +49,8 @@ flags.DEFINE_bool(
 flags.DEFINE_bool("dry_run", False, "print the plan and stop")
 flags.DEFINE_string("job", None, "run this one job of the plan")
 flags.DEFINE_integer("job_index", None, "run the job of this number, from 0", lower_bound=0, upper_bound=ceilings.JOBS)
+workers.define_scheduler()
+flags.adopt_module_key_flags(workers)
 flags.DEFINE_integer(
     "jobs_per_machine",
     1,
@@ -61,13 +64,16 @@ def main() -> None:
     trainings.check(settings.training())
     if FLAGS.job is not None and FLAGS.job_index is not None:
         raise UserError("--job and --job_index", expected="one of them")
+    if FLAGS.scheduler and FLAGS.jobs_per_machine > 1:
+        expected = "no --scheduler beside it, whose workers run as many jobs as they have threads"
+        raise UserError(f"--jobs_per_machine={FLAGS.jobs_per_machine}", expected=expected)
     manifest = runs.read_records(settings.data_dir(), settings.dataset())
     chosen = methods.parse(FLAGS.methods)
     of = seeds.of(settings.training(), FLAGS.seeds)
     jobs = seeds.jobs(
         manifest, chosen, settings.training(), of, FLAGS.samples, FLAGS.threshold_split, FLAGS.recalibrate
     )
-    study = Study(jobs, settings.run_dir(), program.argv, _shared())
+    study = Study(jobs, settings.run_dir(), program.argv, _shared(), scheduler=FLAGS.scheduler)
     if FLAGS.dry_run:
         print(*study.describe(), sep="\n")
         return

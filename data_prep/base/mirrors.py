@@ -13,8 +13,9 @@ import os
 import pathlib
 import re
 import shutil
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from data_prep.base import leftovers, stores
@@ -27,6 +28,8 @@ _GROWS = re.compile(r"(^|/)(events\.out\.tfevents[^/]*|[^/]+\.log)$")  # what is
 _LOCAL = re.compile(r"(^|/)(\.partial-[^/]*|[^/]*\.lock|[^/]*\.lock\.lease)$")  # what is this machine's own affair
 Wants = Callable[[str], bool]  # of a name below the folder: whether this program reads it
 
+_fetched: set[tuple[str, str]] = set()  # of whom, and which
+_fetching = threading.Lock()
 _looked: dict[str, tuple[float, Wants]] = {}  # folders that were brought: when, and what of them
 
 
@@ -65,6 +68,20 @@ def fetch_each(paths: Iterable[stores.Path]) -> None:
     if asked:
         with concurrent.futures.ThreadPoolExecutor(stores.THREADS) as threads:
             list(threads.map(fetch, asked))
+
+
+def brought() -> dict[str, Wants]:
+    """The folders that this process brought, and what of them: for `fetch_once` of another one, where the paths are the same."""
+    return {path: wants for path, (_, wants) in _looked.items()}
+
+
+def fetch_once(of: str, folders: Mapping[str, Wants]) -> None:
+    """`fetch` of the folders that another process brought, unless that was done here for it already. of: that process."""
+    for path, wants in folders.items():
+        with _fetching:  # calls may come in several threads
+            if (of, path) not in _fetched:
+                fetch(path, wants, lambda line: None)
+                _fetched.add((of, path))
 
 
 def again(path: stores.Path, seconds: float) -> None:

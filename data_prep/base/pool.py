@@ -1,7 +1,7 @@
 """Makes the one thing that runs work elsewhere: a `concurrent.futures.Executor`.
 
-On one machine it is a pool of processes; with a scheduler's address it is the executor of a Dask cluster. Everything
-that needs workers is handed what this module makes and maps pure, picklable functions over it.
+On one machine it is a pool of processes; with a scheduler's address it is a Dask cluster (`cluster`). Everything that needs
+workers is handed what this module makes and maps pure, picklable functions over it; jobs are calls that start a process each.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from data_prep.base import processes
+from data_prep.base import cluster, processes
+from data_prep.base.cluster import Cluster
 from data_prep.base.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 ASKED_SECONDS = 0.2
-ON_A_CLUSTER = 256  # calls under way where the number of workers is not ours and may change
+FOREIGN = 256  # calls under way of an executor that does not say how many workers it has
 
 
 def cpus() -> int:
@@ -51,12 +52,12 @@ def executor(
 
     workers: processes on this machine; 1 is this process itself; None is one a CPU. Processes are spawned, not forked,
         since TensorFlow does not survive a fork.
-    scheduler: address of a Dask scheduler (`tcp://host:8786`); needs the extra `[dask]`, and every worker must see the
+    scheduler: address of a Dask scheduler (`tcp://host:8786`); needs the extra `[cluster]`, and every worker must see the
         data under the same paths. `workers` is then the cluster's own affair.
-    tensorflow: whether the work needs it, so that processes on this machine start it first.
+    tensorflow: whether the work needs it, so that the workers start it first.
     """
     if scheduler:
-        with _dask(scheduler) as pool:
+        with cluster.connected(scheduler, tensorflow) as pool:
             yield pool
         return
     workers = cpus() if workers is None else workers
@@ -76,28 +77,37 @@ def executor(
 
 
 @contextlib.contextmanager
-def _dask(scheduler):
-    try:
-        import distributed
-    except ImportError:
-        raise UserError(f"--scheduler={scheduler}", expected="dask.distributed", found="no such package",
-                        do="pip install 'tfunc[dask]'") from None  # fmt: skip
-    try:
-        client = distributed.Client(scheduler, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise UserError(f"--scheduler={scheduler}", expected="a Dask scheduler there", found=f"{error}") from None
-    with client, client.get_executor() as pool:
-        yield _Cluster(pool)
+def for_jobs(slots: int, scheduler: str | None = None) -> Iterator[concurrent.futures.Executor]:
+    """Yields an Executor for calls of `submit_job`, each of which starts a process and waits for it.
+
+    Here they wait in threads, `slots` at a time; with a scheduler's address in workers of its cluster, as many as these take.
+    """
+    if scheduler:
+        with cluster.connected(scheduler, tensorflow=False) as pool:
+            yield pool
+        return
+    with concurrent.futures.ThreadPoolExecutor(slots) as pool:
+        yield pool
 
 
-class _Cluster(concurrent.futures.Executor):
-    """An executor of a cluster, whose workers we did not start: how a process of ours starts travels with each call."""
+def submit_job(
+    pool: concurrent.futures.Executor, function: Callable[..., Result], /, *args: Any, gpu: bool = False
+) -> concurrent.futures.Future[Result]:
+    """One call of a pool `for_jobs`; a cluster makes it once more if it raises. gpu: on a worker that has one, if any says so."""
+    return pool.submit_job(function, *args, gpu=gpu) if isinstance(pool, Cluster) else pool.submit(function, *args)
 
-    def __init__(self, pool):
-        self.pool = pool
 
-    def submit(self, function, /, *args, **kwargs):
-        return self.pool.submit(processes.run_as_worker, function, *args, **kwargs)
+def everywhere(pool: concurrent.futures.Executor, function: Callable[..., object], /, *args: Any) -> None:
+    """Calls a function in each process where jobs of a pool `for_jobs` may wait, beside them."""
+    if isinstance(pool, Cluster):
+        pool.everywhere(function, *args)
+    else:
+        function(*args)
+
+
+def explained(pool: concurrent.futures.Executor, error: BaseException) -> BaseException:
+    """What to raise for an exception of a call: where it is a cluster's own, the one line that says what to do."""
+    return (pool.explained(error) if isinstance(pool, Cluster) else None) or error
 
 
 def results(
@@ -108,15 +118,15 @@ def results(
 ) -> Iterator[Result]:
     """Yields `function(item)` for each item, in order, with at most `ahead` calls under way.
 
-    ahead: by default two a local process, and `ON_A_CLUSTER` on a cluster.
+    ahead: by default two a process; on a cluster two a thread, whatever is asked for.
     Memory stays flat in the number of items. The first exception stops it: nothing more is submitted, what waits is
     cancelled. A worker that dies (as when memory runs out) becomes a `UserError`.
     """
-    limit, under_way = _limit(pool, ahead), collections.deque()  # type: ignore[var-annotated]
-    with _ending(under_way):
+    under_way: collections.deque[concurrent.futures.Future] = collections.deque()
+    with _ending(pool, under_way):
         for item in items:
             under_way.append(pool.submit(function, item))
-            if len(under_way) >= limit:
+            while len(under_way) >= _limit(pool, ahead):
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
@@ -129,10 +139,10 @@ def unordered(
     ahead: int | None = None,
 ) -> Iterator[Result]:
     """The same as `results`, each as soon as it is done: a slow item holds up no other."""
-    limit, waiting, under_way = _limit(pool, ahead), iter(items), set()  # type: ignore[var-annotated]
-    with _ending(under_way):
+    waiting, under_way = iter(items), set()  # type: ignore[var-annotated]
+    with _ending(pool, under_way):
         while True:
-            for item in itertools.islice(waiting, limit - len(under_way)):
+            for item in itertools.islice(waiting, max(_limit(pool, ahead) - len(under_way), 0)):
                 under_way.add(pool.submit(function, item))
             if not under_way:
                 return
@@ -145,13 +155,15 @@ def unordered(
 def _limit(pool, ahead):
     if isinstance(pool, Serial):
         return 1
+    if isinstance(pool, Cluster):
+        return pool.ahead()
     if ahead is not None:
         return ahead
-    return 2 * pool._max_workers if isinstance(pool, concurrent.futures.ProcessPoolExecutor) else ON_A_CLUSTER
+    return 2 * pool._max_workers if isinstance(pool, concurrent.futures.ProcessPoolExecutor) else FOREIGN
 
 
 @contextlib.contextmanager
-def _ending(under_way):
+def _ending(pool, under_way):
     """However it ends, nothing that has not begun runs any more."""
     try:
         yield
@@ -162,6 +174,10 @@ def _ending(under_way):
             found="probably too little memory for all of them",
             do="run the same command again, with fewer --workers",
         ) from None
+    except Exception as error:
+        if (line := explained(pool, error)) is error:
+            raise
+        raise line from None
     finally:
         for future in under_way:
             future.cancel()

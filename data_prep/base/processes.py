@@ -6,15 +6,20 @@ What the user keeps for other work (a keras.json, KERAS_BACKEND, a matplotlibrc)
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+import time
+import uuid
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from data_prep.base import allocator, signals
+from data_prep.base import allocator, mirrors, signals, stores
+from data_prep.base.errors import UserError
 
 Result = TypeVar("Result")
 
@@ -26,6 +31,10 @@ ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "1"}
 KERAS = {"KERAS_BACKEND": "tensorflow", "KERAS_NNX_ENABLED": "false"}
 _starting = threading.Lock()
 RELIED_ON = {**KERAS, "MPLBACKEND": "Agg", "HDF5_USE_FILE_LOCKING": "FALSE"}
+PARENT = "TFUNC_PARENT"  # the process that a program ends with, by its number, where its starter asks for that
+WATCH_SECONDS = 1.0
+# Dask's nannies set these to one thread for whatever their workers start
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def set_environment() -> None:
@@ -116,9 +125,69 @@ def start_worker(tensorflow: bool = True) -> None:
         start_tensorflow()
 
 
-def run_as_worker(function: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Result:
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a process of ours runs under, for one that others started, a worker of a cluster: it travels with every call.
+
+    environment: {variable: value, None where it is not set}.  folder: the working directory, which relative paths begin at.
+    tensorflow: whether the work needs it; starting it takes seconds.  brought: its folders by URL, which are brought to the
+    other machine too, once for each of `of`, a process.
+    """
+
+    environment: Mapping[str, str | None]
+    folder: str
+    tensorflow: bool
+    brought: Mapping[str, mirrors.Wants] = dataclasses.field(default_factory=dict)
+    of: str = ""
+
+    def apply(self) -> None:
+        """Makes this process as the one that called; raises `UserError` where it cannot see that one's folder."""
+        for name, value in self.environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        if os.getcwd() != self.folder:
+            try:
+                os.chdir(self.folder)
+            except OSError as error:
+                raise UserError(
+                    self.folder,
+                    expected="the folder that the command was given in, also on every machine of the cluster",
+                    found=error.strerror,
+                    do="mount it there, or give the command in a folder that all of them see",
+                ) from None
+        mirrors.fetch_once(self.of, self.brought)
+        if self.tensorflow:
+            start_tensorflow()
+
+
+def settings(tensorflow: bool = True) -> Settings:
+    """Those of this process. tensorflow: whether the work that they go with needs it."""
+    names = (*ENVIRONMENT, *RELIED_ON, *THREADS, stores.ROOT)
+    environment = {name: os.environ.get(name) for name in names}
+    return Settings(environment, os.getcwd(), tensorflow, mirrors.brought(), uuid.uuid4().hex)
+
+
+def end_with_starter() -> None:
+    """Where whoever started this program asked for it (`PARENT`): when that process is gone, this one is asked to end.
+
+    A worker of a cluster that is killed leaves its job to another worker, and must not leave a process that goes on with it.
+    """
+    if (number := os.environ.pop(PARENT, "")) == "":
+        return
+
+    def watch():
+        while str(os.getppid()) == number:
+            time.sleep(WATCH_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)  # as a scheduler asks: it saves its state
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def run_as_worker(settings: Settings, function: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Result:
     """`function(*args, **kwargs)` in a process that others started, a worker of a cluster, made ready as ours are."""
-    start_tensorflow()
+    settings.apply()
     return function(*args, **kwargs)
 
 

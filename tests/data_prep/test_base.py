@@ -12,7 +12,7 @@ import sys
 import msgspec
 import pytest
 
-from data_prep.base import artefacts, locks, notices, pool, processes, progress
+from data_prep.base import artefacts, locks, notices, pool, progress
 from data_prep.base.errors import NotReady, UserError, command
 
 LOCKING = {"HDF5_USE_FILE_LOCKING": "TRUE"}  # what a user may have set for other work
@@ -125,42 +125,6 @@ def test_errors_name_commands_as_they_are_typed():
         typed = found.message(lambda asked: f"tfunc {asked.program}")
         assert typed == "here: expected a model of `tfunc export`, found none; `tfunc train`, or leave it"
     assert str(UserError("x", do=ready)) == "x; run `python launch/train.py --method=center`"
-
-
-def state_of_the_process(_):
-    """What a worker finds: its process, our settings, and TensorFlow imported already."""
-    return os.getpid(), os.environ.get("TF_ENABLE_ONEDNN_OPTS"), "tensorflow" in sys.modules
-
-
-def refuse(path):
-    raise UserError(path, expected="a map", found="none", do=command("predict", method="tta"))
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """A Dask cluster of one worker process, so that everything that is sent there is pickled."""
-    distributed = pytest.importorskip("distributed")
-    with pytest.MonkeyPatch.context() as ours:
-        for name in processes.ENVIRONMENT:  # a cluster that others started has none of it
-            ours.delenv(name, raising=False)
-        made = distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None)
-    with made:
-        yield made.scheduler_address
-
-
-def test_a_clusters_worker_is_made_ready_as_ours_are(cluster):
-    """Calls run in another process, which has TensorFlow and our settings, though we did not start it."""
-    with pool.executor(scheduler=cluster) as executor:
-        (process, setting, imported), *_ = pool.results(executor, state_of_the_process, range(3))
-    assert process != os.getpid() and setting == "1" and imported
-
-
-def test_a_users_error_comes_back_from_a_cluster(cluster):
-    """Through two picklings: its line, its exit code and the command in it."""
-    with pool.executor(scheduler=cluster) as executor, pytest.raises(UserError) as raised:
-        list(pool.results(executor, refuse, ["maps"]))
-    assert str(raised.value) == "maps: expected a map, found none; run `python launch/predict.py --method=tta`"
-    assert raised.value.message(lambda one: f"tfunc {one.program}").endswith("run `tfunc predict`")
 
 
 class Evaluation(msgspec.Struct):

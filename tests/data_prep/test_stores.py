@@ -1,8 +1,11 @@
 """Folders by URL: what is written is in the store before anything follows, what others wrote is brought, and nothing else."""
 
+import dataclasses
 import json
 import os
 import pathlib
+import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,7 +15,7 @@ import pytest
 from conftest import ROOT
 from s3_server import files
 
-from data_prep.base import artefacts, leases, locks, mirrors, store_index, store_leases, stores
+from data_prep.base import artefacts, leases, locks, mirrors, processes, store_index, store_leases, stores
 from data_prep.base.errors import NotReady, UserError
 
 
@@ -212,6 +215,28 @@ def test_an_object_stays_below_its_folder(machine, s3, name):
     s3.client.put_object(Bucket=bucket, Key=f"runs/a run/{name}", Body=b"x")
     with pytest.raises(UserError, match="names that files can have"):
         machine("one")
+
+
+def test_a_worker_brings_what_the_program_brought(machine, monkeypatch):
+    """As it is told with a call; once, however many calls follow. Here its cache lies elsewhere, so that it is empty."""
+    folder = machine("one")
+    artefacts.write_text(folder / "a.json", "1")
+    artefacts.write_text(folder / "a.nii", "1")
+    mirrors.fetch(folder, stores.is_document)
+    told = pickle.loads(pickle.dumps(processes.settings(tensorflow=False)))
+    assert told.environment[stores.ROOT] == stores.root()
+    other = machine("two")
+    shutil.rmtree(other)
+    told = dataclasses.replace(
+        told,
+        environment={stores.ROOT: stores.root()},
+        brought={str(other): wants for wants in told.brought.values()},
+    )
+    told.apply()
+    assert set(files(other)) == {"a.json"}
+    (other / "a.json").unlink()
+    told.apply()
+    assert not files(other)
 
 
 def test_two_machines_exclude_each_other(machine):

@@ -19,6 +19,7 @@ from data_prep.readers import brats, isic, nifti
 from tfunc import methods, runs
 from tfunc.maps import predict as prediction
 from tfunc.maps import writing
+from tfunc.maps.predictor import Predictor
 from tfunc.nets import devices
 
 FEW = {"samples": 3}
@@ -63,7 +64,7 @@ class Copies:
 
 
 def copies(batch_size=4):
-    return prediction.Predictor(Copies, 4, 4, prediction.Options(batch_size=batch_size))
+    return Predictor(Copies, 4, 4, prediction.Options(batch_size=batch_size))
 
 
 def check_overlay(folder, patient):

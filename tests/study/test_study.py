@@ -19,7 +19,7 @@ from tfunc import methods, networks, runs
 from tfunc.learning import settings as trainings
 from tfunc.maps import artefact
 from tfunc.reporting import finished
-from tfunc.study import run
+from tfunc.study import commands, run
 from tfunc.study.jobs import Job
 from tfunc.study.plan import plan
 from tfunc.study.run import Study
@@ -272,8 +272,9 @@ def test_one_job_of_the_list(made_up):
 def test_a_claimed_job_is_left_alone(made_up):
     """A job that another study runs is not started; when its lock falls, without the job done, it is."""
     one = made_up({"a": ((), 0, 0)})
-    lock = one.claim(one.jobs["a"])
-    assert one.claim(one.jobs["a"]) is None
+    order = one.order(one.jobs["a"])
+    lock = commands.claim(order)
+    assert commands.claim(order) is None
     with pytest.raises(NotReady, match=f"found one that process {os.getpid()} on .* runs; wait for it"):
         one.run_one("a")
     lock.close()
@@ -301,13 +302,14 @@ def test_a_run_that_can_only_be_read(made_up, monkeypatch):
 def test_the_lock_lives_as_long_as_the_command(made_up, tmp_path):
     """A study killed with its job still running does not free the job; the job's own end does."""
     one = made_up({"a": ((), 1.0, 0)})
-    lock = one.claim(one.jobs["a"])
-    process = one.start(one.jobs["a"], lock)
+    order = one.order(one.jobs["a"])
+    lock = commands.claim(order)
+    process = commands.start(order, lock)
     lock.close()  # as if the study had died
-    assert one.claim(one.jobs["a"]) is None
+    assert commands.claim(order) is None
     process.kill()
     process.wait()
-    freed = one.claim(one.jobs["a"])
+    freed = commands.claim(order)
     assert freed is not None
     freed.close()
 
@@ -343,7 +345,7 @@ def test_what_a_job_writes_behind_its_artefact_is_waited_for(made_up, tmp_path):
     """A job that a killed study left at work: its artefact is there, and the study ends when it has ended too."""
     one = made_up({"a": ((), 0, 0)})
     script = "import sys, time\nopen(sys.argv[1], 'w').close()\ntime.sleep(1)\nopen(sys.argv[1] + '.more', 'w').close()"
-    with one.claim(one.jobs["a"]) as lock:
+    with commands.claim(one.order(one.jobs["a"])) as lock:
         command = [sys.executable, "-c", script, str(tmp_path / "run" / "a")]
         orphan = subprocess.Popen(command, pass_fds=(lock.fileno(),))
     one.run()
@@ -354,7 +356,11 @@ def test_what_a_job_writes_behind_its_artefact_is_waited_for(made_up, tmp_path):
 def test_lock_is_the_kernels(made_up):
     """The lock is an flock on a file, so it cannot outlive its processes."""
     one = made_up({"a": ((), 0, 0)})
-    with one.claim(one.jobs["a"]), open(one.folder / "locks" / "a.lock") as file, pytest.raises(BlockingIOError):
+    with (
+        commands.claim(one.order(one.jobs["a"])),
+        open(one.folder / "locks" / "a.lock") as file,
+        pytest.raises(BlockingIOError),
+    ):
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import tensorflow as tf
 
-from data_prep import label_colours, map_files, records, splits, voxel_order
-from data_prep.base import artefacts, locks, pool, progress
-from data_prep.base.ahead import one_ahead
+from data_prep import label_colours, map_files, splits, voxel_order
+from data_prep.base import artefacts, leftovers, locks, mirrors, progress
 from data_prep.base.errors import UserError
 from data_prep.map_files import is_written
 from data_prep.records import Manifest, SubjectEntry
-from data_prep.subject import Subject
-from data_prep.tasks import Task
 from tfunc import former, methods, networks, runs
-from tfunc.maps import artefact, predictor, writing
+from tfunc.maps import artefact, by_subject, predictor
 from tfunc.maps.options import Options
-from tfunc.maps.predictor import Predictor
 from tfunc.methods import Method
-from tfunc.nets import devices, memory, precision, stack
+from tfunc.nets import devices, precision, stack
 from tfunc.nets.trained import Trained
 from tfunc.scoring import spread
 
 FINISHED = "{}: finished already ({} subjects)"
-WRITERS = 2  # threads: gzip takes longer than reading, and leaves Python's lock
+
+
+@dataclasses.dataclass(frozen=True)
+class Elsewhere:
+    """Workers that predict. devices: names that `devices.strategy` takes, in each of them."""
+
+    make_pool: by_subject.MakePool
+    devices: tuple[str, ...] | None = None
 
 
 def predict_split(
@@ -42,12 +44,13 @@ def predict_split(
     names: Sequence[str] | None = None,
     strategy: tf.distribute.Strategy | None = None,
     say: Callable[[str], Any] = print,
+    elsewhere: Elsewhere | None = None,
 ) -> pathlib.Path:
     """Predicts the subjects of a split from records. What is written already stays; returns the folder.
 
-    names: only these subjects. say: called with each line for the user. Raises `UserError` for subjects of other splits,
-    records that the networks were not trained on, and a folder of another configuration; `NotReady` for networks that
-    aren't trained.
+    names: only these subjects. say: called with each line for the user. elsewhere: workers that do it, by subject. Raises
+    `UserError` for subjects of other splits, records that the networks were not trained on, and a folder of another
+    configuration; `NotReady` for networks that aren't trained.
     """
     manifest = runs.read_records(data_dir, dataset)
     chosen = _chosen(manifest, split, names)
@@ -61,25 +64,34 @@ def predict_split(
         return folder
     with locks.held(folder, "maps"):
         _claim(folder, asked, loaded, runs.all_weights(run_dir), manifest, say)
-        _predict(folder, (data_dir, manifest), chosen, method, made, options, loaded[0].config, asked, say)
+        work = by_subject.Work(
+            method, dataset, str(data_dir), str(run_dir), str(folder), options,
+            _order(manifest, loaded[0].config, say), asked, elsewhere.devices if elsewhere else None,
+        )  # fmt: skip
+        _predict(folder, manifest, chosen, work, made, loaded, elsewhere, say)
     return folder
 
 
-def _predict(folder, where, chosen, method, made, options, config, asked, say):
-    """Writes the maps that are missing of the `chosen` subjects, and predictions.json. where: (data_dir, manifest)."""
-    data_dir, manifest = where
+def _predict(folder, manifest, chosen, work, made, loaded, elsewhere, say):
+    """Writes the maps that are missing of the `chosen` subjects, and predictions.json."""
+    options = work.options
     waiting = _waiting(folder, chosen, options)
     stored = runs.read_predictions(folder)
     if not waiting and stored and set(stored["subjects"]) >= {entry.name for entry in chosen}:
         say(FINISHED.format(folder, len(stored["subjects"])))
         return
     artefacts.remove(folder / runs.PREDICTED, missing_ok=True)
-    order = _order(manifest, config, say)
-    read = records.read_subjects(data_dir, manifest, waiting)
-    subjects = (subject.in_order(order) if order else subject for subject in read)
-    label_colours.write(folder, config.task)
-    _write_all(folder, method, made, subjects, options, config.task, asked, (len(chosen), len(waiting)))
-    _finish(folder, asked, manifest, manifest.split(asked["split"]) or chosen)
+    label_colours.write(folder, loaded[0].config.task)
+    count = len(chosen)
+    with progress.Progress(f"predict {work.method.name}", count, " subjects", done=count - len(waiting)) as bar:
+        if elsewhere is None:
+            for _ in work.write(made, loaded, manifest, waiting):
+                bar.advance()
+        else:
+            by_subject.write_in_workers(work, manifest, waiting, elsewhere.make_pool, bar)
+            leftovers.sweep(folder)  # of workers that were killed
+            mirrors.fetch_around(folder)  # what they wrote to a store
+    _finish(folder, work.asked, manifest, manifest.split(work.asked["split"]) or chosen)
 
 
 def _waiting(folder, chosen, options):
@@ -139,34 +151,6 @@ def _chosen(manifest: Manifest, split: str, names: Sequence[str] | None) -> list
     return chosen
 
 
-def _write_all(
-    folder: pathlib.Path,
-    method: Method,
-    made: Predictor,
-    subjects: Iterable[Subject],
-    options: Options,
-    task: Task,
-    asked: runs.Document,
-    counts: tuple[int, int],
-) -> None:
-    """asked: what the maps are. counts: how many subjects there are, and how many of them wait for their maps.
-
-    The next subject is read and those before are written while the networks are at work on one.
-    """
-    count, waiting = counts
-    sizes = {"batch_size": options.batch_size}
-    bar = progress.Progress(f"predict {method.name}", count, " subjects", done=count - waiting)
-
-    about = artefact.about(asked)
-
-    def write(found):
-        writing.write_maps(folder, *found, options.full_size, task, options.names, about=about)
-
-    with memory.enough(method.name, sizes), bar, concurrent.futures.ThreadPoolExecutor(WRITERS) as writers:
-        for _ in pool.results(writers, write, made.subjects(one_ahead(subjects)), ahead=WRITERS):
-            bar.advance()
-
-
 def _finish(folder: pathlib.Path, asked: runs.Document, manifest: Manifest, whole: list[SubjectEntry]) -> None:
     """Writes predictions.json. whole: the entries that make the split complete."""
     done = [entry.name for entry in manifest.subjects if is_written(folder, entry.name)]
@@ -192,6 +176,7 @@ def predict_held_out(
     options: Options,
     strategy: tf.distribute.Strategy | None = None,
     say: Callable[[str], Any] = print,
+    elsewhere: Elsewhere | None = None,
 ) -> pathlib.Path:
     """Predicts the fold that a cross-validated network never saw; returns the folder.
 
@@ -203,7 +188,8 @@ def predict_held_out(
     manifest = runs.read_records(data_dir, dataset)
     _, held_out = networks.subjects(config.network, manifest, config.reference_quirks)
     method = methods.of_network(name)
-    return predict_split(method, dataset, data_dir, run_dir, runs.HELD_OUT, options, held_out, strategy, say)
+    where = dataset, data_dir, run_dir, runs.HELD_OUT
+    return predict_split(method, *where, options, held_out, strategy, say, elsewhere)
 
 
 def require_same_records(manifest: Manifest, loaded: Sequence[Trained], split: str = "") -> None:
