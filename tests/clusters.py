@@ -63,12 +63,16 @@ class Processes:
         self._said(name, r"(Registered to)")
         return started
 
+    def kill(self, process: subprocess.Popen) -> None:
+        """kill -9; it is gone afterwards, as where a system's first process buries it."""
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+
     def end(self) -> None:
         """Kills all of them."""
         for process in (*self.workers, self.scheduler):
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGKILL)
-            process.wait()
+            self.kill(process)
 
 
 @contextlib.contextmanager

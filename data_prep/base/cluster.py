@@ -37,13 +37,13 @@ class Cluster(concurrent.futures.Executor):
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future:
         """A call on any worker; if that one dies, on another."""
-        return self._executor.submit(processes.run_as_worker, self.settings, function, *args, **kwargs)
+        return self._executor.submit(processes.run_as_worker, self.settings, _packed(function, args, kwargs))
 
     def submit_job(self, function: Callable[..., Any], /, *args: Any, gpu: bool = False) -> concurrent.futures.Future:
         """A call that fails with an exception is made once more. gpu: on a worker that declares one, where any does."""
         asked = {GPU: 1} if gpu and any(GPU in worker["resources"] for worker in self._workers().values()) else {}
-        call = (processes.run_as_worker, self.settings, function, *args)
-        return self._executor.submit(*call, retries=1, resources=asked)
+        call = self.settings, _packed(function, args, {})
+        return self._executor.submit(processes.run_as_worker, *call, retries=1, resources=asked)
 
     def everywhere(self, function: Callable[..., Any], /, *args: Any) -> None:
         """A call in each worker that is there, beside what runs in it; a worker that is lost meanwhile is left out."""
@@ -93,7 +93,7 @@ class Cluster(concurrent.futures.Executor):
         found = {"the scheduler": _asked(lambda: self.client.run_on_scheduler(eval, VERSION))}
         found |= self.client.run(eval, VERSION, on_error="return")
         for who, version in found.items():
-            if version != own:
+            if version != own and not isinstance(version, OSError):  # a worker that has just been lost
                 raise UserError(
                     f"--scheduler={self.scheduler}",
                     expected=f"tfunc {own} in all of its processes",
@@ -112,6 +112,13 @@ class Cluster(concurrent.futures.Executor):
             without = 0.0 if workers else without + COUNTED_SECONDS
             if without >= WAITED_SECONDS:
                 notices.once(f"cluster: {self.scheduler}", f"{self.scheduler}: no worker is there; waiting for one")
+
+
+def _packed(function, arguments, named):
+    """A call as bytes, which nobody reads before its process is made ready, the scheduler least of all."""
+    import cloudpickle  # Dask's own
+
+    return cloudpickle.dumps((function, arguments, named))
 
 
 def _asked(call):

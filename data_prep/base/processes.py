@@ -9,13 +9,14 @@ import contextlib
 import dataclasses
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from data_prep.base import allocator, mirrors, signals, stores
@@ -185,10 +186,14 @@ def end_with_starter() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def run_as_worker(settings: Settings, function: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Result:
-    """`function(*args, **kwargs)` in a process that others started, a worker of a cluster, made ready as ours are."""
+def run_as_worker(settings: Settings, call: bytes) -> Any:
+    """A call in a process that others started, a worker of a cluster, made ready as ours are before any module of it is imported.
+
+    call: (function, arguments, arguments by name), pickled; reading it imports what the function needs, TensorFlow perhaps.
+    """
     settings.apply()
-    return function(*args, **kwargs)
+    function, arguments, named = pickle.loads(call)
+    return function(*arguments, **named)
 
 
 @contextlib.contextmanager

@@ -2,13 +2,14 @@
 
 import os
 import pathlib
+import pickle
 import signal
 import sys
 import threading
 import time
 
 import pytest
-from clusters import cluster
+from clusters import ROOT, cluster
 
 from data_prep.base import cluster as dask
 from data_prep.base import pool, processes
@@ -65,6 +66,19 @@ def test_a_clusters_worker_is_made_ready_as_ours_are(two, monkeypatch, tmp_path)
             found = set(pool.results(executor, state_of_the_process, range(8)))
         assert os.getpid() not in {one[0] for one in found}
         assert {one[1:] for one in found} == {(setting, str(tmp_path), setting == "1")}
+
+
+def test_a_call_is_read_in_a_process_that_is_ready(tmp_path):
+    """A module that reads the environment when it is imported, as TensorFlow does, finds ours, not the worker's."""
+    (tmp_path / "imported_late.py").write_text(
+        "import os\nFOUND = os.environ.get('TF_ENABLE_ONEDNN_OPTS')\ndef found(_):\n    return FOUND\n"
+    )
+    with pytest.MonkeyPatch.context() as here, cluster(1, environment={"PYTHONPATH": f"{ROOT}:{tmp_path}"}) as started:
+        here.syspath_prepend(str(tmp_path))
+        here.setenv("TF_ENABLE_ONEDNN_OPTS", "7")
+        import imported_late
+
+        assert list(_from(started, pool.results, imported_late.found, [0])) == ["7"]
 
 
 def test_a_users_error_comes_back_from_a_cluster(two):
@@ -129,7 +143,7 @@ def test_a_worker_that_cannot_see_the_folder(two, tmp_path, monkeypatch):
     tmp_path.rename(tmp_path.with_name("moved"))
     with pytest.raises(UserError) as raised:
         try:
-            processes.run_as_worker(settings, str, 1)
+            processes.run_as_worker(settings, pickle.dumps((str, (1,), {})))
         finally:
             os.chdir(pathlib.Path(__file__).parent)
             tmp_path.with_name("moved").rename(tmp_path)
@@ -159,6 +173,14 @@ def test_without_the_extra_it_is_named(monkeypatch):
     assert str(raised.value) == (
         "--scheduler=tcp://host:8786: expected dask.distributed, found no such package; pip install 'tfunc[cluster]'"
     )
+
+
+@pytest.mark.parametrize("address", ["nowhere://8786", "tcp://127.0.0.1:1", "8786"])
+def test_what_is_no_scheduler(address):
+    """No such protocol, nobody there: a user's error that names the flag."""
+    expected = f"--scheduler={address}: expected a Dask scheduler there"
+    with pytest.raises(UserError, match=expected), pool.executor(scheduler=address):
+        pass
 
 
 def test_jobs_go_where_a_gpu_is_declared():

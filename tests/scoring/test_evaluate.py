@@ -1,6 +1,9 @@
 """The numbers of an evaluation: those of the metrics, in any number of processes, of the same subjects."""
 
+import dataclasses
 import os
+import pickle
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from tfunc.reporting import files
 from tfunc.scoring import metrics, sources
 from tfunc.scoring.binary import count
 from tfunc.scoring.counts import THRESHOLDS, empty_counts
-from tfunc.scoring.evaluate import evaluate
+from tfunc.scoring.evaluate import evaluate, map_range
 from tfunc.scoring.truth import FolderTruth
 
 
@@ -113,17 +116,23 @@ def test_results_are_bounded_and_in_order():
         list(pool.results(pool.Serial(), lambda x: 1 / x, [1, 0, 1]))
 
 
-def test_dask(tmp_path):
-    """The same evaluation on a Dask cluster by its scheduler's address; what is no address is a user's error."""
-    import distributed  # here: its import takes a second
+def test_what_a_worker_is_sent_does_not_grow_with_the_subjects(tmp_path):
+    """One subject's item of a set of three, and of one that says it has ten thousand more: as many bytes."""
 
-    with pytest.raises(UserError, match="--scheduler=nowhere"), pool.executor(scheduler="nowhere://8786"):
-        pass
+    class Sent(pool.Serial):
+        sizes: ClassVar[list] = []
+
+        def submit(self, function, /, *args):
+            self.sizes.append(len(pickle.dumps(args)))
+            return super().submit(function, *args)
+
     make_study(tmp_path)
-    maps = sources.folder_maps(tmp_path / "maps", "sigma")
     truth = FolderTruth(str(tmp_path / "labels"))
-    with pool.executor(1) as workers:
-        expected = files.subjects_lines(evaluate(maps, truth, workers))
-    cluster = distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None)
-    with cluster, pool.executor(scheduler=cluster.scheduler_address) as workers:
-        assert files.subjects_lines(evaluate(maps, truth, workers)) == expected
+    (maps,) = sources.folder_maps(tmp_path / "maps", "sigma")
+    first = maps.subjects[0]
+    many = dataclasses.replace(maps, subjects=(first, *(f"case_{number}" for number in range(10_000))))
+    evaluate([sources.only(maps, [first])], truth, Sent())
+    evaluate([sources.only(many, [first])], truth, Sent())
+    with pytest.raises(UserError):  # what is not there; the first one was counted
+        list(pool.results(Sent(), map_range, ((many.alone(name), truth, name) for name in many.subjects)))
+    assert len(Sent.sizes) >= 5 and max(Sent.sizes) < 2 * min(Sent.sizes)

@@ -110,7 +110,7 @@ def test_prepare_goes_on(here, tmp_path, who):
     with cluster(2) as made:
         process = started(*command, f"--scheduler={made.address}")
         wait_for(lambda: any((data / "parts").glob("*.part")), process)
-        (made.workers[0] if who == "worker" else made.scheduler).kill()
+        made.kill(made.workers[0] if who == "worker" else made.scheduler)
         code, _, err = ended(process)
     if who == "scheduler":
         assert code == 2, err
@@ -133,12 +133,12 @@ def test_a_study_goes_on(here, tmp_path, who):
     with cluster(2) as made:
         process = started(*command, f"--scheduler={made.address}")
         wait_for(state.exists, process)
-        (made.workers[0] if who == "worker" else made.scheduler).kill()
-        code, out, err = ended(process)
+        made.kill(made.workers[0] if who == "worker" else made.scheduler)
+        code, _, err = ended(process)
     if who == "scheduler":
         assert code == 2 and "expected the scheduler that was there" in err and "Traceback" not in err
         with cluster(1) as made:
-            code, out, err = ended(started(*command, f"--scheduler={made.address}"))
+            code, _, err = ended(started(*command, f"--scheduler={made.address}"))
     assert code == 0, err
     same(run / "evaluation", here / "run" / "evaluation", TABLES)
 
@@ -155,7 +155,7 @@ def test_predict_and_evaluate_go_on(here, tmp_path):
     with cluster(2) as made:
         process = started("predict", *where, "--method=baseline_mc", "--samples=3", f"--scheduler={made.address}")
         wait_for(lambda: any(maps.glob("*_prediction.nii.gz")), process)
-        made.workers[0].kill()
+        made.kill(made.workers[0])
         code, _, err = ended(process)
         assert code == 0, err
         same(maps, tmp_path / "maps", "*.nii.gz")
@@ -164,7 +164,7 @@ def test_predict_and_evaluate_go_on(here, tmp_path):
         evaluate = "evaluate", *where, "--methods=baseline,baseline_mc,aleatoric", f"--scheduler={made.address}"
         process = started(*evaluate)
         wait_for(lambda: "Receive client connection" in made.log("scheduler").rpartition("Remove client")[2], process)
-        made.workers[1].kill()
+        made.kill(made.workers[1])
         code, _, err = ended(process)
     assert code == 0, err
     same(run / "evaluation", tmp_path / "evaluation", TABLES)

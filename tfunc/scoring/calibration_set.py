@@ -110,7 +110,7 @@ def fit(
 def _gathered(maps, truth, pool, say):
     """The `Set`."""
     found, noticed = Set(), Notices()
-    items = ((truth, maps, subject) for subject in maps.subjects)
+    items = ((truth, maps.alone(subject), subject) for subject in maps.subjects)
     results = workers.results(pool, calibration_voxels.gather, items)
     with Progress(f"recalibrate {maps.method}", len(maps.subjects), " subjects") as progress:
         for subject, (one, remarks) in zip(maps.subjects, results, strict=True):
@@ -133,7 +133,7 @@ def _temperature(maps: Maps, truth: RecordsTruth, pool: Executor, found: Set) ->
         return fitted
 
     def evaluate(beta):
-        items = ((truth, maps, subject, beta) for subject in maps.subjects)
+        items = ((truth, maps.alone(subject), subject, beta) for subject in maps.subjects)
         return sum(workers.results(pool, calibration_voxels.slope, items))
 
     return temperature.over_passes(found.table, found.voxels, evaluate)
@@ -177,7 +177,7 @@ def _own(fitted, left_out):
 def _measured(maps, truth, pool, chosen, left_out, curves):
     """{way: {subject: {region: Counts}}}."""
     ways = {subject: {SET: chosen} | ({BY_SUBJECT: left_out[subject]} if left_out else {}) for subject in maps.subjects}
-    items = ((truth, maps, subject, ways[subject], curves) for subject in maps.subjects)
+    items = ((truth, maps.alone(subject), subject, ways[subject], curves) for subject in maps.subjects)
     found: dict[str, dict[str, dict[str, Counts]]] = {}
     for subject, one in zip(maps.subjects, workers.results(pool, calibration_voxels.measure, items), strict=True):
         for way, by_region in one.items():

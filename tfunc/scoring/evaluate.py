@@ -79,7 +79,7 @@ def evaluate(
     counts: dict[str, dict[str, Any]] = {maps.method: {} for maps in ready}
     other: dict[str, dict[str, Any]] = {maps.method: {} for maps in ready}
     missing = dict.fromkeys(counts, 0)
-    items = ((truth, ready, subject, distances) for subject in subjects)
+    items = ((truth, [maps.alone(subject) for maps in ready], subject, distances) for subject in subjects)
     noticed = Notices()
     with Progress("evaluate", len(subjects), " subjects") as progress:
         for subject, (found, remarks) in zip(subjects, workers.results(pool, count_subject, items), strict=True):
@@ -268,6 +268,6 @@ def _with_range(maps, truth, pool, sigma_range):
     if KINDS[maps.kind].scale != "set":
         return maps
     if sigma_range is None:
-        items = ((maps, truth, subject) for subject in maps.subjects)
+        items = ((maps.alone(subject), truth, subject) for subject in maps.subjects)
         sigma_range = kinds.common_range(workers.results(pool, map_range, items))
     return dataclasses.replace(maps, sigma_range=tuple(sigma_range))

@@ -43,6 +43,10 @@ class Maps:
     temperature: float | None = None
     fitted_on: str = ""
 
+    def alone(self, subject: str) -> Maps:
+        """The same maps, of one subject: what its worker is sent must not grow with the others."""
+        return dataclasses.replace(self, subjects=(subject,), places=self.places and {subject: self.places[subject]})
+
     def folder_of(self, subject: str) -> pathlib.Path:
         """Where a subject's files lie."""
         return pathlib.Path(self.places[subject] if self.places else self.folder)
@@ -187,11 +191,8 @@ def run_maps(
         whole = whole & {*subjects} if subjects else whole
         if missing := whole - set(maps.subjects):
             found = f"{len(whole) - len(missing)} of {len(whole)}"
-            do = (
-                "run ",
-                command("predict", **predict, **begun_with(index)),
-                f", or leave {method} out with --methods",
-            )
+            again = command("predict", **predict, **begun_with(index))
+            do = ("run ", again, f", or leave {method} out with --methods")
             expected = f"the chosen subjects of the {split} split" if subjects else f"all subjects of the {split} split"
             raise NotReady(path, expected=expected, found=found, do=do)
     return only(maps, subjects) if subjects else maps
@@ -199,10 +200,10 @@ def run_maps(
 
 def only(maps: Maps, subjects: Sequence[str]) -> Maps:
     """The same maps of some subjects, in the order of all; raises `UserError` for one that has none."""
-    for name in subjects:
-        if name not in maps.subjects:
-            raise UserError("--subjects", expected=f"subjects that {maps.folder} has maps of", found=repr(name))
-    return dataclasses.replace(maps, subjects=tuple(name for name in maps.subjects if name in subjects))
+    chosen = {*subjects}
+    if missing := sorted(chosen - {*maps.subjects}):
+        raise UserError("--subjects", expected=f"subjects that {maps.folder} has maps of", found=repr(missing[0]))
+    return dataclasses.replace(maps, subjects=tuple(name for name in maps.subjects if name in chosen))
 
 
 def _require_same_records(path, index, truth):

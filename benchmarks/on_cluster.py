@@ -1,0 +1,159 @@
+"""What a Dask cluster costs beside local processes, and how the memory of client and scheduler grows with the subjects.
+
+    python benchmarks/on_cluster.py [--subjects=5000] [--quick] [--json=FILE] [--keep=FOLDER]
+
+Made-up photographs of 32x48 go through prepare, predict (a network of four filters) and evaluate, each with two processes: once
+those of a local pool, once two workers of a Dask cluster on this machine, whose processes are started first and not counted.
+Claims: the cluster takes at most 1.25 times as long; from a fifth of a program's time on, neither the client nor the
+scheduler grows by more than a tenth. What starts a cluster is said in the table. 5,000 subjects take a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import measured
+
+from data_prep.phantom import write as phantom
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SECONDS = 0.25  # between two looks at a process's memory
+LONGER, FLAT, SETTLED = 1.25, 1.1, 0.2
+TRAINED, VALID = 16, 8
+TINY = ("--epochs=1", "--start_filters=4", "--depth=1", "--batch_size=8")
+
+
+def resident(process: int) -> float:
+    """MiB that a process holds at the moment; 0 for one that is gone."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"VmRSS:\s+(\d+) kB", pathlib.Path(f"/proc/{process}/status").read_text())
+        return int(found[1]) / 1024 if found else 0.0
+    return 0.0
+
+
+def program(*words: str, watched: int | None = None) -> tuple[float, list[tuple[float, float, float]]]:
+    """(seconds, [(part of the time, MiB of the program, MiB of the process `watched`)]) of one of our programs."""
+    command = [sys.executable, str(ROOT / "launch" / f"{words[0]}.py"), *words[1:]]
+    begun, looks = time.monotonic(), []
+    with tempfile.TemporaryFile() as said:
+        started = subprocess.Popen(command, stdout=said, stderr=said)
+        while started.poll() is None:
+            looks.append((time.monotonic() - begun, resident(started.pid), resident(watched) if watched else 0.0))
+            time.sleep(SECONDS)
+        seconds = time.monotonic() - begun
+        if started.returncode:
+            said.seek(0)
+            raise SystemExit(f"{' '.join(command)}\n{said.read().decode(errors='replace')}")
+    return seconds, [(when / seconds, own, other) for when, own, other in looks if own]
+
+
+@contextlib.contextmanager
+def cluster(folder: pathlib.Path, workers: int = 2):
+    """(address, process number of the scheduler, seconds that starting took)."""
+    begun, started = time.monotonic(), []
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def start(name, *words):
+        log = folder / f"{name}.log"
+        with open(log, "wb") as file:
+            command = [sys.executable, "-m", "dask", *words]
+            started.append(subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file))
+        return log
+
+    def said(log, pattern):
+        while not (found := re.search(pattern, log.read_text(errors="replace"))):
+            time.sleep(0.05)
+        return found[1]
+
+    try:
+        log = start("scheduler", "scheduler", "--host=127.0.0.1", "--port=0", "--no-dashboard")
+        address = said(log, r"Scheduler at:\s+(tcp://\S+)")
+        for number in range(workers):
+            common = "--nthreads=1", "--no-dashboard", f"--local-directory={folder}"
+            said(start(f"worker{number}", "worker", address, *common), "(Registered to)")
+        yield address, started[0].pid, time.monotonic() - begun
+    finally:
+        for process in reversed(started):
+            process.terminate()
+            process.wait()
+
+
+def growth(looks, column):
+    """The most memory in the last half of the time over that at `SETTLED` of it; column 1 is the program, 2 the scheduler."""
+    settled = max(look[column] for look in looks if look[0] <= SETTLED) or 1.0
+    return max(look[column] for look in looks if look[0] >= 0.5) / settled
+
+
+def measure(folder: pathlib.Path, subjects: int, local: bool = True) -> measured.Measured:
+    """Everything, in a folder that is filled. local: whether the local pools are timed too."""
+    raw, data, split = folder / "raw", folder / "data", folder / "split.json"
+    phantom.write("isic", raw, subjects=subjects, shape=(32, 48), seed=1)
+    names = [phantom.subject_id("isic", index) for index in range(subjects)]
+    parts = {"train": names[:TRAINED], "valid": names[TRAINED:][:VALID], "test": names[TRAINED + VALID :]}
+    split.write_text(json.dumps(parts))
+    prepare = "prepare", "--dataset=isic", f"--raw_dir={raw}", "--image_size=32,48", f"--split_file={split}"
+    claims, series, rows = [], [], []
+    with cluster(folder) as (address, scheduler, start):
+        rows.append({"program": "a scheduler and two workers", "cluster": start})
+        for name in ("prepare", "predict", "evaluate"):
+            seconds, looks = {}, []
+            for where, more in (("local", "--workers=2"), ("cluster", f"--scheduler={address}"))[not local :]:
+                records = f"--data_dir={data}_{where}"
+                run = "--dataset=isic", records, f"--run_dir={folder / f'run_{where}'}"
+                if name == "prepare":
+                    words = (*prepare, records, more)
+                else:
+                    words = (name, *run, "--method=baseline" if name == "predict" else "--methods=baseline", more)
+                if name == "evaluate":
+                    words = (*words, "--nosurfaces")
+                seconds[where], looks = program(*words, watched=scheduler)
+                if name == "prepare":
+                    program("train", "--method=baseline", *run, *TINY)
+            rows.append({"program": name, "subjects": subjects, **seconds})
+            if local:
+                ratio = seconds["cluster"] / seconds["local"]
+                claims.append(measured.at_most(f"{name}: two workers of a cluster over two local ones", ratio, LONGER))
+            for who, column in (("the client", 1), ("the scheduler", 2)):
+                claims.append(
+                    measured.at_most(f"{name}: memory of {who}, late over early", growth(looks, column), FLAT)
+                )
+                points = tuple((when * subjects, look) for when, look in ((one[0], one[column]) for one in looks))
+                series.append(
+                    measured.Series(f"{name}, {who}", "subjects", "MiB", points[:: max(len(points) // 60, 1)])
+                )
+    return measured.here("on_cluster", measured.versions("distributed", "tensorflow"), claims, series, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--subjects", type=int, default=5000)
+    parser.add_argument("--quick", action="store_true", help="200 subjects")
+    parser.add_argument("--cluster_only", action="store_true", help="memory alone: the local pools are not timed")
+    parser.add_argument("--json", help="a file for what was measured")
+    parser.add_argument("--keep", help="a new folder for all that is made, which stays")
+    flags = parser.parse_args()
+    subjects = 200 if flags.quick else flags.subjects
+    if flags.keep:
+        pathlib.Path(flags.keep).mkdir(parents=True)
+        found = measure(pathlib.Path(flags.keep), subjects, not flags.cluster_only)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            found = measure(pathlib.Path(folder), subjects, not flags.cluster_only)
+    for row in found.rows:
+        print(", ".join(f"{key} {value:.2f}" if isinstance(value, float) else str(value) for key, value in row.items()))
+    measured.report(found, flags.json)
+
+
+if __name__ == "__main__":
+    main()
