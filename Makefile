@@ -60,7 +60,8 @@ LATER := whole benchmarks faults fuzz api data_prep/test_documents.py data_prep/
     reporting/test_review_section.py reporting/test_viewer_page.py test_metrics_facade.py test_readme_python.py data_prep/test_pairwise.py \
     checking data_prep/test_check_raw.py data_prep/test_check_records.py launch/test_check_launcher.py \
     learning/test_restart.py launch/test_early.py test_security_limits.py data_prep/test_map_headers.py maps/test_patient.py \
-    launch/test_completion.py launch/test_demo.py $(addprefix data_prep/test_,dicom.py dicom_folder.py) maps/test_dicom_seg.py maps/test_mutual_information.py \
+    launch/test_completion.py launch/test_demo.py $(addprefix data_prep/test_,dicom.py dicom_folder.py stores.py) maps/test_dicom_seg.py \
+    maps/test_mutual_information.py launch/test_storage.py \
     test_docs.py test_packaging.py test_site.py scoring/test_score_nnunet_howto.py
 test-addons: .venv-addons/installed
 	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) $(LATER:%=--ignore=tests/%) $(PYTEST)
@@ -108,7 +109,7 @@ clean:
 .venv/installed: setup.cfg pyproject.toml constraints/current.txt | check-python
 	@echo "installing into .venv: some minutes the first time"
 	@$(PYTHON) -m venv .venv
-	@$(CURRENT) -m pip install --quiet --disable-pip-version-check -c constraints/current.txt -e ".[test,lint,docs,notebook,openvino,dicom,dicom_oracles]"
+	@$(CURRENT) -m pip install --quiet --disable-pip-version-check -c constraints/current.txt -e ".[test,lint,docs,notebook,openvino,dicom,dicom_oracles,storage,moto]"
 	@touch $@
 
 .venv-addons/installed: setup.cfg pyproject.toml constraints/addons.txt | check-python-addons

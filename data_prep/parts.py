@@ -101,12 +101,12 @@ def pieces(file: BinaryIO, size: int | None = None) -> Iterator[bytes]:
 def remove(folder: pathlib.Path, names: Iterable[str]) -> None:
     """Removes the parts of these subjects, those that are there."""
     for name in names:
-        path(folder, name).unlink(missing_ok=True)
+        artefacts.remove(path(folder, name), missing_ok=True)
 
 
 def remove_former(folder: pathlib.Path, name: str) -> bool:
     """Removes what an earlier version converted of a subject; whether there was anything."""
     former = [found for ending in FORMER if (found := folder / f"{name}{ending}").exists()]
     for found in former:
-        found.unlink(missing_ok=True)
+        artefacts.remove(found, missing_ok=True)
     return bool(former)

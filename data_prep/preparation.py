@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data_prep import records, shards, splits, tables
-from data_prep.base import artefacts, stamps
+from data_prep.base import artefacts, stamps, stores
 from data_prep.base.errors import UserError
 from data_prep.records import Manifest
 from data_prep.tasks import Task
@@ -39,7 +39,7 @@ def asked(
     content = {
         "schema_version": records.version(task),
         "dataset": task.name,
-        "raw_dir": str(pathlib.Path(raw_dir).resolve()),
+        "raw_dir": stores.shown(pathlib.Path(raw_dir).resolve()),
         **options,
         **{name: split[name] for name in ("seed", "split_fold", "allow_missing")},
         **files,
@@ -82,7 +82,7 @@ def claim(data_dir: pathlib.Path, configuration: Mapping[str, Any]) -> None:
 def release(data_dir: pathlib.Path) -> None:
     """Takes the claim back: another command may come, and uses of what is converted what fits it."""
     if (data_dir / PREPARE).exists():  # a disk that can't be written refuses even to remove what isn't there
-        (data_dir / PREPARE).unlink()
+        artefacts.remove(data_dir / PREPARE)
 
 
 # A finished folder

@@ -23,7 +23,7 @@ import msgspec
 
 from data_prep import doubts, records, splits, tf_example
 from data_prep import parts as of_subjects
-from data_prep.base import artefacts, contents, notices, stamps
+from data_prep.base import artefacts, contents, mirrors, notices, stamps, stores
 from data_prep.base.documents import Count
 from data_prep.base.errors import UserError
 from data_prep.base.names import Component
@@ -137,7 +137,7 @@ def _write_part(subject, request, folder, files, noticed, voxels):
         "training_slices": int(trained.sum()),
         "shape": (depth, height, width),
         "labelled": subject.label is not None,
-        "source": str(subject.source),
+        "source": stores.shown(subject.source),
         "source_size": subject.source_size,
         "header": None if subject.header is None else base64.b64encode(subject.header).decode(),
         "files": files,
@@ -170,6 +170,7 @@ def shard_done(shard: Shard, data_dir: pathlib.Path) -> bool:
 def join(shard: Shard, data_dir: pathlib.Path) -> None:
     """Joins the parts of a shard's subjects: TFRecord files may be concatenated byte by byte."""
     parts, digest, first, subjects = data_dir / PARTS, hashlib.sha256(), 0, []
+    mirrors.fetch_each(of_subjects.path(parts, source.name) for source in shard.sources)  # of workers on other machines
     with artefacts.aside(data_dir / shard.name) as temporary, open(temporary, "wb") as joined:
         for source in shard.sources:
             start = joined.tell()
@@ -213,8 +214,8 @@ def take_apart(shards: Sequence[Shard], data_dir: pathlib.Path, request: Request
                 of_subjects.remove(parts, held)  # a kill after the shard's JSON left some
                 continue
             _write_parts(path, content["subjects"], parts)
-        path.unlink(missing_ok=True)
-        record.unlink()
+        artefacts.remove(path, missing_ok=True)
+        artefacts.remove(record)
     found = set()
     for name in sources:
         if of_subjects.remove_former(parts, name):

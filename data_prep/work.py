@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -158,7 +157,7 @@ class Work:
         """Raises for all bad subjects, each of which is said; another command is free to take the folder over."""
         preparation.release(self.data_dir)
         if not shards.any_made(self.data_dir):  # nothing was converted: nothing is left behind
-            shutil.rmtree(self.data_dir / shards.PARTS, ignore_errors=True)
+            artefacts.remove_tree(self.data_dir / shards.PARTS)
             with contextlib.suppress(OSError):
                 self.data_dir.rmdir()
         if len(bad) == 1:
@@ -265,12 +264,12 @@ def _finish(data_dir, content):
     planned = {shard["name"] for shard in content["shards"]}
     for path in data_dir.glob("*-of-*.tfrecord"):
         if path.name not in planned:  # of an earlier plan, killed before its JSON was written
-            path.unlink()
+            artefacts.remove(path)
     artefacts.write_document(data_dir / records.MANIFEST, content)
     tidy(data_dir)
 
 
 def tidy(data_dir: pathlib.Path) -> None:
     """Removes from a finished folder what only its making needed."""
-    shutil.rmtree(data_dir / shards.PARTS, ignore_errors=True)
+    artefacts.remove_tree(data_dir / shards.PARTS)
     preparation.release(data_dir)

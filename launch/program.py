@@ -13,9 +13,9 @@ from typing import NoReturn
 
 from absl import app, flags
 
-from data_prep.base import processes, signals, streams
+from data_prep.base import processes, signals, stores, streams
 from data_prep.base.errors import Command, Stopped, UserError
-from launch import edge
+from launch import edge, places
 
 streams.settle()
 processes.set_environment()  # a launcher may import TensorFlow on its own
@@ -119,7 +119,7 @@ def _left() -> NoReturn:
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    streams.say_error(f"error: {message}")
+    streams.say_error(f"error: {stores.told(message)}")
     sys.exit(code)
 
 
@@ -134,7 +134,8 @@ def run(main: Callable[[], object]) -> None:
 
     def guarded(_):
         try:
-            main()
+            with places.settled():
+                main()
             _flush()  # here, where a full disk or a reader that has left still becomes a line and a code
         except Stopped as error:
             stop(error)

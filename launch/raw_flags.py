@@ -30,7 +30,7 @@ def _define_data():
         None,
         f"What the raw data are: {', '.join(tasks.TASKS)}, or a folder that says it itself (docs/howto/own_data.md).",
     )
-    flags.DEFINE_string("raw_dir", None, "Folder of the raw data, where --dataset is a name.")
+    flags.DEFINE_string("raw_dir", None, "Folder, or URL, of the raw data, where --dataset is a name.")
     flags.DEFINE_list(
         "split_file",
         [],

@@ -26,8 +26,8 @@ TRAINING = tuple(row.name for row in SETTINGS)  # a row there is a flag here, of
 def define_dataset() -> None:
     """--dataset, --data_dir, --run_dir and --devices."""
     flags.DEFINE_string("dataset", None, "which data set: the name that it was prepared under", required=True)
-    flags.DEFINE_string("data_dir", None, "folder of the records (default data/<dataset>)")
-    flags.DEFINE_string("run_dir", None, "folder of the run (default runs/<dataset>)")
+    flags.DEFINE_string("data_dir", None, "folder, or URL, of the records (default data/<dataset>)")
+    flags.DEFINE_string("run_dir", None, "folder, or URL, of the run (default runs/<dataset>)")
     flags.DEFINE_list("devices", None, "such as GPU:0,GPU:1 (default: all GPUs, else the CPU)")
 
 

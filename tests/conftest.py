@@ -331,8 +331,8 @@ class Launchers:
                 return int(line.split()[1])
         raise RuntimeError("the process that starts launchers has died")
 
-    def start(self, launcher, *flags):
-        """launcher: a name, or the path of any script."""
+    def start(self, launcher, *flags, environment=None):
+        """launcher: a name, or the path of any script. environment: what it finds beside this process's own."""
         self.started += 1
         out, err = (str(self.folder / f"{self.started}.{name}") for name in ("out", "err"))
         # numbers are compared across machines, and what `auto` comes to is the machine's
@@ -341,15 +341,16 @@ class Launchers:
             flags = (*flags, "--precision=float32")
         script = launcher if isinstance(launcher, pathlib.Path) else ROOT / "launch" / f"{launcher}.py"
         argv = [str(script), *map(str, flags)]
-        return self._ask(argv=argv, stdout=out, stderr=err, cwd=str(self.folder)), out, err
+        more = environment or {}
+        return self._ask(argv=argv, stdout=out, stderr=err, cwd=str(self.folder), environment=more), out, err
 
     def end(self, started):
         pid, out, err = started
         code = self._ask(wait=pid)
         return Ended(code, pathlib.Path(out).read_text(), pathlib.Path(err).read_text())
 
-    def __call__(self, launcher, *flags):
-        return self.end(self.start(launcher, *flags))
+    def __call__(self, launcher, *flags, environment=None):
+        return self.end(self.start(launcher, *flags, environment=environment))
 
     def close(self):
         self.process.stdin.close()
@@ -361,6 +362,30 @@ def launch(tmp_path_factory):
     launchers = Launchers(tmp_path_factory.mktemp("launch"))
     yield launchers
     launchers.close()
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """moto's S3 server on loopback; see `s3_server.Server`."""
+    from s3_server import Server
+
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def machine(launch, s3, tmp_path):
+    """machine(): a new machine, which knows the server and has nothing of what lies there."""
+    from s3_server import Machine
+
+    made = []
+
+    def make():
+        made.append(Machine(launch, s3, tmp_path / f"machine_{len(made)}"))
+        return made[-1]
+
+    return make
 
 
 @pytest.fixture(scope="module")

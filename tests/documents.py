@@ -17,6 +17,7 @@ NEEDS = (
     "a server",
     "Docker",
     "a cluster",
+    "a bucket",
     "the package index",
     "ten minutes",
     "half an hour",

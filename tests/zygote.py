@@ -36,6 +36,7 @@ def child(request):
         os.dup2(os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(request["cwd"])
+    os.environ.update(request.get("environment", {}))
     sys.argv = request["argv"]
     code = 0
     try:

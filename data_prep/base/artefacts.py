@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from data_prep.base import documents, leftovers, regular
+from data_prep.base import documents, leftovers, regular, stores
 from data_prep.base.errors import UserError
 from data_prep.base.streams import text_of
 
@@ -48,7 +48,7 @@ def aside(path: pathlib.Path | str, sync: bool = True) -> Iterator[pathlib.Path]
             yield temporary
         if sync:
             _sync(temporary)
-        os.replace(temporary, path)
+        stores.replace(temporary, path)
         if sync:
             _sync(path.parent)
         if (listed := _written.get()) is not None:
@@ -85,7 +85,7 @@ def folder_aside(path: pathlib.Path | str) -> Iterator[pathlib.Path]:
         for written in [*temporary.rglob("*"), temporary]:
             _sync(written)
         try:
-            os.rename(temporary, path)
+            stores.publish_folder(temporary, path)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
@@ -111,6 +111,21 @@ def _naming(temporary, path):
         elif isinstance(error.filename, str) and error.filename.startswith(str(temporary)):
             error.filename = str(path) + error.filename.removeprefix(str(temporary))
         raise
+
+
+def rename(source: pathlib.Path | str, path: pathlib.Path | str) -> None:
+    """Gives a file that is whole another name, in place of what has it."""
+    stores.rename(source, path)
+
+
+def remove(path: pathlib.Path | str, missing_ok: bool = False) -> None:
+    """Removes a file that `aside` wrote. What vouches for others goes before them."""
+    stores.remove(path, missing_ok)
+
+
+def remove_tree(path: pathlib.Path | str) -> None:
+    """Removes a folder and all in it, so far as it can be removed."""
+    stores.remove_tree(path)
 
 
 def naming(path: pathlib.Path | str) -> contextlib.AbstractContextManager[None]:

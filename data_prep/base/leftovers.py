@@ -24,6 +24,16 @@ def partial(name: str) -> str:
     return f".partial-{_writer()}-{os.getpid()}-{name}"
 
 
+def writer() -> str:
+    """The name of this host and of the namespace of its processes, in which a process's number means it."""
+    return _writer()
+
+
+def is_gone(host: str, process: int) -> bool:
+    """Whether a process is known to have ended: one of this host, as `writer` names it, that does not run."""
+    return host == _writer() and not _runs(process)
+
+
 def meant(path: str) -> str:
     """The path under which a file or folder that is being written aside shall be found, as an error names it."""
     return str(pathlib.PurePath(*map(_name_meant, pathlib.PurePath(path).parts))) if ".partial-" in path else path

@@ -1,6 +1,7 @@
 """One process at a time: a lock on a file, which the system lifts when the process ends, however it ends.
 
-Where a file system has no such locks (Lustre mounted without them, NFS without a lock daemon) it is a lease (`leases`).
+Where a file system has no such locks (Lustre mounted without them, NFS without a lock daemon) it is a lease (`leases`). In a
+folder that stands for a URL it is this machine's lock and a lease in the store (`store_leases`), which keeps other machines out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import IO
 
-from data_prep.base import leases
+from data_prep.base import leases, mirrors, store_leases, stores
 from data_prep.base.errors import NotReady
 from data_prep.base.leases import Lease
 
@@ -32,6 +33,27 @@ def taken(path: pathlib.Path | str) -> IO[str] | Lease | None:
     The lock lives as long as the file is open: here, or in a command that inherits it. A lease lives as long as this process.
     """
     path = pathlib.Path(path)
+    found, url = _taken_here(path), stores.of(path)
+    if found is None or url is None:
+        return found
+    try:
+        lease = store_leases.taken(url, _self(), found)
+    except BaseException:
+        found.close()
+        raise
+    if lease is None:
+        found.close()
+        return None
+    try:
+        mirrors.fetch_around(path)  # its last holder may have finished since this process looked
+    except BaseException:
+        lease.close()
+        raise
+    return lease
+
+
+def _taken_here(path):
+    """The lock of this machine."""
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a")  # noqa: SIM115 - whoever asked closes it
@@ -68,7 +90,11 @@ def _is_at(file, path):
 
 def is_held(path: pathlib.Path | str) -> bool:
     """Whether a process holds the lock of `path`, which is neither made nor changed."""
-    path = pathlib.Path(path)
+    url = stores.of(path)
+    return _is_held_here(pathlib.Path(path)) or (url is not None and store_leases.holder(url) is not None)
+
+
+def _is_held_here(path):
     try:
         with open(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -81,6 +107,9 @@ def is_held(path: pathlib.Path | str) -> bool:
 
 def holder(path: pathlib.Path | str) -> str:
     """Who holds the lock of `path`, in words."""
+    url = stores.of(path)
+    if url is not None and (found := store_leases.holder(url)) is not None:
+        return found
     for _ in range(NAMING_TRIES):
         for file in (_lease(pathlib.Path(path)), pathlib.Path(path)):
             with contextlib.suppress(OSError):

@@ -15,10 +15,11 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from data_prep.base import allocator, signals
+from data_prep.base import allocator, mirrors, signals, stores
 from data_prep.base.errors import UserError
 
 Result = TypeVar("Result")
@@ -130,12 +131,15 @@ class Settings:
     """What a process of ours runs under, for one that others started, a worker of a cluster: it travels with every call.
 
     environment: {variable: value, None where it is not set}.  folder: the working directory, which relative paths begin at.
-    tensorflow: whether the work needs it; starting it takes seconds.
+    tensorflow: whether the work needs it; starting it takes seconds.  brought: its folders by URL, which are brought to the
+    other machine too, once for each of `of`, a process.
     """
 
     environment: Mapping[str, str | None]
     folder: str
     tensorflow: bool
+    brought: Mapping[str, mirrors.Wants] = dataclasses.field(default_factory=dict)
+    of: str = ""
 
     def apply(self) -> None:
         """Makes this process as the one that called; raises `UserError` where it cannot see that one's folder."""
@@ -154,14 +158,16 @@ class Settings:
                     found=error.strerror,
                     do="mount it there, or give the command in a folder that all of them see",
                 ) from None
+        mirrors.fetch_once(self.of, self.brought)
         if self.tensorflow:
             start_tensorflow()
 
 
 def settings(tensorflow: bool = True) -> Settings:
     """Those of this process. tensorflow: whether the work that they go with needs it."""
-    names = (*ENVIRONMENT, *RELIED_ON, *THREADS)
-    return Settings({name: os.environ.get(name) for name in names}, os.getcwd(), tensorflow)
+    names = (*ENVIRONMENT, *RELIED_ON, *THREADS, stores.ROOT)
+    environment = {name: os.environ.get(name) for name in names}
+    return Settings(environment, os.getcwd(), tensorflow, mirrors.brought(), uuid.uuid4().hex)
 
 
 def end_with_starter() -> None:

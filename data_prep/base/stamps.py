@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from data_prep.base import artefacts, contents, regular
+from data_prep.base import artefacts, contents, regular, stores
 from data_prep.base.errors import UserError
 
 
@@ -87,8 +87,8 @@ def _same(stamp, path):
 def _relative(path, root):
     path = pathlib.Path(path).absolute()
     if root is None:
-        return str(path)
+        return stores.shown(path)
     try:
         return path.relative_to(pathlib.Path(root).absolute()).as_posix()
     except ValueError:
-        return str(path)
+        return stores.shown(path)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -87,10 +86,10 @@ class Checkpoint:
         A kill between the two is mended on resume; weights of an epoch that the state doesn't know are dropped.
         """
         if self._candidate(counters).exists():
-            os.replace(self._candidate(counters), self.folder / runs.WEIGHTS)
+            artefacts.rename(self._candidate(counters), self.folder / runs.WEIGHTS)
         for lost in {*self.folder.glob("epoch-*.weights.h5"), *self.folder.glob("last-*.weights.h5")}:
             if lost not in self._last(counters):
-                lost.unlink()
+                artefacts.remove(lost)
 
     def _candidate(self, counters):
         return self.folder / f"epoch-{counters.kept_epoch:04}.weights.h5"
@@ -103,7 +102,7 @@ class Checkpoint:
         kept = {path.name: _checksum(path) for path in self._last(counters)}
         pointer = artefacts.read_document(self.folder / runs.RESUME, shapes.Resume)
         artefacts.write_document(self.folder / runs.RESUME, {**pointer, "finished": counters.finished})
-        (self.folder / DIVERGED).unlink(missing_ok=True)
+        artefacts.remove(self.folder / DIVERGED, missing_ok=True)
         done = {
             "weights_sha256": now["weights_sha256"],
             **({"kept_sha256": kept} if kept else {}),
@@ -180,7 +179,7 @@ def write(folder: pathlib.Path, arrays: Sequence[np.ndarray], counters: dict[str
     artefacts.write_document(folder / runs.RESUME, {"file": path.name, "sha256": checksum, **counters})
     for old in folder.glob("resume-*.npz"):
         if old.name != path.name:
-            old.unlink()
+            artefacts.remove(old)
 
 
 def read(folder: pathlib.Path) -> tuple[list[np.ndarray], dict[str, Any]] | None:

@@ -105,7 +105,7 @@ def release(folder: pathlib.Path, error: Diverged) -> None:
     One that had been finished and was prolonged keeps it.
     """
     if not is_begun(folder):
-        (folder / runs.CONFIG).unlink(missing_ok=True)
+        artefacts.remove(folder / runs.CONFIG, missing_ok=True)
     elif not artefacts.read_document(folder / runs.RESUME, shapes.Resume).get("finished"):
         artefacts.write_document(folder / DIVERGED, {"found": str(error)})
 
@@ -125,7 +125,7 @@ def restart(folder: pathlib.Path, say: Callable[[str], Any]) -> None:
             expected, found = "a training that was never finished", "one that was, and goes on for more epochs"
             raise UserError(folder, expected=expected, found=found, do="remove the folder to lose it and begin anew")
         _make_room(folder)
-        (folder / runs.CONFIG).unlink(missing_ok=True)
+        artefacts.remove(folder / runs.CONFIG, missing_ok=True)
         say(f"{folder}: what was unfinished here is removed, and the training begins anew")
 
 
@@ -140,10 +140,10 @@ def _was_finished(folder):
 
 
 def _make_room(folder):
-    (folder / runs.RESUME).unlink(missing_ok=True)  # first: without it nothing here is a training's
+    artefacts.remove(folder / runs.RESUME, missing_ok=True)  # first: without it nothing here is a training's
     for pattern in OF_A_TRAINING:
         for path in folder.glob(pattern):
-            path.unlink()
+            artefacts.remove(path)
 
 
 def _prolong(folder, dataset, epochs, more, say):
@@ -154,7 +154,7 @@ def _prolong(folder, dataset, epochs, more, say):
     done = runs.finished(folder)
     if done is not None:
         require_state(folder, done, dataset)
-        (folder / runs.FINISHED).unlink()
+        artefacts.remove(folder / runs.FINISHED)
         say(f"{folder}: goes on from {epochs} to {more} epochs; what was made from its weights will be out of date")
     finished = artefacts.read_document(folder / runs.RESUME, shapes.Resume).get("finished", [])
     stored = artefacts.read_document(folder / runs.CONFIG)  # as it was written: entries that came later stay absent

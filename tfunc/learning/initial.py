@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import keras
 
+from data_prep.base import stores
 from data_prep.base.errors import UserError
 from tfunc import runs
 from tfunc.nets import trained
@@ -47,7 +48,7 @@ def _instead(folder):
 
 def beginning(folder: runs.Path, source: Trained) -> runs.Beginning:
     """What config.json says of it."""
-    return runs.Beginning(str(folder), source.checksum)
+    return runs.Beginning(stores.shown(folder), source.checksum)
 
 
 def give(model: keras.Model, source: Trained) -> tuple[int, list[str]]:

@@ -11,7 +11,7 @@ import msgspec
 import tensorflow as tf
 
 from data_prep import label_colours, map_files, splits, voxel_order
-from data_prep.base import artefacts, leftovers, locks, progress
+from data_prep.base import artefacts, leftovers, locks, mirrors, progress
 from data_prep.base.errors import UserError
 from data_prep.map_files import is_written
 from data_prep.records import Manifest, SubjectEntry
@@ -80,7 +80,7 @@ def _predict(folder, manifest, chosen, work, made, loaded, elsewhere, say):
     if not waiting and stored and set(stored["subjects"]) >= {entry.name for entry in chosen}:
         say(FINISHED.format(folder, len(stored["subjects"])))
         return
-    (folder / runs.PREDICTED).unlink(missing_ok=True)
+    artefacts.remove(folder / runs.PREDICTED, missing_ok=True)
     label_colours.write(folder, loaded[0].config.task)
     count = len(chosen)
     with progress.Progress(f"predict {work.method.name}", count, " subjects", done=count - len(waiting)) as bar:
@@ -90,6 +90,7 @@ def _predict(folder, manifest, chosen, work, made, loaded, elsewhere, say):
         else:
             by_subject.write_in_workers(work, manifest, waiting, elsewhere.make_pool, bar)
             leftovers.sweep(folder)  # of workers that were killed
+            mirrors.fetch_around(folder)  # what they wrote to a store
     _finish(folder, work.asked, manifest, manifest.split(work.asked["split"]) or chosen)
 
 
@@ -129,10 +130,10 @@ def _claim(folder, asked, loaded, kept, manifest, say):
     before = {one.name: {former.weights_sha256 for former in one.config.prolonged} for one in loaded}
     if path.exists() and artefact.is_outdated(artefact.read(path), asked, before, kept, manifest.is_same):
         say(f"{folder}: out of date, a network was trained on or again since; all is predicted again")
-        (folder / runs.PREDICTED).unlink(missing_ok=True)
+        artefacts.remove(folder / runs.PREDICTED, missing_ok=True)
         beside = (*folder.glob(f"*{spread.ENDING}"), *folder.glob(f"*_{map_files.MUTUAL}.nii.gz"))
         for file in (*map_files.all_written(folder), *beside):
-            file.unlink()
+            artefacts.remove(file)
     begun = bool(map_files.all_written(folder)) or (folder / runs.PREDICTED).exists()
 
     def compare():

@@ -166,9 +166,9 @@ def _rewrite_all(maps, folder, manifest, applied, asked, say):
             say(f"{folder}: finished already ({len(maps.subjects)} subjects)")
             return
         say(f"{folder}: out of date; all is written again")
-        index.unlink()
+        artefacts.remove(index)
         for file in folder.glob(f"*_{OUTER}.nii.gz"):
-            file.unlink()
+            artefacts.remove(file)
     about = artefact.about(asked)
     label_colours.write(folder, applied.task)
     with Progress(f"recalibrate {maps.method}", len(maps.subjects), " subjects") as progress:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from data_prep import label_colours, map_files, records
-from data_prep.base import artefacts, locks, notices, room, stamps
+from data_prep.base import artefacts, locks, notices, room, stamps, stores
 from data_prep.base.errors import Faults, NotReady, UserError
 from data_prep.map_files import is_written
 from data_prep.readers import channel_files, finding, nifti
@@ -154,7 +154,7 @@ class _Work:
             subject = self.load(source, self.load_options, self.loaded[0].config.task)
             if subject.permuted_note:
                 notices.once("voxel order", subject.permuted_note)
-        place = str(pathlib.Path(subject.source).resolve())
+        place = stores.shown(pathlib.Path(subject.source).resolve())
         applied = self.applied.document() if self.applied else None
         asked = predict.document(self.method, self.options, self.loaded, source=place, recalibrated=applied)
         index = self.out_dir / f"{subject.name}.json"  # written last: without it the maps are unfinished
@@ -162,6 +162,7 @@ class _Work:
             if self._is_done(index, subject, source, asked):
                 self._judge_again(index, subject)
                 return subject, None
+            artefacts.remove(index, missing_ok=True)  # from here on its maps are being replaced
             room.require_place(index)
             return self._write(index, subject, source, files, asked)
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from data_prep import grid, map_files
+from data_prep.base import artefacts
 from data_prep.map_files import About
 from data_prep.subject import Subject
 from data_prep.tasks import Task
@@ -39,7 +40,7 @@ def write_maps(
     written = (*map_files.MAPS, map_files.MUTUAL)
     maps = grid.on_own_grid(subject, {name: values for name, values in maps.items() if name in written})
     if map_files.MUTUAL not in maps:  # one of former maps
-        map_files.path(folder, subject.name, map_files.MUTUAL).unlink(missing_ok=True)
+        artefacts.remove(map_files.path(folder, subject.name, map_files.MUTUAL), missing_ok=True)
     maps = maps if change is None else change(maps)
     own_size, size = None, subject.source_size
     if size is not None and (full_size or names):  # a photograph, whose own grid is the networks'

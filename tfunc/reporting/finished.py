@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from data_prep.base import artefacts, leftovers, names
+from data_prep.base import artefacts, leftovers, names, stores
 from data_prep.base.errors import UserError
 from tfunc import __version__, runs, shapes
 from tfunc.kinds import Limits
@@ -129,7 +129,7 @@ def inputs(all_maps: Sequence[Maps], state: Callable[..., str] = volumes.state) 
     found: dict[str, Any] = {}
     for maps in all_maps:
         files = [path for name in maps.subjects for path in maps.files(name)]
-        found[f"{pathlib.Path(maps.folder).absolute()} {maps.kind}"] = state(files)
+        found[f"{stores.shown(pathlib.Path(maps.folder).absolute())} {maps.kind}"] = state(files)
     scaled = {maps.method: [maps.temperature, maps.fitted_on] for maps in all_maps if maps.temperature is not None}
     return {**found, "recalibrated": scaled} if scaled else found
 

@@ -189,7 +189,7 @@ def _write(
         **_about(request, evaluated, truth),
     }
     notes = {part.name: forms.notes(part.rows, asked, part.about, part.of) for part in parts}
-    (folder / runs.EVALUATED).unlink(missing_ok=True)  # from here on the old files are being replaced
+    artefacts.remove(folder / runs.EVALUATED, missing_ok=True)  # from here on the old files are being replaced
     with artefacts.written() as paths:
         markdown = files.write_all(folder, parts, notes)
         found = [_patients(part, choosing, request.failure) for part in parts]

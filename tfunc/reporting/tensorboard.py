@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import pathlib
-import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -36,7 +35,7 @@ def write(finished: Finished) -> pathlib.Path:
     import tensorflow as tf
 
     folder = finished.folder / NAME
-    shutil.rmtree(folder, ignore_errors=True)
+    artefacts.remove_tree(folder)
     with artefacts.folder_aside(folder) as aside:
         with tf.summary.create_file_writer(str(aside)).as_default(step=0):
             _columns(finished.summary)

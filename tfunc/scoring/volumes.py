@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.base import artefacts, notices
+from data_prep.base import artefacts, notices, stores
 from data_prep.base.errors import UserError
 from data_prep.readers import labels, nifti
 from data_prep.readers.file_names import ENDINGS
@@ -116,7 +116,7 @@ def state(paths: Iterable[pathlib.Path]) -> str:
     """Digest of files' full paths and contents: names, sizes and times alone would pass another file for the same."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(os.fsencode(path.absolute()) + f" {artefacts.sha256(path)}\n".encode())
+        digest.update(os.fsencode(stores.shown(path.absolute())) + f" {artefacts.sha256(path)}\n".encode())
     return digest.hexdigest()
 
 

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from data_prep.base import gpus, locks, pool, progress, signals
+from data_prep.base import gpus, locks, mirrors, pool, progress, signals, stores
 from data_prep.base.errors import NotReady, Stopped, UserError
 from tfunc import runs
 from tfunc.study import commands
@@ -22,6 +22,7 @@ from tfunc.study.jobs import Job
 
 ON_A_GPU = ("train", "predict")
 POLL_SECONDS = 0.2
+LOOK_SECONDS = 10.0  # after which a run in a store is looked at again, for what others made there
 HELD_SECONDS = 1.0  # until a job that another process runs is asked for again
 SEEN_SECONDS = 90.0  # NFS shows a file that another machine has made only after a while
 
@@ -63,6 +64,7 @@ class Study:
 
     def waiting(self) -> list[Job]:
         """The jobs that are not done, in order."""
+        mirrors.again(self.run_dir, LOOK_SECONDS)
         return [job for job in self.jobs.values() if not self.done(job)]
 
     def missing(self, job: Job) -> list[str]:
@@ -81,7 +83,8 @@ class Study:
 
     def command(self, job: Job) -> list[str]:
         """The job's command, as it is started; its own flags stand last, and win."""
-        return [*self.program(job.program), *self.shared.get(job.program, ()), *job.flags(self.run_dir)]
+        own = [*self.shared.get(job.program, ()), *job.flags(self.run_dir)]
+        return [*self.program(job.program), *map(stores.told, own)]
 
     def log(self, job: Job) -> pathlib.Path:
         """Where the job's output goes."""
@@ -184,6 +187,7 @@ class Study:
             ended, name = self._ended(executor, entry.job, entry.call), entry.job.name
             if ended.code is None:
                 self._until[name] = time.monotonic() + HELD_SECONDS
+                mirrors.again(self.run_dir, HELD_SECONDS)
                 continue
             self._check(entry.job, ended)
             left = clock.left(name)
@@ -207,6 +211,8 @@ class Study:
     def _is_seen(self, job):
         """Whether the artefact is there; that of another machine may take its time to be seen from this one."""
         until = time.monotonic() + (SEEN_SECONDS if self.scheduler else 0.0)
+        if self.scheduler:
+            mirrors.again(self.run_dir, 0.0)
         while not self.done(job):
             if time.monotonic() >= until:
                 return False
