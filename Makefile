@@ -109,7 +109,7 @@ clean:
 .venv/installed: setup.cfg pyproject.toml constraints/current.txt | check-python
 	@echo "installing into .venv: some minutes the first time"
 	@$(PYTHON) -m venv .venv
-	@$(CURRENT) -m pip install --quiet --disable-pip-version-check -c constraints/current.txt -e ".[test,lint,docs,notebook,openvino,dicom,dicom_oracles,storage,moto]"
+	@$(CURRENT) -m pip install --quiet --disable-pip-version-check -c constraints/current.txt -e ".[test,lint,docs,notebook,openvino,dicom,oracles,storage,moto]"
 	@touch $@
 
 .venv-addons/installed: setup.cfg pyproject.toml constraints/addons.txt | check-python-addons

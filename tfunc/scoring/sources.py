@@ -177,11 +177,8 @@ def run_maps(
     path = folder / runs.PREDICTED
     predict = {"method": method, "dataset": dataset, "split": None if split == "test" else split}
     if not path.exists():
-        found, expected = (
-            "an unfinished folder" if folder.is_dir() else "no such folder",
-            f"the predictions of {method}",
-        )
-        raise NotReady(path, expected=expected, found=found, do=command("predict", **predict))
+        found = "an unfinished folder" if folder.is_dir() else "no such folder"
+        raise NotReady(path, expected=f"the predictions of {method}", found=found, do=command("predict", **predict))
     maps = _indexed(folder, method)
     runs.require_current(run_dir, folder, command("predict", **predict))
     if truth is not None:
