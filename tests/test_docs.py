@@ -21,6 +21,7 @@ OTHERS = {
     "docker",
     "curl",
     "sbatch",
+    "dask",
     "source",
     "echo",
     "base64",
@@ -49,6 +50,7 @@ THEIRS = {  # their flags
         "batching_parameters_file",
     },
     "saved_model_cli": {"all", "dir"},
+    "Dask": {"port", "nthreads", "nworkers", "resources"},
     "nnU-Net": {"save_probabilities"},
     "benchmarks/": {"peers_python", "budget_s", "device", "tiny"},
 }
