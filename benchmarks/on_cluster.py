@@ -135,12 +135,38 @@ def measure(folder: pathlib.Path, subjects: int, local: bool = True) -> measured
     return measured.here("on_cluster", measured.versions("distributed", "tensorflow"), claims, series, rows)
 
 
+def draw(found: measured.Measured, path: str) -> None:
+    """The curves of memory: a panel a program, client and scheduler in it."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    programs = list(dict.fromkeys(one.title.partition(",")[0] for one in found.series))
+    figure, axes = pyplot.subplots(1, len(programs), figsize=(3.6 * len(programs), 2.8), sharey=True, squeeze=False)
+    for axis, name in zip(axes[0], programs, strict=True):
+        for one in found.series:
+            if one.title.startswith(f"{name},"):
+                end = one.points[-1][0] or 1.0
+                axis.plot(
+                    [x / end for x, _ in one.points], [y for _, y in one.points], label=one.title.partition(", ")[2]
+                )
+        axis.set(title=name, xlabel="part of its time")
+        axis.grid(alpha=0.3)
+    axes[0][0].set_ylim(bottom=0)  # shared, so after all are drawn
+    axes[0][0].set_ylabel("MiB")
+    axes[0][0].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subjects", type=int, default=5000)
     parser.add_argument("--quick", action="store_true", help="200 subjects")
     parser.add_argument("--cluster_only", action="store_true", help="memory alone: the local pools are not timed")
     parser.add_argument("--json", help="a file for what was measured")
+    parser.add_argument("--figure", help="a file for a picture of the curves of memory")
     parser.add_argument("--keep", help="a new folder for all that is made, which stays")
     flags = parser.parse_args()
     subjects = 200 if flags.quick else flags.subjects
@@ -153,6 +179,8 @@ def main() -> None:
     for row in found.rows:
         print(", ".join(f"{key} {value:.2f}" if isinstance(value, float) else str(value) for key, value in row.items()))
     measured.report(found, flags.json)
+    if flags.figure:
+        draw(found, flags.figure)
 
 
 if __name__ == "__main__":
