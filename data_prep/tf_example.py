@@ -73,6 +73,62 @@ def records(file: BinaryIO) -> Iterator[bytes]:
         yield record
 
 
+def starts(file: BinaryIO) -> np.ndarray:
+    """Where each record of a TFRecord file begins, int64 bytes, by their lengths; raises `ValueError` for a damaged one."""
+    found, at, size = [], 0, file.seek(0, 2)
+    while at < size:
+        file.seek(at)
+        head = file.read(12)
+        length = int.from_bytes(head[:8], "little")
+        if len(head) < 12 or head != _head(length):
+            raise ValueError("no record's length")
+        found.append(at)
+        at += length + 16
+    return np.array(found, np.int64)
+
+
+def parsed(record: bytes) -> Any:
+    """A serialized Example as `tf.train.Example.FromString` has it; raises `ValueError` for bytes that are none."""
+    kind, error = _example()
+    try:
+        return kind.FromString(record)
+    except error as wrong:
+        raise ValueError(f"no tf.train.Example: {wrong}") from None
+
+
+@functools.cache
+def _example():
+    """(the class of the message, protobuf's error), described here: TensorFlow's own comes with all of TensorFlow."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+
+    described = descriptor_pb2.FileDescriptorProto(name="tfunc/example.proto", package="tfunc", syntax="proto3")
+    field = descriptor_pb2.FieldDescriptorProto
+
+    def add(to, name, number, kind, label=field.LABEL_OPTIONAL, of=""):
+        made = to.field.add(name=name, number=number, type=kind, label=label)
+        if of:
+            made.type_name = f".tfunc.{of}"
+        return made
+
+    lists = {"BytesList": field.TYPE_BYTES, "FloatList": field.TYPE_FLOAT, "Int64List": field.TYPE_INT64}
+    for name, kind in lists.items():
+        add(described.message_type.add(name=name), "value", 1, kind, field.LABEL_REPEATED)
+    feature = described.message_type.add(name="Feature")
+    feature.oneof_decl.add(name="kind")
+    for number, (name, of) in enumerate(zip(("bytes_list", "float_list", "int64_list"), lists, strict=True), 1):
+        add(feature, name, number, field.TYPE_MESSAGE, of=of).oneof_index = 0
+    features = described.message_type.add(name="Features")
+    entry_of = features.nested_type.add(name="FeatureEntry")
+    entry_of.options.map_entry = True
+    add(entry_of, "key", 1, field.TYPE_STRING)
+    add(entry_of, "value", 2, field.TYPE_MESSAGE, of="Feature")
+    add(features, "feature", 1, field.TYPE_MESSAGE, field.LABEL_REPEATED, "Features.FeatureEntry")
+    add(described.message_type.add(name="Example"), "features", 1, field.TYPE_MESSAGE, of="Features")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(described)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tfunc.Example")), message.DecodeError
+
+
 @functools.lru_cache(maxsize=1024)
 def _head(size):
     length = struct.pack("<Q", size)

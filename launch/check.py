@@ -101,7 +101,7 @@ def _records(found: list[Finding], counts: dict[str, int]) -> Manifest | None:
 
 def _run(found: list[Finding], counts: dict[str, int], manifest: Manifest | None) -> None:
     size = sum(path.stat().st_size for path in pathlib.Path(FLAGS.run_dir).glob("predictions/*/*.nii.gz"))
-    with settings.counting_pool(size, _workers(), None, reads_records=False) as executor:
+    with settings.counting_pool(size, _workers(), None) as executor:
         mine, own = run.check(FLAGS.run_dir, executor, FLAGS.workers, manifest)
     found += mine
     counts.update(own)

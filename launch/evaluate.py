@@ -258,7 +258,7 @@ def _request(out_dir, dataset):
 
 def _pool(size):
     """Where the counting runs; asked for only where there is something to count."""
-    return settings.counting_pool(size, FLAGS.workers, FLAGS.scheduler, reads_records=not FLAGS.predictions)
+    return settings.counting_pool(size, FLAGS.workers, FLAGS.scheduler)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,14 @@ from concurrent.futures import Executor
 from absl import flags
 
 from data_prep import tasks
-from data_prep.base import pool, processes
+from data_prep.base import pool
 from data_prep.base.errors import UserError, command
 from launch import ceilings
 from tfunc import runs
 from tfunc.learning.settings import SETTINGS, Settings
 
 FLAGS = flags.FLAGS
-SMALL = 32 << 20  # bytes of maps that one process scores before others have even imported TensorFlow
+SMALL = 32 << 20  # bytes of maps that one process scores before others have even started
 TRAINING = tuple(row.name for row in SETTINGS)  # a row there is a flag here, of the study too
 
 
@@ -93,17 +93,10 @@ def run_dir() -> pathlib.Path:
     return pathlib.Path(FLAGS.run_dir or f"runs/{dataset()}")
 
 
-def counting_pool(
-    size: int, workers: int | None, scheduler: str | None, reads_records: bool = True
-) -> contextlib.AbstractContextManager[Executor]:
-    """Where maps of so many bytes are counted; asked for only where there is something to count.
-
-    reads_records: whether labels lie in records, which TensorFlow reads; it takes seconds to start, here and in each worker.
-    """
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing here needs a GPU, whose memory each worker would take whole
-    if reads_records:
-        processes.start_tensorflow()
-    return pool.executor(workers or (1 if size <= SMALL else pool.cpus()), scheduler, tensorflow=reads_records)
+def counting_pool(size: int, workers: int | None, scheduler: str | None) -> contextlib.AbstractContextManager[Executor]:
+    """Where maps of so many bytes are counted, asked for where there is something to count; no TensorFlow is needed there."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nor a GPU for TensorBoard's files, whose memory it would take whole
+    return pool.executor(workers or (1 if size <= SMALL else pool.cpus()), scheduler, tensorflow=False)
 
 
 def sigma_range(values: Sequence[str] | None) -> tuple[float, float] | None:

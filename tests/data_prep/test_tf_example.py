@@ -73,3 +73,45 @@ def test_one_changed_bit_is_seen(at):
     damaged[at] ^= 4
     with pytest.raises(ValueError, match="record"):
         next(tf_example.records(io.BytesIO(bytes(damaged))))
+
+
+def test_an_example_is_read_as_tensorflow_reads_it():
+    """Every field of every kind, and one that TensorFlow itself wrote; bytes that are none are a `ValueError`."""
+    ours = {
+        "name": tf_example.of_bytes("süß".encode()),
+        "shape": tf_example.of_integers((0, 7, 2**40)),
+        "mean": tf_example.of_floats((0.1, -3.5e20)),
+        "empty": tf_example.of_floats(()),
+    }
+    feature, floats = tf.train.Feature, tf.train.FloatList(value=[1.5, 2.5])
+    theirs = tf.train.Example(features=tf.train.Features(feature={"x": feature(float_list=floats), "none": feature()}))
+    for record in (
+        tf_example.example({name: tf_example.entry(name, value) for name, value in ours.items()}),
+        theirs.SerializeToString(),
+        b"",
+    ):
+        found, expected = tf_example.parsed(record), tf.train.Example.FromString(record)
+        assert set(found.features.feature) == set(expected.features.feature)
+        for name, one in expected.features.feature.items():
+            for kind in ("bytes_list", "float_list", "int64_list"):
+                assert list(getattr(found.features.feature[name], kind).value) == list(getattr(one, kind).value)
+    with pytest.raises(ValueError, match=r"no tf\.train\.Example"):
+        tf_example.parsed(b"\xff\xff")
+
+
+def test_where_records_begin(tmp_path):
+    """Each found by its lengths is where TensorFlow's own writer put it; a length that was changed is found."""
+    path, records = tmp_path / "a.tfrecord", [b"", b"a" * 5000, b"bc"]
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+    with open(path, "rb") as file:
+        starts = tf_example.starts(file)
+        for start, record in zip(starts, records, strict=True):
+            file.seek(start)
+            assert next(tf_example.records(file)) == record
+    damaged = bytearray(path.read_bytes())
+    damaged[int(starts[1])] ^= 1
+    path.write_bytes(damaged)
+    with open(path, "rb") as file, pytest.raises(ValueError, match="length"):
+        tf_example.starts(file)

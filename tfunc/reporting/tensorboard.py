@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from data_prep.base import artefacts
+from data_prep.base import artefacts, processes
 from tfunc.reporting import words
 from tfunc.reporting.publish import Finished
 
@@ -32,6 +32,7 @@ def write(finished: Finished) -> pathlib.Path:
     Each method has a folder of its own, `methods/<method>`, whose HParams are the method, the part of the evaluation's data and
     its measures' means. Of several classes each region and the class map are trials too: `methods/<method>/<region>`.
     """
+    processes.start_quietly()
     import tensorflow as tf
 
     folder = finished.folder / NAME
