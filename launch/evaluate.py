@@ -25,6 +25,7 @@ shows all of it and the voxels of some subjects in a browser.
 
 import dataclasses
 import math
+import os
 import pathlib
 import sys
 
@@ -124,6 +125,9 @@ flags.adopt_module_key_flags(workers)
 
 def main() -> None:
     """Evaluates what the flags say and prints Table 1 and where everything lies; raises `UserError`."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = (
+        "-1"  # TensorBoard's files need no GPU, whose memory TensorFlow would take whole
+    )
     if len(FLAGS.figure_subjects) > 3:
         raise UserError("--figure_subjects", expected="at most three", found=str(len(FLAGS.figure_subjects)))
     if not 0 < FLAGS.failure_dice <= 1:

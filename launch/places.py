@@ -133,6 +133,7 @@ def _pushing(folders: list[pathlib.Path]) -> Iterator[None]:
         yield
     except BaseException:
         ended.set()
+        thread.join()  # it writes its copies under the same names
         with contextlib.suppress(UserError, OSError):  # what ended it is what is said
             _push(folders)
         raise

@@ -135,9 +135,13 @@ def main() -> None:
 def _elsewhere():
     """The workers that were asked for, None where this process predicts."""
     from tfunc.maps import predict
+    from tfunc.nets import devices as here
 
     if not FLAGS.scheduler and (FLAGS.workers or 1) == 1:
         return None
+    if not FLAGS.scheduler and here.logical("GPU"):
+        expected, do = "1 where TensorFlow sees a GPU, all of whose memory each process would take", "leave it out"
+        raise UserError(f"--workers={FLAGS.workers}", expected=expected, do=do)
     devices = tuple(FLAGS.devices) if FLAGS.devices else None
     return predict.Elsewhere(lambda: pool.executor(FLAGS.workers, FLAGS.scheduler), devices)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import pathlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -95,7 +94,6 @@ def run_dir() -> pathlib.Path:
 
 def counting_pool(size: int, workers: int | None, scheduler: str | None) -> contextlib.AbstractContextManager[Executor]:
     """Where maps of so many bytes are counted, asked for where there is something to count; no TensorFlow is needed there."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nor a GPU for TensorBoard's files, whose memory it would take whole
     return pool.executor(workers or (1 if size <= SMALL else pool.cpus()), scheduler, tensorflow=False)
 
 

@@ -52,7 +52,7 @@ THEIRS = {  # their flags
     "saved_model_cli": {"all", "dir"},
     "Dask": {"port", "nthreads", "nworkers", "resources"},
     "nnU-Net": {"save_probabilities"},
-    "benchmarks/": {"peers_python", "budget_s", "device", "tiny"},
+    "benchmarks/": {"peers_python", "budget_s", "device", "tiny", "cluster_only"},
 }
 # reads {command: arguments} of one launcher, which is run without its `main`, and answers with its flags and what is wrong
 ASK = """

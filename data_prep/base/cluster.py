@@ -50,6 +50,13 @@ class Cluster(concurrent.futures.Executor):
         with contextlib.suppress(Exception):  # whatever is wrong with the cluster, the program ends for another reason
             self.client.run(function, *args, on_error="ignore")
 
+    def has_workers(self) -> bool:
+        """Whether a worker is there."""
+        try:
+            return bool(self._workers())
+        except Exception:  # no scheduler either
+            return False
+
     def ahead(self) -> int:
         """How many calls may be under way: two a thread. Workers come and go, so it is asked for again and again."""
         when, count = self._counted

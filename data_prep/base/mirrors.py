@@ -56,9 +56,10 @@ def fetch(path: stores.Path, wants: Wants = everything, say: Callable[[str], Any
         return
     path = pathlib.Path(path)
     os.makedirs(str(stores.root()), mode=0o700, exist_ok=True)  # it will hold patients' data
-    for _ in range(LOOKS):
-        if not _look(url, path, wants, say):
-            break
+    with index.alone(str(stores.root()), url):  # who waited finds nothing left to bring
+        for _ in range(LOOKS):
+            if not _look(url, path, wants, say):
+                break
     _looked[str(path)] = time.monotonic(), wants
 
 
@@ -107,8 +108,9 @@ def _look(url: str, path: pathlib.Path, wants: Wants, say: Callable[[str], Any])
     parts = [_Part(name, path / name if name else path, entry) for name, entry in there.items()]
     differ = [part for part in parts if not _is_same(part, here.get(part.name), known, top)]
     bring = [part for part in differ if wants(part.name)]
-    gone = [name for name in here if name not in there or (name in {part.name for part in differ})]
-    gone = [name for name in gone if name not in there or stores.is_document(name) or not wants(name)]
+    others = {part.name for part in differ if stores.is_document(part.name) or not wants(part.name)}
+    gone = [name for name in here if name not in there or name in others]
+    gone = [name for name in gone if not name.startswith(out)]  # a folder that is written, here perhaps
     for name in sorted(gone, key=lambda name: not stores.is_document(name)):
         if not _is_ahead(name, path / name, known, top):
             _drop(path / name if name else path, here[name], path)

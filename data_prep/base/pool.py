@@ -105,6 +105,11 @@ def everywhere(pool: concurrent.futures.Executor, function: Callable[..., object
         function(*args)
 
 
+def has_workers(pool: concurrent.futures.Executor) -> bool:
+    """Whether anything can still run there: not on a cluster that has lost its workers or its scheduler."""
+    return pool.has_workers() if isinstance(pool, Cluster) else True
+
+
 def explained(pool: concurrent.futures.Executor, error: BaseException) -> BaseException:
     """What to raise for an exception of a call: where it is a cluster's own, the one line that says what to do."""
     return (pool.explained(error) if isinstance(pool, Cluster) else None) or error

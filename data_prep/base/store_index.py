@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 NAME, LOCK = "index.jsonl", "index.lock"
+LOOKING, PLACES = "looking-{}.lock", 64
 CROWDED = 4, 10_000  # lines for a path, and lines, from which on the journal is written anew
 
 
@@ -44,6 +46,22 @@ def settling(root: str) -> Iterator[None]:
     """
     os.makedirs(root, exist_ok=True)
     with open(os.path.join(root, LOCK), "a") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def alone(root: str, url: str) -> Iterator[None]:
+    """Inside the block no other thread or process of this cache brings the folder or file of a URL.
+
+    Several URLs may share a lock, whose file is one of few: a block does not stand in another.
+    """
+    number = int(hashlib.sha256(url.encode(errors="surrogateescape")).hexdigest(), 16) % PLACES
+    os.makedirs(root, exist_ok=True)
+    with open(
+        os.path.join(root, LOOKING.format(number)), "a"
+    ) as file:  # each opening has a lock of its own, of threads too
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -104,7 +104,7 @@ def grid(files: Sequence[Facts]) -> Grid:
     places = np.array([one.frame.position for one in slices], np.float64)
     _require_even(name, slices, places @ normal)
     step = float((places[-1] - places[0]) @ normal) / (len(slices) - 1)
-    _require_upright(name, places, normal)
+    _require_upright(name, slices, places, normal)
     rows, columns = first.frame.spacing
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1] = np.multiply(first.frame.row, columns), np.multiply(first.frame.column, rows)
@@ -179,14 +179,19 @@ def _which(one):
     return os.path.basename(one.file.path) + (f" frame {one.frame.index + 1}" if one.file.count > 1 else "")
 
 
-def _require_upright(name, places, normal):
-    way = places[-1] - places[0]
-    along = float(way @ normal)
-    aside = float(np.linalg.norm(way - along * normal))
+def _require_upright(name, slices, places, normal):
+    ways = places - places[0]
+    heights = ways @ normal
+    asides = np.linalg.norm(ways - np.outer(heights, normal), axis=1)
+    along, aside = float(heights[-1]), float(asides[-1])
     if aside > max(TILT * along, 0.1):
         tilt = math.degrees(math.atan2(aside, along))
         do = "correct the gantry tilt by resampling (dcm2niix does), and give the NIfTI file"
         raise UserError(name, expected="slices straight above each other", found=f"a tilt of {tilt:.3g} degrees", do=do)
+    if (most := float(asides.max())) > max(TILT * along, 0.1):
+        found = f"{_which(slices[int(np.argmax(asides))])}, {most:.4g} mm beside the first"
+        do = "give one station of the series, or resample it to one volume"
+        raise UserError(name, expected="slices straight above each other", found=found, do=do)
 
 
 def voxels(made: Grid, name: str) -> np.ndarray:

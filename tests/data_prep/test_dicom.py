@@ -136,6 +136,10 @@ def tilted(index, image):
     image.ImagePositionPatient = [0, 0.8 * index, 4.0 * index]
 
 
+def joined(index, image):
+    image.ImagePositionPatient = [20 * (index in (1, 2)), 0, 4.0 * index]
+
+
 def other(name, value, at=2):
     def changed(index, image):
         if index == at:
@@ -162,6 +166,7 @@ WRONG = {
     ),
     "uneven": (at_places([0, 4, 8, 13, 17]), "IM0003.dcm and IM0004.dcm are 5 mm apart; resample"),
     "tilted": (tilted, r"straight above each other, found a tilt of 11\.3 degrees"),
+    "joined": (joined, r"straight above each other, found IM0002\.dcm, 20 mm beside the first; give one station"),
     "time points": (at_places([0, 0, 4, 4, 8]), "expected one image at each place, found several at 2 of 3"),
     "all twice": (at_places([0, 0, 0, 0, 0]), "expected one image at each place, found 5 at each of 1"),
     "another direction": (

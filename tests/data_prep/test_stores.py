@@ -1,5 +1,6 @@
 """Folders by URL: what is written is in the store before anything follows, what others wrote is brought, and nothing else."""
 
+import concurrent.futures
 import dataclasses
 import json
 import os
@@ -396,3 +397,39 @@ from launch import program, settings
 assert not {{"fsspec", "s3fs", "botocore", "aiohttp", "data_prep.base.store_client"}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_threads_bring_one_after_the_other(machine, monkeypatch):
+    """The jobs of a study claim in threads, each of which looks: nobody writes into another's copy, and nothing comes twice."""
+    from data_prep.base import store_client
+
+    artefacts.write_text(machine("one") / "a.txt", "a" * 1000)
+    folder, brought, bring = machine("two"), [], store_client.bring
+    (folder / "a.txt").unlink()
+
+    def slowly(url, path):
+        brought.append(url)
+        time.sleep(0.2)
+        return bring(url, path)
+
+    monkeypatch.setattr(store_client, "bring", slowly)
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        for one in [threads.submit(mirrors.fetch, folder) for _ in range(4)]:
+            one.result()
+    assert files(folder) == {"a.txt": b"a" * 1000} and len(brought) == 1
+
+
+def test_a_look_leaves_a_folder_that_is_being_published(machine, monkeypatch):
+    """As a study looks while its evaluation writes TensorBoard's folder: it is whole here before the store shows it."""
+    folder = machine("one")
+    delete = stores._delete
+
+    def looked_at_first(url):
+        if stores.UPLOADING in url:
+            mirrors.fetch(folder)
+        delete(url)
+
+    monkeypatch.setattr(stores, "_delete", looked_at_first)
+    with artefacts.folder_aside(folder / "evaluation") as aside:
+        (aside / "events").write_text("e")
+    assert files(folder) == {"evaluation/events": b"e"} == files(machine("two"))

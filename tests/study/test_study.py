@@ -4,17 +4,20 @@ import dataclasses
 import fcntl
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from typing import ClassVar
 
 import pytest
+from clusters import cluster
 from made_up import manifest
 
 from data_prep.base import artefacts, gpus
-from data_prep.base.errors import NotReady, UserError
+from data_prep.base.errors import NotReady, Stopped, UserError
 from tfunc import methods, networks, runs
 from tfunc.learning import settings as trainings
 from tfunc.maps import artefact
@@ -312,6 +315,20 @@ def test_the_lock_lives_as_long_as_the_command(made_up, tmp_path):
     freed = commands.claim(order)
     assert freed is not None
     freed.close()
+
+
+def test_a_study_without_workers_is_stopped_at_once(made_up):
+    """Jobs that wait for a worker are given up, not waited for."""
+    pytest.importorskip("distributed")
+    with cluster(0) as started:
+        one = made_up({"a": ((), 0, 0)})
+        one.scheduler = started.address
+        begun = time.monotonic()
+        timer = threading.Timer(3, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.start()
+        with pytest.raises(Stopped):
+            one.run()
+        assert time.monotonic() - begun < 20
 
 
 def test_two_studies_share_a_folder(made_up, tmp_path):

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import IO
 
@@ -24,6 +25,7 @@ from data_prep.base.errors import NotReady, Stopped, UserError
 from data_prep.base.leases import Lease
 
 UNTOLD = ("next:", "look:", "$", "|", "W0000", "I0000")  # beginnings of lines that are advice, progress or TensorFlow's
+ASKED_SECONDS = 2.0  # until a study's commands are asked to end again
 ENDING_SECONDS = 300.0  # until what was asked to end is left alone: a training saves at its step
 TOLD = 20  # lines of a failed job's log that come back with it
 SAID = (0, UserError.exit_code, NotReady.exit_code, *(128 + number for number in signals.ASKING))
@@ -36,8 +38,9 @@ _ended: set[str] = set()  # studies that were stopped
 class Order:
     """One command to run. study: whose it is, by which all of one study's are ended together. name: of the job.
 
-    lock, log: files. environment: what the command finds beside its process's own. elsewhere: it is started for a study in
-    another process, a worker of a cluster, and ends with that; what fails with no words of ours raises `Failed` there.
+    lock, log: files. environment: what the command finds beside its process's own. elsewhere: the same for a worker of a
+    cluster, whose installation may lie at another path, as arguments of its Python; the command ends with that worker then, and
+    what fails with no words of ours raises `Failed`. Empty: it is started by the study itself.
     """
 
     study: str
@@ -46,7 +49,7 @@ class Order:
     log: str
     lock: str
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    elsewhere: bool = False
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +109,7 @@ def start(order: Order, lock: IO[str] | Lease) -> subprocess.Popen:
     log, command = pathlib.Path(order.log), list(order.command)
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8", **order.environment}
     if order.elsewhere:
-        command[0] = sys.executable  # this machine's own
+        command = [sys.executable, *order.elsewhere]
         environment[processes.PARENT] = str(os.getpid())
     log.parent.mkdir(parents=True, exist_ok=True)
     with artefacts.naming(log), open(log, "a", encoding="utf-8", errors="backslashreplace") as output:
@@ -160,6 +163,17 @@ def executing(
             with signals.caught(stop):
                 yield executor
         except BaseException:
-            pool.everywhere(executor, end, study)
-            concurrent.futures.wait(calls(), ENDING_SECONDS)
+            _end_all(executor, study, list(calls()))
             raise
+
+
+def _end_all(executor, study, calls):
+    """Ends what runs, and what begins meanwhile on a worker that has just come; waits as long as there is any worker."""
+    until = time.monotonic() + ENDING_SECONDS
+    while time.monotonic() < until:
+        pool.everywhere(executor, end, study)
+        _, left = concurrent.futures.wait(calls, ASKED_SECONDS)
+        if not left or not pool.has_workers(executor):
+            break
+    for call in calls:
+        call.cancel()

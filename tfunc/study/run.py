@@ -92,8 +92,10 @@ class Study:
 
     def order(self, job: Job, environment: Mapping[str, str] | None = None) -> commands.Order:
         """The job's command with its lock and its log. environment: what it finds beside its process's own."""
-        command, log, lock = tuple(self.command(job)), str(self.log(job)), str(self._lock(job))
-        return commands.Order(self.id, job.name, command, log, lock, environment or {}, self.scheduler is not None)
+        command, log, lock = self.command(job), str(self.log(job)), str(self._lock(job))
+        flags = command[len(self.program(job.program)) :]
+        there = ("-m", "tfunc", job.program, *flags) if self.scheduler else ()
+        return commands.Order(self.id, job.name, tuple(command), log, lock, environment or {}, there)
 
     def _lock(self, job):
         return self.folder / "locks" / f"{job.name}.lock"
