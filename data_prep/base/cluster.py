@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import gc
 import logging
 import threading
 import time
@@ -149,11 +150,14 @@ def connected(scheduler: str, tensorflow: bool = True) -> Iterator[Cluster]:
         raise UserError(f"--scheduler={scheduler}", expected="dask.distributed", found="no such package",
                         do="pip install 'tfunc[cluster]'") from None  # fmt: skip
     with _quiet():
+        client, found = None, ""
         try:
             client = distributed.Client(scheduler, timeout=CONNECT, set_as_default=False)
         except (OSError, ValueError) as error:
             found = str(error).partition("\n")[0]
-            raise UserError(f"--scheduler={scheduler}", expected="a Dask scheduler there", found=found) from None
+        if client is None:
+            gc.collect()  # one that failed ends when it is collected; while another starts it would wait for that one's lock
+            raise UserError(f"--scheduler={scheduler}", expected="a Dask scheduler there", found=found)
         ended = threading.Event()
         with client:  # leaves a scheduler that is gone after `CONNECT`
             cluster = Cluster(scheduler, client, processes.settings(tensorflow))
