@@ -73,7 +73,7 @@ def test_a_dead_worker_is_a_users_error(results):
 
     class Broken(concurrent.futures.Executor):
         def submit(self, function, *arguments):
-            raise concurrent.futures.process.BrokenProcessPool
+            raise concurrent.futures.BrokenExecutor
 
     with pytest.raises(UserError, match=r"a worker process died.*fewer --workers"):
         list(results(Broken(), str, range(3)))
