@@ -125,9 +125,8 @@ flags.adopt_module_key_flags(workers)
 
 def main() -> None:
     """Evaluates what the flags say and prints Table 1 and where everything lies; raises `UserError`."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = (
-        "-1"  # TensorBoard's files need no GPU, whose memory TensorFlow would take whole
-    )
+    # TensorBoard's files need no GPU, whose memory TensorFlow would take whole
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     if len(FLAGS.figure_subjects) > 3:
         raise UserError("--figure_subjects", expected="at most three", found=str(len(FLAGS.figure_subjects)))
     if not 0 < FLAGS.failure_dice <= 1:

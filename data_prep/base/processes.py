@@ -17,12 +17,10 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from data_prep.base import allocator, mirrors, signals, stores
 from data_prep.base.errors import UserError
-
-Result = TypeVar("Result")
 
 # oneDNN's convolutions are TensorFlow's default only on processors with instructions for neural networks; on others they
 # halve the time of a training step all the same (docs/reference/measurements.md)
@@ -148,16 +146,15 @@ class Settings:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        if os.getcwd() != self.folder:
-            try:
-                os.chdir(self.folder)
-            except OSError as error:
-                raise UserError(
-                    self.folder,
-                    expected="the folder that the command was given in, also on every machine of the cluster",
-                    found=error.strerror,
-                    do="mount it there, or give the command in a folder that all of them see",
-                ) from None
+        try:
+            os.chdir(self.folder)  # whatever this process was in, which may be gone
+        except OSError as error:
+            raise UserError(
+                self.folder,
+                expected="the folder that the command was given in, also on every machine of the cluster",
+                found=error.strerror,
+                do="mount it there, or give the command in a folder that all of them see",
+            ) from None
         mirrors.fetch_once(self.of, self.brought)
         if self.tensorflow:
             start_tensorflow()

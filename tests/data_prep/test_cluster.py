@@ -150,6 +150,20 @@ def test_a_worker_that_cannot_see_the_folder(two, tmp_path, monkeypatch):
     assert str(raised.value).startswith(f"{tmp_path}: expected the folder that the command was given in, also on every")
 
 
+def test_a_worker_whose_folder_is_gone_goes_on(two, tmp_path, monkeypatch):
+    """The folder of an earlier command was removed meanwhile: the next one's is what counts."""
+    for name in ("earlier", "later"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        with pool.executor(scheduler=two.address, tensorflow=False) as executor:
+            found = {one[2] for one in pool.results(executor, state_of_the_process, range(8))}
+        assert found == {str(tmp_path / name)}
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / name).rmdir()
+    with pool.executor(scheduler=two.address, tensorflow=False) as executor:
+        assert {one[2] for one in pool.results(executor, state_of_the_process, range(8))} == {str(tmp_path)}
+
+
 @pytest.mark.parametrize("who", ["the scheduler", "tcp://127.0.0.1:"])
 @pytest.mark.parametrize(("there", "said"), [("raise ImportError", "none"), ("__version__ = '0.0.1'", "0.0.1")])
 def test_processes_with_another_package_are_one_line(who, there, said, tmp_path):

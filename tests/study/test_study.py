@@ -317,6 +317,43 @@ def test_the_lock_lives_as_long_as_the_command(made_up, tmp_path):
     freed.close()
 
 
+SAVES_SLOWLY = """
+import signal, sys, time
+asked = []
+def saved(number, frame):
+    asked.append(number)
+    if len(asked) > 1:  # as our programs end at a second request
+        sys.exit(1)
+signal.signal(signal.SIGTERM, saved)
+open(sys.argv[2] + ".begun", "w").close()
+while not asked:
+    time.sleep(0.05)
+until = time.monotonic() + 3 * float(sys.argv[3])
+while time.monotonic() < until:
+    time.sleep(0.05)
+open(sys.argv[2] + ".saved", "w").close()
+sys.exit(143)
+"""
+
+
+def test_a_job_is_asked_once_and_waited_for(made_up, tmp_path, monkeypatch):
+    """It may save for longer than the study waits before it looks for more to end: a second signal would end it unsaved."""
+    monkeypatch.setattr(commands, "ASKED_SECONDS", 0.3)
+    one = made_up({"a": ((), 0.5, 0)})
+    (tmp_path / "job.py").write_text(SAVES_SLOWLY)
+    (tmp_path / "run").mkdir()
+
+    def stop():
+        while not (tmp_path / "run" / "a.begun").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop).start()
+    with pytest.raises(Stopped):
+        one.run()
+    assert (tmp_path / "run" / "a.saved").exists()
+
+
 def test_a_study_without_workers_is_stopped_at_once(made_up):
     """Jobs that wait for a worker are given up, not waited for."""
     pytest.importorskip("distributed")

@@ -32,6 +32,7 @@ SAID = (0, UserError.exit_code, NotReady.exit_code, *(128 + number for number in
 _guard = threading.Lock()
 _at_work: dict[str, list[subprocess.Popen]] = {}  # by study: what this process has started for it
 _ended: set[str] = set()  # studies that were stopped
+_asked: set[subprocess.Popen] = set()  # what was asked to end: a second signal would end it before it has saved
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +89,7 @@ def run(order: Order) -> Ended:
         finally:
             with _guard:
                 _at_work[order.study].remove(process)
+                _asked.discard(process)
     if order.elsewhere and code not in SAID and order.study not in _ended:
         raise Failed(code, f"{socket.gethostname()}, worker {os.getpid()}", _end_of(log))
     return Ended(code, last_line(log))
@@ -121,10 +123,11 @@ def start(order: Order, lock: IO[str] | Lease) -> subprocess.Popen:
 
 
 def end(study: str) -> None:
-    """Asks the study's commands that this process has started to end; they save their state. None is started any more."""
+    """Asks the study's commands that this process has started to end, each once; they save their state. No more are started."""
     with _guard:
         _ended.add(study)
-        running = list(_at_work.get(study, ()))
+        running = [process for process in _at_work.get(study, ()) if process not in _asked]
+        _asked.update(running)
     for process in running:
         if process.poll() is None:
             process.terminate()
