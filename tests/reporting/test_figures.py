@@ -1,5 +1,6 @@
 """Figures show the numbers that the tables hold, in every form, for one subject as for many."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from conftest import ROOT
 
 from data_prep.tasks import TASKS
 from tfunc import methods
-from tfunc.reporting import drawing, figures, overlays
+from tfunc.reporting import drawing, figures, overlays, reliability
 from tfunc.reporting.table1 import title
 from tfunc.scoring import metrics, sources, statistics
 from tfunc.scoring.binary import count
@@ -37,7 +38,7 @@ def lines(axes, labelled=True):
 def test_figure1_holds_the_counts():
     """Each curve is its method's calibration, of the pooled voxels and of each subject; counts stand below."""
     found = study()
-    figure = figures.figure1(found.scores, found.counts, {"S1": "s2", "S2": "s0"}, task=TASKS["isic"])
+    figure = reliability.figure1(found.scores, found.counts, {"S1": "s2", "S2": "s0"}, task=TASKS["isic"])
     top, below = figure.axes[:3], figure.axes[3:]
     assert [axes.get_title(loc="left").split("\n")[0] for axes in top] == ["D  ISIC data set", "S1  s2", "S2  s0"]
     for method, of in found.scores.items():
@@ -78,18 +79,92 @@ def test_legends_are_read_by_rows():
         assert heights == [-(-(number - column) // columns) for column in range(columns)]
 
 
+def gaps(line):
+    """The curves that one line holds, broken by NaN between them."""
+    points = line.get_xydata()
+    return np.split(points, np.flatnonzero(np.isnan(points[:, 0])) + 1)[:-1]
+
+
 def test_many_methods_have_panels_of_their_own():
-    """Of more than five each has its own curve in colour, the same numbers, before the others in grey."""
+    """Of more than four each has its own curve in colour, the same numbers, before the others in grey."""
     found = study(methods=("baseline", "center", "ensemble", "aleatoric", "a", "b"))
     axes = figures.thresholds_figure(found.scores).axes
     assert len(axes) == 18
     order = list(drawing.styles(found.scores))
     for column, method in enumerate(order):
         own = lines(axes[column])
-        assert list(own) == [title(method)] and len(axes[column].lines) == 7
+        assert list(own) == [title(method)] and len(axes[column].lines) == 2
+        assert axes[column].get_title() == title(method)
+        np.testing.assert_array_equal(gaps(axes[column].lines[0])[0][:-1, 1], found.scores["baseline"].mean("ue"))
         np.testing.assert_array_equal(own[title(method)].get_ydata(), found.scores[method].mean("ue"))
         np.testing.assert_array_equal(axes[6 + column].lines[-1].get_ydata(), found.scores[method].mean("bnf"))
-    assert len(figures.thresholds_figure(study().scores).axes) == 3
+    assert len(figures.thresholds_figure(study(methods=order[:4]).scores).axes) == 3
+
+
+def test_figure1_of_many_methods_is_small_panels():
+    """A row of the data set and of each subject by a column a method: its own counts in colour, everyone's in grey, its name."""
+    names = ("baseline", "center", "ensemble", "aleatoric", "a", "b")
+    found = study(methods=names)
+    figure = reliability.figure1(found.scores, found.counts, {"S1": "s2", "S2": "s0"}, ("why", ""), TASKS["isic"])
+    order = list(drawing.styles(found.scores))
+    assert len(figure.axes) == 2 * 3 * 6 and not figure.legends
+    headings = [text.get_text() for text in figure.texts][:3]
+    assert headings == ["D  ISIC data set, all subjects pooled", "S1  s2, why", "S2  s0"]
+    for row, of in enumerate(({m: s.pooled for m, s in found.scores.items()}, *(_of(found, s) for s in ("s2", "s0")))):
+        every = [metrics.calibration(of[method]) for method in order]
+        for column, (method, curve) in enumerate(zip(order, every, strict=True)):
+            above, below = figure.axes[2 * (6 * row + column) :][:2]
+            used = curve.count > 0
+            assert above.get_title() == title(method) and list(lines(above)) == [title(method)]
+            own = lines(above)[title(method)]
+            np.testing.assert_array_equal(
+                own.get_xydata().T, (curve.mean_probability[used], curve.positive_fraction[used])
+            )
+            assert own.get_color() == drawing.styles(order)[method]["color"]
+            (diagonal, grey) = (line for line in above.lines if line is not own)
+            assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]] and len(gaps(grey)) == 6
+            for other, drawn in zip(every, gaps(grey), strict=True):
+                np.testing.assert_array_equal(drawn[:-1, 1], other.positive_fraction[other.count > 0])
+            np.testing.assert_array_equal(np.nan_to_num(below.patches[0].get_data().values), curve.count)
+            assert above.get_xlim() == above.get_ylim() == (-0.02, 1.02)
+            assert below.get_ylim() == (0.8, 2 * max(one.count.max() for one in every))
+    assert len(reliability.figure1(*_few(found, 4), {}).axes) == 2
+
+
+def _of(found, subject):
+    return {method: of[subject] for method, of in found.counts.items()}
+
+
+def _few(found, number):
+    return tuple(dict(list(of.items())[:number]) for of in (found.scores, found.counts))
+
+
+def test_very_many_methods_stand_in_blocks():
+    """Never more panels beside each other than names are read above; blocks are as full as each other, none is left out."""
+    for number in (1, 5, 9, 10, 12, 19):
+        names = [f"m{index}" for index in range(number)]
+        blocks = drawing.blocks(names)
+        assert [name for block in blocks for name in block] == names
+        assert len(blocks) == -(-number // 9) and max(map(len, blocks)) - min(map(len, blocks)) < len(blocks)
+    found = study(2, [f"method_{index}" for index in range(11)])
+    figure = reliability.figure1(found.scores, found.counts, {"S1": "s0"})
+    above = figure.axes[::2]
+    assert len(above) == 22 and len({round(axes.get_position().x0, 6) for axes in above}) == 6
+    assert sorted({axes.get_title() for axes in above}) == sorted(map(title, found.scores))
+    boxes = [axes.get_position() for axes in figure.axes]
+    assert not any(a.overlaps(b) for at, a in enumerate(boxes) for b in boxes[:at])
+    assert len(figures.thresholds_figure(found.scores).axes) == 33
+
+
+def test_names_above_small_panels_fit():
+    """With nine beside each other no name reaches into the next panel's, and a name without end is cut."""
+    paper = [name for name, method in methods.METHODS.items() if method.in_paper]
+    found = study(2, (*paper, "a_method_of_my_own_with_a_name_that_does_not_end_so_soon"))
+    for figure in (reliability.figure1(found.scores, found.counts, {}), figures.thresholds_figure(found.scores)):
+        figure.draw_without_rendering()
+        titles = [axes.title.get_window_extent() for axes in figure.axes if axes.get_title()]
+        assert len(titles) == 9
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(titles))
 
 
 def test_subjects_are_counted_in_whole_numbers():
@@ -179,7 +254,7 @@ def test_names_are_no_formulas(tmp_path):
     counts = {method: {"s$^0": of["s0"]} for method, of in evaluated.counts.items()}
     evaluated = Evaluated(evaluated.maps, evaluated.scores, counts)
     figures.write_all(tmp_path, evaluated, {"S1": "s$^0"}, by_rule=False, task=None)
-    figure = figures.figure1(evaluated.scores, counts, {"S1": "s$^0"})
+    figure = reliability.figure1(evaluated.scores, counts, {"S1": "s$^0"})
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [r"a\$b^{", " _mine", "R^2_\\$\\frac\\$"]
 
 
@@ -187,7 +262,7 @@ def test_nothing_to_show():
     """Empty targets and predictions, where overlaps are undefined, still draw."""
     found = study(2, empty=True)
     for figure in (
-        figures.figure1(found.scores, found.counts, {}),
+        reliability.figure1(found.scores, found.counts, {}),
         figures.thresholds_figure(found.scores),
         figures.calibration_figure(found.scores),
     ):

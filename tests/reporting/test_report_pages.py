@@ -75,6 +75,7 @@ def test_on_a_desk(tab, page, tmp_path):
     assert top_of(tab, "in-short-title") < 900
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth") and tab.complaints == []
     keep("desktop", shot(tab, 1280, 1500), tmp_path)
+    keep("calibration", shot(tab, 1280, 1500, top_of(tab, "calibration") + 330), tmp_path)
 
 
 def test_on_a_phone(tab, page, tmp_path):
@@ -164,6 +165,10 @@ def test_on_paper(tab, page, tmp_path):
         "[...document.querySelectorAll('.wide')].every((one) => getComputedStyle(one, '::before').display === 'none')"
     )
     assert tab.evaluate(hints)
+    tall = (
+        "[...document.querySelectorAll('.drawn .wide img')].map((one) => parseFloat(getComputedStyle(one).maxHeight))"
+    )
+    assert max(tab.evaluate(tall)) < 900  # of 1017 on A4: a figure of very many methods is made smaller, not cut
     keep("printed", shot(tab, 794, 1123), tmp_path)
     pdf = base64.b64decode(tab("Page.printToPDF", preferCSSPageSize=True)["data"])
     assert pdf.startswith(b"%PDF") and len(pdf) > 50_000

@@ -11,8 +11,11 @@ import contextvars
 import logging
 import os
 import pathlib
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from data_prep.base import artefacts
 from data_prep.base.errors import UserError
@@ -55,8 +58,10 @@ SETTINGS: dict[Any, Any] = {
     "axes.facecolor": "none",
 }
 WIDTH = 7.2  # inches, a page's text width
-OTHERS_GREY = "0.72"  # of the others' curves, seen on white and, turned round, in the dark
-MANY = 5  # methods, of more each has a small panel of its own
+OTHERS_GREY = "0.66"  # of the others' curves, seen on white and, turned round, in the dark
+MANY = 4  # methods, of more each has a small panel of its own
+COLUMNS = 9  # of small panels, the most whose methods' names are read in print
+LETTER = 4.3  # points, of a name in letters of 7
 _above: contextvars.ContextVar[str] = contextvars.ContextVar("above", default="")
 
 
@@ -163,26 +168,70 @@ Points = Callable[[str], tuple[Any, Any]]  # method -> x, y of its curve
 
 
 def small_multiples(methods: Iterable[str], rows: Sequence[tuple[Points, str, str]]) -> Figure:
-    """A column of small panels for each method: its own curve before all others' in grey.
+    """A column of small panels for each method, at most `COLUMNS` of them beside each other: its own curve before the others'.
 
     rows: (points, what is along x, what is along y) of each row of panels, which share their axes.
     """
     from matplotlib.figure import Figure
 
     looks = styles(methods)
-    figure = Figure(figsize=(WIDTH, 0.6 + 1.25 * len(rows)), layout="constrained")
-    panels = figure.subplots(len(rows), len(looks), sharex="row", sharey="row", squeeze=False)
-    for row, (points, x, y) in zip(panels, rows, strict=True):
-        for axes, (method, look) in zip(row, looks.items(), strict=True):
-            for other in looks:
-                axes.plot(*points(other), color=OTHERS_GREY, linewidth=0.6, label="_")
-            axes.plot(*points(method), color=look["color"], linestyle=look["linestyle"], label=plain(title(method)))
-            axes.set(xlim=(0, None), ylim=(0, None))
-            axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])  # a curve along 0 is seen
-            axes.locator_params(axis="x", nbins=2)
-            axes.locator_params(axis="y", nbins=3)
-        row[0].set_ylabel(y)
-        row[len(looks) // 2].set_xlabel(x)
-    for axes, method in zip(panels[0], looks, strict=True):
-        axes.set_title(plain(title(method)), fontsize=7 if len(looks) < 8 else 5.5)
+    below_each_other = blocks(looks)
+    figure = Figure(figsize=(WIDTH, 0.6 + 1.25 * len(rows) * len(below_each_other)), layout="constrained")
+    panels = figure.subplots(len(rows) * len(below_each_other), len(below_each_other[0]), squeeze=False)
+    for at, block in enumerate(below_each_other):
+        for row, (points, x, y) in enumerate(rows):
+            line = panels[at * len(rows) + row]
+            for column, (axes, method) in enumerate(zip(line, block, strict=False)):
+                if axes is not panels[row, 0]:
+                    axes.sharex(panels[row, 0])
+                    axes.sharey(panels[row, 0])
+                axes.tick_params(labelleft=column == 0)
+                _own_before_others(axes, points, method, looks)
+            line[0].set_ylabel(y)
+            line[len(block) // 2].set_xlabel(x)
+            for unused in line[len(block) :]:
+                unused.remove()
+        head(panels[at * len(rows)], block, len(below_each_other[0]))
     return figure
+
+
+def _own_before_others(axes, points, method, looks):
+    axes.plot(*joined(map(points, looks)), color=OTHERS_GREY, linewidth=0.6, label="_")
+    look = looks[method]
+    axes.plot(*points(method), color=look["color"], linestyle=look["linestyle"], label=plain(title(method)))
+    axes.set(xlim=(0, None), ylim=(0, None))
+    axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])  # a curve along 0 is seen
+    axes.locator_params(axis="x", nbins=2)
+    axes.locator_params(axis="y", nbins=3)
+
+
+def joined(curves: Iterable[tuple[Any, Any]]) -> tuple[Any, Any]:
+    """x, y of several curves as one, broken between them: drawn at once."""
+    parts = [np.append(np.asarray(of, np.float64).T, [(np.nan, np.nan)], axis=0) for of in curves]
+    x, y = np.concatenate(parts).T
+    return x, y
+
+
+def blocks(methods: Iterable[str]) -> list[list[str]]:
+    """The methods in rows, as equally filled as can be, of at most `COLUMNS` beside each other."""
+    order = list(methods)
+    rows = -(-len(order) // COLUMNS)
+    columns = -(-len(order) // rows)
+    return [order[start : start + columns] for start in range(0, len(order), columns)]
+
+
+def head(row: Iterable[Axes], methods: Sequence[str], columns: int) -> None:
+    """Each panel's method above it, in as many lines as its width asks for. columns: panels beside each other in the figure."""
+    for axes, lines in zip(row, _names(methods, columns), strict=False):
+        axes.set_title("\n".join(plain(line) for line in lines), fontsize=7)
+
+
+def names_lines(methods: Sequence[str], columns: int) -> int:
+    """How many lines the longest of these names takes above a small panel."""
+    return max(len(lines) for lines in _names(methods, columns))
+
+
+def _names(methods, columns):
+    letters = int(WIDTH * 72 * 0.93 / columns / LETTER)
+    for method in methods:
+        yield textwrap.wrap(title(method), letters, max_lines=3, placeholder="…") or [title(method)]

@@ -1,4 +1,4 @@
-"""Figure 1 and the supplementary figures, as PNG and PDF; `drawing` says how they look."""
+"""Writes Figure 1 and the supplementary figures, as PNG and PDF; `drawing` says how they look, `reliability` draws Figure 1."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data_prep.tasks import Task
-from tfunc.reporting.drawing import MANY, WIDTH, legend, plain, save, shortened, small_multiples, styles, whole_numbers
+from tfunc.reporting.drawing import MANY, WIDTH, legend, plain, save, small_multiples, styles, whole_numbers
+from tfunc.reporting.reliability import figure1
 from tfunc.reporting.table1 import title
 from tfunc.scoring import metrics, statistics
-from tfunc.scoring.counts import BINS, THRESHOLDS, Counts
+from tfunc.scoring.counts import THRESHOLDS
 from tfunc.scoring.evaluate import Evaluated
 from tfunc.scoring.statistics import Scores
 
@@ -47,58 +48,6 @@ def write_all(
         *save(folder, "thresholds", thresholds_figure, evaluated.scores),
         *save(folder, "calibration", calibration_figure, evaluated.scores),
     )
-
-
-# Figure 1
-
-
-def figure1(
-    scores: Mapping[str, Scores],
-    counts: Mapping[str, Mapping[str, Counts]],
-    examples: Mapping[str, str],
-    why: Sequence[str] = (),
-    task: Task | None = None,
-    about: str = "",
-) -> Figure:
-    """Reliability diagrams of the data set (D) and of example subjects, with the voxels of each bin below.
-
-    scores: {method: Scores}.  counts: {method: {subject: Counts}}.  examples: {"S1": subject, ...}; why: what each of them
-    is, for its title.  task: for its title and unit.  about: the region, of several.
-    """
-    from matplotlib.figure import Figure
-
-    name = f"{task.title if task else ''} data set".strip()
-    pooled = "all subjects pooled" + (f", {plain(about)}" if about else "")
-    panels = [("D", name, pooled, {m: found.pooled for m, found in scores.items()})]
-    for (label, subject), reason in zip(examples.items(), [*why, *[""] * len(examples)], strict=False):
-        panels.append((label, subject, reason, {method: found[subject] for method, found in counts.items()}))
-    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
-    axes = figure.subplots(2, len(panels), sharex=True, sharey="row", squeeze=False, height_ratios=(3, 1))
-    for column, (label, name, reason, by_method) in enumerate(panels):
-        _reliability(axes[0, column], axes[1, column], by_method)
-        axes[0, column].set_title(f"{label}  {shortened(name)}\n{reason}", loc="left")
-        axes[1, column].set_xlabel("predicted probability")
-    axes[0, 0].set_ylabel("fraction of positives")
-    axes[1, 0].set_ylabel(task.unit if task else "voxels")
-    legend(figure, axes[0, 0])
-    return figure
-
-
-def _reliability(top, below, by_method):
-    look = styles(by_method)
-    top.plot((0, 1), (0, 1), color="0.6", linestyle=":", linewidth=0.9, zorder=0)
-    for method in look:
-        curve = metrics.calibration(by_method[method])
-        used = curve.count > 0
-        x, y = curve.mean_probability[used], curve.positive_fraction[used]
-        top.plot(x, y, label=plain(title(method)), markeredgewidth=0, alpha=0.9, **look[method])
-        line = {name: look[method][name] for name in ("color", "linestyle")}
-        voxels = np.where(used, curve.count, np.nan)
-        below.stairs(voxels, np.linspace(0, 1, BINS + 1), baseline=None, linewidth=0.9, alpha=0.9, **line)
-    top.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=np.linspace(0, 1, 6), yticks=np.linspace(0, 1, 6))
-    top.set_aspect("equal", adjustable="box")
-    below.set_yscale("log")
-    below.set_ylim(bottom=0.8)
 
 
 # Supplementary

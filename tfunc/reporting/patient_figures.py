@@ -61,7 +61,7 @@ def failures_figure(patients: Patients) -> Figure:
             curves.plot(shown[method].curve.coverage, shown[method].curve.risk, label=label, **grey)
     curves.set(xlabel="coverage: share of subjects kept", ylabel="risk of those kept, mean of 1 - Dice")
     curves.set(xlim=(0, 1.02), ylim=(0, None))
-    curves.set_title("each by its best score" + ", five best" * (len(shown) > MANY), loc="left")
+    curves.set_title("each by its best score" + ", four best" * (len(shown) > MANY), loc="left")
     legend(figure, curves)
     return figure
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tfunc.kinds import KINDS
 from tfunc.reporting import figures, forms, remarks
+from tfunc.reporting.drawing import MANY
 from tfunc.reporting.parts import Part
 from tfunc.reporting.table1 import Row, title
 from tfunc.scoring import measures
@@ -108,23 +109,34 @@ def captions(summary: Mapping[str, Any]) -> dict[str, str]:
     shares = summary["miscalibration"]
     regions = {f"figure1_{name}": of["title"] for name, of in summary.get("regions", {}).items()}
     regions |= {"figure1_classes": "top label of the class map"} if regions else {}
+    alone = _alone(len(summary["methods"]))
     return {
-        **{f"lesions_{name}": f"{of['title']}. {LESIONS}" for name, of in summary.get("regions", {}).items()},
-        "lesions": LESIONS,
+        **{f"lesions_{name}": f"{of['title']}. {LESIONS}{alone}" for name, of in summary.get("regions", {}).items()},
+        "lesions": LESIONS + alone,
         **{
-            stem: f"Figure 1 of {name}: its voxels pooled (D), and the same subjects." for stem, name in regions.items()
+            stem: f"Figure 1 of {name}: its voxels pooled (D), and the same subjects.{alone}"
+            for stem, name in regions.items()
         },
         "figure1": f"Figure 1. Reliability diagrams of the data set, all subjects pooled (D), and of single subjects: "
         f"{who}. Above the diagonal is under-confident, below it over-confident. Below: voxels in each of the ten "
-        "bins, on a logarithmic scale.",
+        f"bins, on a logarithmic scale.{alone}",
         "thresholds": "U-E and BnF over the eleven uncertainty thresholds, and error recall against error precision; "
-        "means over subjects.",
+        f"means over subjects.{alone}",
         "calibration": "Left: ECE of all voxels pooled against the mean of the subjects' ECE; a data set can look "
         "calibrated while its subjects are not. Right: each subject's mean signed calibration gap; "
         f"{_percent(shares['under'])} of subjects are under-confident, {_percent(shares['over'])} over-confident.",
         "overlay": "Uncertainty maps of the subjects of Figure 1, in the slice with most ground truth. All maps share "
         "the scale from 0 to 1.",
     }
+
+
+def _alone(methods):
+    """How the curves of many methods are drawn; nothing of few, whose figures have a legend."""
+    return (
+        " Each method has small panels of its own: its curve before those of the others, in grey."
+        if methods > MANY
+        else ""
+    )
 
 
 def _choice(summary):
