@@ -32,10 +32,10 @@ def array_of(patient):
     return np.stack([np.asarray(image.dataobj).T for image in images], axis=-1), images[0].affine
 
 
-def program(method, dataset, path, run, out, **more):
+def program(method, dataset, path, run, out, modalities=None, **more):
     """What `predict --input` writes: {map: array [depth, height, width]}, and its JSON."""
     found = unprepared.predict_inputs(
-        methods.get(method), dataset, path, run, out, Options(**more), say=lambda line: None
+        methods.get(method), dataset, path, run, out, Options(**more), None, modalities, say=lambda line: None
     )
     ((subject, _),) = found
     maps = {name: np.asarray(nibabel.load(out / f"{subject.name}_{name}.nii.gz").dataobj).T for name in MAPS}
@@ -89,6 +89,46 @@ def test_several_paths_give_a_list(brats_raw, brats_run):
     assert [maps.name for maps in found] == [path.name for path in paths]
     assert np.array_equal(found[1].probability, model.predict(paths[1]).probability)
     assert found[0].mutual_information is None and found[0].volume_interval is None
+
+
+def test_files_whose_names_do_not_tell(patient, brats_run, tmp_path):
+    """Named by channel, also as paths and of a list: the program's maps; the program's words where they are wrong."""
+    folder = tmp_path / "patients" / patient.name
+    files = {channel: f"{number}.nii.gz" for number, channel in enumerate(("t1ce", "flair", "t2", "t1"))}
+    folder.mkdir(parents=True)
+    for channel, file in files.items():
+        shutil.copy(patient / f"{patient.name}_{channel}.nii.gz", folder / file)
+    theirs, _ = program("baseline", "brats", folder, brats_run, tmp_path / "theirs", modalities=files)
+    model = tfunc.load(brats_run)
+    with pytest.raises(UserError):
+        model.predict(folder)
+    assert same(model.predict(folder, modalities=files), theirs)
+    absolute = {channel: folder / file for channel, file in files.items()}
+    (found,) = model.predict([folder], modalities=absolute)
+    assert same(found, theirs)
+    swapped = model.predict(folder, modalities={**files, "t1": files["t2"], "t2": files["t1"]})
+    assert not np.array_equal(swapped.probability, found.probability)
+    for wrong in (
+        {"t1": "3.nii.gz"},
+        {**files, "pet": "4.nii.gz"},
+        {**files, "t1": "4.nii.gz"},
+        {**files, "t1": files["t2"]},
+    ):
+        with pytest.raises(UserError) as ours:
+            model.predict(folder, modalities=wrong)
+        with pytest.raises(UserError) as said:
+            program("baseline", "brats", folder, brats_run, tmp_path / "wrong", modalities=wrong)
+        assert str(ours.value) == str(said.value)
+
+
+def test_modalities_of_another_form(patient, brats_run):
+    """One line for what is no channel with its file, and beside an array, whose channels have their order."""
+    model = tfunc.load(brats_run)
+    for wrong in ("t1=a.nii.gz", ["t1"], {"t1": None}, {"t1": ""}, {"t1": True}, {1: "a"}):
+        with pytest.raises(UserError, match="modalities: expected each channel with its file, as"):
+            model.predict(patient, modalities=wrong)
+    with pytest.raises(UserError, match="modalities: expected none with an array"):
+        model.predict(array_of(patient)[0], modalities={"t1": "a.nii.gz"})
 
 
 def test_a_photograph(isic_data, isic_run, tmp_path):

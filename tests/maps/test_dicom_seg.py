@@ -157,6 +157,11 @@ def test_python_takes_the_folder(maps, raw, patient, brats_run, tmp_path):
     written = nibabel.load(maps / "dicom" / f"{patient.name}_probability.nii.gz")
     np.testing.assert_array_equal(found.probability.T, np.asarray(written.dataobj))
     np.testing.assert_allclose(found.affine, written.affine)
+    channels = ("flair", "t1", "t2", "t1ce")
+    numbers = {name: int(pydicom.dcmread(next((patient / name).iterdir())).SeriesNumber) for name in channels}
+    asked = {**numbers, "t1": numbers["t2"], "t2": numbers["t1"]}  # by number, against what their folders say
+    swapped = tfunc.load(brats_run, "baseline").predict(patient, modalities=asked)
+    assert not np.array_equal(swapped.probability, found.probability)
 
 
 def test_the_program_takes_and_gives_dicom(launch, patient, brats_run, tmp_path):

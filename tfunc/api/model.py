@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import pathlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from data_prep import arrays, grid, map_files, place
-from data_prep.base import notices, processes
+from data_prep.base import processes
 from data_prep.base.errors import NotReady, UserError, command
-from data_prep.readers import channel_files, finding
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc import methods, networks, runs
+from tfunc.api import one_subject
 from tfunc.api.maps import Maps
+from tfunc.api.one_subject import Modalities
 from tfunc.maps import artefact
 from tfunc.maps.options import SUBJECT_SEEDS, Options, check_seed
 from tfunc.methods import Method
@@ -134,12 +134,15 @@ class Model:
         return f"<Model {self.method.name} of {self.task.name}, {count} network{'s' * (count != 1)}>"
 
     @overload  # a sequence of text is an array to NumPy, and is meant as paths here
-    def predict(self, image: Paths, samples: int | None = ..., seed: int = ...) -> list[Maps]: ...  # type: ignore[overload-overlap]
+    def predict(  # type: ignore[overload-overlap]
+        self, image: Paths, samples: int | None = ..., seed: int = ..., *, modalities: Modalities | None = ...
+    ) -> list[Maps]: ...
 
     @overload
     def predict(
         self, image: ArrayLike | pathlib.Path | str, samples: int | None = ..., seed: int = ...,
         spacing: Sequence[float] | None = ..., affine: ArrayLike | None = ..., name: str | None = ...,
+        *, modalities: Modalities | None = ...,
     ) -> Maps: ...  # fmt: skip
 
     def predict(
@@ -150,6 +153,8 @@ class Model:
         spacing: Sequence[float] | None = None,
         affine: ArrayLike | None = None,
         name: str | None = None,
+        *,
+        modalities: Modalities | None = None,
     ) -> Maps | list[Maps]:
         """The maps of a subject, or of several.
 
@@ -157,19 +162,21 @@ class Model:
         [height, width, channels]; or the path of a subject, as `predict --input` takes it; or a list of such paths, which gives
         a list. samples: passes of a method that samples; None: 20, or as many as its recalibration was fitted on. seed: of its
         samples; with the name it decides them, so the same file gives the same maps as the program. spacing, affine, name: of an
-        array (`data_prep.arrays.subject`); the name is `image` by default.
+        array (`data_prep.arrays.subject`); the name is `image` by default. modalities: {channel: file} where the names of a
+        subject's files don't tell, relative to its folder or absolute, of DICOM a series' folder, number or description, as
+        `predict --modalities` takes it; of a list of paths each subject's are so called.
 
         Raises `UserError` for what cannot be predicted: another shape, other channels, values that are not finite, a file that
-        is broken, a path with no or several subjects.
+        is broken, a path with no or several subjects, modalities that are not each channel once.
         """
         check_seed(seed, SUBJECT_SEEDS)
         number = self._number(samples)
-        if isinstance(image, (str, pathlib.Path)):
-            self._require_array_only(spacing, affine, name)
-            return self._of_path(image, number, seed)
-        if isinstance(image, (list, tuple)) and image and all(isinstance(one, (str, pathlib.Path)) for one in image):
-            self._require_array_only(spacing, affine, name)
-            return [self._of_path(one, number, seed) for one in image]
+        is_path = one_subject.are_paths(image)
+        one_subject.require_own(is_path, (spacing, affine, name), modalities)
+        if is_path and isinstance(image, (list, tuple)):
+            return [self._of_path(one, number, seed, modalities) for one in image]
+        if is_path:
+            return self._of_path(image, number, seed, modalities)
         subject = arrays.subject(image, self.task, name or "image", spacing, affine)
         return self._of(subject, number, seed)
 
@@ -181,16 +188,12 @@ class Model:
             raise UserError("samples", expected=f"{own}, as the recalibration was fitted on", found=str(samples), do=do)
         return own if samples is None else samples
 
-    def _require_array_only(self, *given):
-        if any(one is not None for one in given):
-            where = "spacing, affine, name"
-            raise UserError(where, expected="none of them with a path", found="one", do="leave it out")
-
-    def _of_path(self, path, samples, seed):
+    def _of_path(self, path, samples, seed, modalities):
         """The maps of the one subject at a path; of DICOM images they keep which they are of."""
         from tfunc.maps import predict
 
-        subject, images = self._read(path)
+        config = self._loaded[0].config
+        subject, images = one_subject.read(path, self.task, config.input, modalities)
         maps = self._of(subject, samples, seed)
         if not images:
             return maps
@@ -198,24 +201,6 @@ class Model:
         applied = self._applied.document() if self._applied else None
         made_with = predict.document(self.method, options, self._loaded, recalibrated=applied)
         return dataclasses.replace(maps, images=images, made_with=made_with)
-
-    def _read(self, path):
-        """(the one subject at a path, read as the run's records were; its first channel's DICOM files, if it has any)."""
-        config = self._loaded[0].config
-        if not pathlib.Path(path).exists():
-            raise UserError(path, expected="a subject's folder or an image", found="nothing")
-        reader = self.task.load_reader()
-        with _warned():
-            sources, faults = finding.new(reader, path, None, self.task)
-            for fault in faults.values():
-                raise fault
-            if len(sources) != 1:
-                do = "give a list of paths, one for each"
-                raise UserError(path, expected="one subject", found=f"{len(sources)}", do=do)
-            subject = reader.load(sources[0], config.input, self.task)
-            if subject.permuted_note:
-                notices.once("voxel order", subject.permuted_note)
-            return subject, next(iter(channel_files.series(sources[0])), ())
 
     def _of(self, subject: Subject, samples: int, seed: int) -> Maps:
         from tfunc.maps import packed
@@ -288,12 +273,3 @@ def _volumes(said):
     """({region: ml}, {region: (low, high)} or None where there are no intervals) of a patient's document."""
     intervals = {name: (one["low"], one["high"]) for name, one in said.items() if one["low"] is not None}
     return {name: float(one["volume"]) for name, one in said.items()}, intervals or None
-
-
-@contextlib.contextmanager
-def _warned() -> Iterator[None]:
-    """What readers notice inside, as Python's warnings."""
-    with notices.gathered() as noticed:
-        yield
-    for line in noticed.lines():
-        warnings.warn(line, stacklevel=4)
