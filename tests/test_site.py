@@ -1,6 +1,7 @@
 """What the site makes of the code and of links that leave docs/; `make docs` then builds it, strictly."""
 
 import base64
+import inspect
 import json
 import re
 import sys
@@ -11,8 +12,11 @@ from conftest import ROOT
 pytest.importorskip("mkdocs")
 sys.path.insert(0, str(ROOT / "docs" / "site"))
 
+import argument_lists
 import flag_pages
+import griffe
 import hooks
+import markdown
 import notebook_pages
 import python_pages
 import schema_pages
@@ -50,6 +54,49 @@ def test_what_python_offers_is_on_its_page():
     for name, path in tfunc.OFFERS.items():
         assert f"heading: tfunc.{name}\n" in page and f"::: {path.replace(':', '.')}\n" in page
     assert all(f"- {name}\n" in page for name in ("hd95", "risk_coverage", "ged"))
+
+
+SAID = """What it does: in a sentence.
+
+scores: float64 [n], higher
+is less sure. risks, weights: of them; limit: a number (seed: none). other: no argument. Raises `UserError` for the
+rest.
+
+    >>> scores: untouched. risks: untouched.
+
+limit is a word here: and here."""
+LISTED = """What it does: in a sentence.
+
+- `scores`: float64 [n], higher
+    is less sure.
+- `risks`, `weights`: of them
+- `limit`: a number (seed: none). other: no argument.
+
+Raises `UserError` for the
+rest.
+
+    >>> scores: untouched. risks: untouched.
+
+limit is a word here: and here."""
+
+
+def test_arguments_become_a_list():
+    """An item for each known name that begins a sentence; what is of all stands below; examples are as they were."""
+    assert argument_lists.listed(SAID, ("scores", "risks", "weights", "limit", "seed", "What")) == LISTED
+    assert argument_lists.listed(SAID, ()) == SAID
+
+
+def test_the_page_of_python_has_lists():
+    """By the extension that mkdocs.yml names: each argument of `load` is an item, and each field of `Maps`."""
+    named = re.search(r'extensions: \["(.*)"\]', (ROOT / "mkdocs.yml").read_text())[1]
+    package = griffe.load("tfunc", search_paths=[ROOT], extensions=griffe.load_extensions(str(ROOT / named)))
+    for of, names in (
+        (package["api.model.load"], inspect.signature(tfunc.load).parameters),
+        (package["api.maps.Maps"], ("prediction", "probability", "uncertainty", "volume_ml")),
+    ):
+        (items,) = re.findall(r"<ul>.*?</ul>", markdown.markdown(of.docstring.value), re.DOTALL)
+        begun = re.findall(r"<li>(.*?):", items)
+        assert {f"<code>{name}</code>" for name in names} <= set(begun)
 
 
 @pytest.mark.parametrize(
