@@ -150,3 +150,18 @@ def test_more_than_there_are(isic_data, train, tmp_path):
     with pytest.raises(UserError, match=r"--kept_epochs=5: expected at most the 4 epochs"):
         plan(manifest(), [methods.get("checkpoints")], {"epochs": 4})
     assert networks.get("checkpoints").keeps_last("brats", quirks=True)
+
+
+def test_patience_that_is_not_used_is_said(isic_data, train, tmp_path):
+    """Before the first epoch, of a fold and of last epochs, which then take all; not of a network whose best epoch is kept."""
+    for network, is_said in (("cv_0", True), ("checkpoints", True), ("baseline", False)):
+        said = []
+        _, done = train(network, "isic", isic_data, tmp_path, epochs=2, patience=1, say=said.append)
+        lines = [line for line in said if "--patience" in line]
+        assert len(lines) == is_said and done["epochs"] == 2
+        if is_said:
+            assert lines[0].startswith(f"{network}: --patience=1 is not used: its last epoch is kept")
+            assert said.index(lines[0]) < next(at for at, line in enumerate(said) if "epoch 1/2" in line)
+    said = []
+    train("cv_1", "isic", isic_data, tmp_path, epochs=1, say=said.append)
+    assert not any("--patience" in line for line in said)

@@ -73,6 +73,7 @@ def fit(
             return folder, _trained_already(folder, done, config, say)
         if settings["precision"] == precision.AUTO:
             say(f"{network.name}: {choice}")
+        _say_unused(config, settings, say)
         keras.utils.set_random_seed(config.seed)  # for what an objective of one's own draws without a seed
         with op_determinism(config.deterministic), memory.enough(network.name, _sizes(config, train)):
             trainer = Trainer(config, train, valid, folder, strategy, say, base, begins)
@@ -123,6 +124,13 @@ def _trained_already(
     began = f", begun from {config.init_from.network}" if config.init_from else ""
     say(f"{folder}: trained already{began} (best epoch {done['best_epoch']}, validation Dice {done['valid_dice']:.4f})")
     return done
+
+
+def _say_unused(config: Config, settings: Settings, say: Callable[[str], Any]) -> None:
+    """Says that a training whose last epoch is kept does not stop early, where the user asked for that."""
+    if settings.get("patience") is not None and config.patience is None:
+        why = "its last epoch is kept, not the one of the best Dice, so that it takes all its epochs"
+        say(f"{config.network.name}: --patience={settings['patience']} is not used: {why}")
 
 
 def _slices(data_dir: runs.Path, manifest: Manifest, names: list[str], split: str, inputs: Inputs) -> Slices:

@@ -93,7 +93,14 @@ SETTINGS = (
         False,
         "validate and keep the exponential moving average of the weights, with a decay of 0.99",
     ),
-    Setting("patience", int, None, "stop after that many epochs without a better Dice (default: never)", lowest=1),
+    Setting(
+        "patience",
+        int,
+        None,
+        "stop after that many epochs without a better Dice (default: never); networks that keep their last "
+        "epoch do not stop",
+        lowest=1,
+    ),
     Setting(
         "seed",
         int,
