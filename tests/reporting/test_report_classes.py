@@ -3,17 +3,18 @@
 import json
 import re
 
+import nibabel
 import numpy as np
 import pytest
 from made_up_classes import softmax
 from made_up_maps import read_csv, serial, undrawn, write
 
 from data_prep import convert
-from data_prep.base import artefacts, pool
+from data_prep.base import artefacts, notices, pool
 from data_prep.phantom import write as phantom
 from data_prep.readers import nifti
 from tfunc import runs
-from tfunc.reporting import class_layers, class_voxels, pictures, publish, report, tensorboard, viewer
+from tfunc.reporting import class_layers, class_voxels, coarse_maps, pictures, publish, report, tensorboard, viewer
 from tfunc.scoring import sources
 from tfunc.scoring.counts import THRESHOLDS
 from tfunc.scoring.evaluate import evaluate
@@ -119,7 +120,25 @@ def test_voxels_give_the_counts(run):
             total = np.array(packed.entry["outside"][class_voxels.key("", index, view)])
             np.add.at(total, level * 4 + found * 2 + target, 1)
             np.testing.assert_array_equal(total, of.counts[maps.method][name].uncertainty.sum(axis=1).ravel())
-    assert len(arrays) == 2 + 3 + 4 + 1 + 1  # truth, image, classes, levels of one probability, of two uncertainties
+        coarse = [key for key in arrays if key.startswith(f"prob-{index}")]
+        assert coarse == ([] if own else [f"prob-{index}-{region}" for region in range(3)])
+    assert len(arrays) == 2 + 3 + 4 + 2 * (
+        1 + 3
+    )  # truth, image, classes, levels of one probability, two uncertainties with theirs
+
+
+def test_a_probability_that_does_not_fit_is_left_out(run, tmp_path):
+    """Beside an uncertainty of several classes: other channels than classes, said; the evaluation does without it."""
+    _, _, evaluated, truth = run
+    name, task = evaluated.subjects[0], evaluated.task
+    moved = sources.Maps("odd", "error", str(tmp_path), (name,))
+    found = truth.read(name)
+    with notices.gathered() as said:
+        assert coarse_maps.arrays(moved, 0, name, found, task) == {} and not said.remarks
+        odd = np.zeros((2, *found.label.shape), np.float32)
+        write(tmp_path / f"{name}_probability.nii.gz", odd, found.space.affine)
+        assert coarse_maps.arrays(moved, 0, name, found, task) == {}
+    assert "leaves it out" in json.dumps(said.remarks)
 
 
 def test_thresholds_of_the_validation_set(run, data_dir, tmp_path, monkeypatch):
@@ -286,7 +305,9 @@ def test_volumes_and_classes_in_the_browser(run, tab):
             words = tab.evaluate("document.getElementById('here').textContent")
             assert words.endswith(f"segmented as {names[prediction[z, y, x]]}, labelled {names[label[z, y, x]]}")
             offered = tab.evaluate("[...document.getElementById('overlay').options].map((one) => one.value)")
-            assert ("probability" in offered) == (part == 2 and maps.kind == "probability") == (low is not None)
-            if low is not None:
-                assert low - 1e-6 <= found.probability(1, z)[y, x] <= high + 1e-6
+            assert ("probability" in offered) == (part == 2) == (low is not None)
+            if low is not None:  # in the file the class is last, and the axes are NIfTI's
+                every = nibabel.load(folder.parent / f"predictions/{title}/{name}_probability.nii.gz").dataobj[x, y, z]
+                assert low - 1e-6 <= every[list(regions[1].classes)].sum() <= high + 1e-6
+                assert maps.kind != "probability" or low - 1e-6 <= found.probability(1, z)[y, x] <= high + 1e-6
     assert tab.complaints == []

@@ -13,25 +13,30 @@ from data_prep.base import notices
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti
 from data_prep.readers.file_names import ENDINGS
+from data_prep.tasks import Task
 from tfunc import kinds
 from tfunc.kinds import KINDS
-from tfunc.scoring import counts, volumes
+from tfunc.scoring import class_files, classes, counts, volumes
 from tfunc.scoring.counts import THRESHOLDS
 from tfunc.scoring.sources import Maps
 from tfunc.scoring.truth import Truth
 
 SIDE = 16  # added to the level of a probability above a half
+UNCOUNTED = np.uint8(SIDE - 1)  # of a voxel that counts nowhere, a level beyond all
 STEPS = 64  # of mutual information, from 0 to 1
 
 
-def arrays(maps: Maps, index: int, name: str, truth: Truth) -> dict[str, NDArray[np.uint8]]:
+def arrays(maps: Maps, index: int, name: str, truth: Truth, task: Task | None = None) -> dict[str, NDArray[np.uint8]]:
     """{name in the page: uint8 [depth, height, width]} of what lies beside a method's scored map; nothing where nothing does.
 
-    prob-<index>: a probability's level + SIDE where it is above a half, of two classes and methods that are scored by another
-    map.  mutual-<index>: mutual information in `STEPS`. Files that do not fit the label are left out, which is said.
+    task: of several classes.  prob-<index>, of several classes prob-<index>-<region>: the level of a probability + SIDE where
+    it is above a half, of methods that are scored by another map.  mutual-<index>: mutual information in `STEPS`. Files that do
+    not fit the label are left out, which is said.
     """
     found = {}
-    if not KINDS[maps.kind].segments and truth.classes is None:
+    if not KINDS[maps.kind].segments and task is not None:
+        found = _by_region(maps, index, name, truth, task)
+    elif not KINDS[maps.kind].segments:
         probability = _beside(maps, name, truth, "probability", softmax=True)
         if probability is not None:
             found[f"prob-{index}"] = sided(probability)
@@ -60,16 +65,46 @@ def bounds() -> list[float]:
     return [*found, 0.5]
 
 
+def _by_region(maps, index, name, truth, task):
+    """The probabilities of regions, whose classes' file lies beside a map that says nothing of it; nothing without one."""
+    path = _path(maps, name, "probability")
+    if path is None:
+        return {}
+    try:
+        channels, of_regions = class_files.probabilities(path, truth.space, task, "auto", truth.counted)
+    except UserError as error:
+        _say_left_out(maps, "probability", error)
+        return {}
+    found = {}
+    for number, region in enumerate(task.regions):
+        of = channels[number] if of_regions else classes.region_probability(channels, region.classes)
+        code = sided(_in_range(of))
+        found[f"prob-{index}-{number}"] = code if truth.counted is None else np.where(truth.counted, code, UNCOUNTED)
+    return found
+
+
 def _beside(maps, name, truth, what, softmax=False):
     """A map in [0, 1], 0 where it is no number; None where there is none that fits."""
-    paths = [maps.folder_of(name) / f"{name}_{what}{ending}" for ending in ENDINGS]
-    path = next((path for path in paths if path.exists()), None)
+    path = _path(maps, name, what)
     if path is None:
         return None
     try:
         array, space = volumes.read(path, softmax=softmax)
         nifti.require_same_space(truth.space, space)
     except UserError as error:
-        notices.once(f"{what} of {maps.method}", f"{error}; the report's viewer leaves it out")
+        _say_left_out(maps, what, error)
         return None
+    return _in_range(array)
+
+
+def _path(maps, name, what):
+    paths = [maps.folder_of(name) / f"{name}_{what}{ending}" for ending in ENDINGS]
+    return next((path for path in paths if path.exists()), None)
+
+
+def _in_range(array):
     return np.clip(np.nan_to_num(kinds.floating(array), nan=0.0), 0, 1)
+
+
+def _say_left_out(maps, what, error):
+    notices.once(f"{what} of {maps.method}", f"{error}; the report's viewer leaves it out")

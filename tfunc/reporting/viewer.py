@@ -179,7 +179,7 @@ def _read_classes(evaluated, name, truth):
 
 
 def _coarse(evaluated, name, truth):
-    every = (coarse_maps.arrays(maps, index, name, truth) for index, maps in enumerate(evaluated.maps))
+    every = (coarse_maps.arrays(maps, index, name, truth, evaluated.task) for index, maps in enumerate(evaluated.maps))
     return {key: array for found in every for key, array in found.items()}
 
 

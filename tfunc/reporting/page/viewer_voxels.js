@@ -25,7 +25,8 @@ async function load(subject, method) {
   const about = data.viewer[subject];
   const { index, map, levels = `map-${map}`, classes, region, sided } = data.methods[method];
   for (const id of unpacked.keys()) if (!id.startsWith(`voxels-${subject}-`)) unpacked.delete(id); // one subject in memory
-  const wanted = { truth: "truth", levels, classes, image: "image", probability: `prob-${index}`, mutual: `mutual-${index}` };
+  const coarse = classes ? `prob-${index}-${region}` : `prob-${index}`; // of the class map there is none
+  const wanted = { truth: "truth", levels, classes, image: "image", probability: coarse, mutual: `mutual-${index}` };
   const found = {};
   await Promise.all(Object.entries(wanted).map(async ([what, name]) => {
     const id = `voxels-${subject}-${name}`;
