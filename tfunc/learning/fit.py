@@ -71,9 +71,7 @@ def fit(
         claim.claim(folder, config, *how)  # once the data can be trained on
         if (done := runs.finished(folder)) is not None:  # by another process, meanwhile
             return folder, _trained_already(folder, done, config, say)
-        if settings["precision"] == precision.AUTO:
-            say(f"{network.name}: {choice}")
-        _say_unused(config, settings, say)
+        _say_chosen(config, settings, choice, say)
         keras.utils.set_random_seed(config.seed)  # for what an objective of one's own draws without a seed
         with op_determinism(config.deterministic), memory.enough(network.name, _sizes(config, train)):
             trainer = Trainer(config, train, valid, folder, strategy, say, base, begins)
@@ -126,8 +124,10 @@ def _trained_already(
     return done
 
 
-def _say_unused(config: Config, settings: Settings, say: Callable[[str], Any]) -> None:
-    """Says that a training whose last epoch is kept does not stop early, where the user asked for that."""
+def _say_chosen(config: Config, settings: Settings, choice: Choice, say: Callable[[str], Any]) -> None:
+    """Says what is other than the user may think: what `auto` came to, and a patience that a kept last epoch makes idle."""
+    if settings["precision"] == precision.AUTO:
+        say(f"{config.network.name}: {choice}")
     if settings.get("patience") is not None and config.patience is None:
         why = "its last epoch is kept, not the one of the best Dice, so that it takes all its epochs"
         say(f"{config.network.name}: --patience={settings['patience']} is not used: {why}")
