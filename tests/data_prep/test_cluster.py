@@ -148,6 +148,16 @@ def test_a_killed_scheduler_is_one_line(capfd):
         pass
 
 
+def test_a_scheduler_that_is_killed_as_it_is_asked(monkeypatch, capfd):
+    """Between the connection and the first call: the same line."""
+    with cluster(1) as started:
+        asked = dask._asked
+        monkeypatch.setattr(dask, "_asked", lambda call: (started.kill(started.scheduler), asked(call))[1])
+        with pytest.raises(UserError, match="the scheduler that was there"), pool.executor(scheduler=started.address):
+            pass
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_worker_that_cannot_see_the_folder(two, tmp_path, monkeypatch):
     """The working directory of the command, which relative paths begin at, is named."""
     monkeypatch.chdir(tmp_path)

@@ -155,9 +155,7 @@ def fitted(slope: Slope, nll: Slope) -> Fitted:
     if at_bound:
         found = LOWEST if coldest <= 0 else HIGHEST
     else:
-        from scipy import (
-            optimize,
-        )  # takes a third of a second to import, which workers that fit nothing need not wait for
+        from scipy import optimize  # here: workers that fit nothing need not wait for its import
 
         root = optimize.brentq(lambda log: slope(np.exp(-log)), np.log(LOWEST), np.log(HIGHEST), xtol=1e-12)
         found = float(np.exp(root))
