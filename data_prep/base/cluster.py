@@ -78,7 +78,7 @@ class Cluster(concurrent.futures.Executor):
 
     def explained(self, error: BaseException) -> UserError | None:
         """The line for an exception that is Dask's own; None for any other."""
-        from distributed import scheduler
+        from distributed import client, comm, scheduler
 
         if isinstance(error, scheduler.KilledWorker):
             return UserError(
@@ -87,7 +87,8 @@ class Cluster(concurrent.futures.Executor):
                 found=f"{error.allowed_failures + 1} that died at the same call, the last at {error.last_worker.address}",
                 do=f"see its log (probably too little memory), then {AGAIN}",
             )
-        if isinstance(error, concurrent.futures.CancelledError):
+        closed = getattr(client, "ClosedClientError", comm.CommClosedError)  # Dask before 2025 has none
+        if isinstance(error, (concurrent.futures.CancelledError, comm.CommClosedError, closed)):
             return self._lost()
         return None
 
@@ -99,7 +100,10 @@ class Cluster(concurrent.futures.Executor):
         """Raises `UserError` where the scheduler, which reads calls too, or a worker has another version, or none."""
         own = eval(VERSION)
         found = {"the scheduler": _asked(lambda: self.client.run_on_scheduler(eval, VERSION))}
-        found |= self.client.run(eval, VERSION, on_error="return")
+        try:
+            found |= self.client.run(eval, VERSION, on_error="return")
+        except OSError as error:
+            raise self._lost() from error
         for who, version in found.items():
             if version != own and not isinstance(version, OSError):  # a worker that has just been lost
                 raise UserError(

@@ -9,14 +9,13 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import contextlib
-import itertools
 import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from data_prep.base import cluster, processes
+from data_prep.base import calls, cluster, processes
 from data_prep.base.cluster import Cluster
 from data_prep.base.errors import UserError
 
@@ -123,18 +122,22 @@ def results(
 ) -> Iterator[Result]:
     """Yields `function(item)` for each item, in order, with at most `ahead` calls under way.
 
-    ahead: by default two a process; on a cluster two a thread, whatever is asked for.
+    ahead: by default two a process; on a cluster two a thread, whatever is asked for, each of which takes several items where
+        they are small.
     Memory stays flat in the number of items. The first exception stops it: nothing more is submitted, what waits is
     cancelled. A worker that dies (as when memory runs out) becomes a `UserError`.
     """
     under_way: collections.deque[concurrent.futures.Future] = collections.deque()
+    asked, more = _calls(pool, function, items), True
     with _ending(pool, under_way):
-        for item in items:
-            under_way.append(pool.submit(function, item))
-            while len(under_way) >= _limit(pool, ahead):
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+        while more or under_way:
+            if more := (call := asked.begin()) is not None:
+                under_way.append(call)
+            while under_way and (not more or len(under_way) >= _limit(pool, ahead)):
+                done, rest = asked.end(under_way.popleft())
+                if rest is not None:
+                    under_way.appendleft(rest)
+                yield from done
 
 
 def unordered(
@@ -144,17 +147,25 @@ def unordered(
     ahead: int | None = None,
 ) -> Iterator[Result]:
     """The same as `results`, each as soon as it is done: a slow item holds up no other."""
-    waiting, under_way = iter(items), set()  # type: ignore[var-annotated]
+    under_way: set[concurrent.futures.Future] = set()
+    asked = _calls(pool, function, items)
     with _ending(pool, under_way):
         while True:
-            for item in itertools.islice(waiting, max(_limit(pool, ahead) - len(under_way), 0)):
-                under_way.add(pool.submit(function, item))
+            while len(under_way) < _limit(pool, ahead) and (call := asked.begin()) is not None:
+                under_way.add(call)
             if not under_way:
                 return
-            done, _ = concurrent.futures.wait(under_way, return_when=concurrent.futures.FIRST_COMPLETED)
-            for future in done:
-                under_way.remove(future)
-                yield future.result()
+            finished, _ = concurrent.futures.wait(under_way, return_when=concurrent.futures.FIRST_COMPLETED)
+            for call in finished:
+                under_way.remove(call)
+                done, rest = asked.end(call)
+                if rest is not None:
+                    under_way.add(rest)
+                yield from done
+
+
+def _calls(pool, function, items):
+    return (calls.Grouped if isinstance(pool, Cluster) else calls.Single)(pool, function, items)
 
 
 def _limit(pool, ahead):

@@ -40,7 +40,7 @@ def die(_):
 
 
 def slowly(number):
-    time.sleep(0.05)
+    time.sleep(0.11)
     return number
 
 
@@ -93,9 +93,21 @@ def test_calls_are_bounded_and_in_order(two):
     """Two a thread are under way, whatever is asked for, so an endless list of items is no memory here."""
     taken = []
     with pool.executor(scheduler=two.address, tensorflow=False) as executor:
-        for number in pool.results(executor, slowly, (taken.append(one) or one for one in range(40)), ahead=1000):
+        for number in pool.results(executor, slowly, (taken.append(one) or one for one in range(20)), ahead=1000):
             assert len(taken) <= number + 1 + 2 * 2
-    assert taken == list(range(40))
+    assert taken == list(range(20))
+
+
+@pytest.mark.parametrize("results", [pool.results, pool.unordered])
+def test_small_items_share_calls(two, results, monkeypatch):
+    """2,000 items that take no time: each once, in some dozens of calls."""
+    made = []
+    submit = dask.Cluster.submit
+    monkeypatch.setattr(dask.Cluster, "submit", lambda *call: made.append(1) or submit(*call))
+    with pool.executor(scheduler=two.address, tensorflow=False) as executor:
+        found = list(results(executor, str, range(2000)))
+    assert (found if results is pool.results else sorted(found, key=int)) == [str(one) for one in range(2000)]
+    assert len(made) < 60
 
 
 def test_a_killed_workers_calls_are_made_by_another(tmp_path):
@@ -134,6 +146,16 @@ def test_a_killed_scheduler_is_one_line(capfd):
     assert time.monotonic() - begun < 20 and capfd.readouterr() == ("", "")
     with pytest.raises(UserError, match="expected a Dask scheduler there"), pool.executor(scheduler=started.address):
         pass
+
+
+def test_a_scheduler_that_is_killed_as_it_is_asked(monkeypatch, capfd):
+    """Between the connection and the first call: the same line."""
+    with cluster(1) as started:
+        asked = dask._asked
+        monkeypatch.setattr(dask, "_asked", lambda call: (started.kill(started.scheduler), asked(call))[1])
+        with pytest.raises(UserError, match="the scheduler that was there"), pool.executor(scheduler=started.address):
+            pass
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_worker_that_cannot_see_the_folder(two, tmp_path, monkeypatch):

@@ -144,8 +144,30 @@ def test_a_study_goes_on(here, tmp_path, who):
     same(run / "evaluation", here / "run" / "evaluation", TABLES)
 
 
-def test_predict_and_evaluate_go_on(here, tmp_path):
-    """A worker killed when the first maps are there, and one as soon as subjects are counted: all is done, the same bytes.
+def connected(made):
+    """Whether a program is there that has not said goodbye."""
+    return "Receive client connection" in made.log("scheduler").rpartition("Remove client")[2]
+
+
+def went_on(who, command, seen):
+    """Runs a program on a cluster and kills `who` once `seen()`; where that is the scheduler, again on another cluster."""
+    with cluster(2) as made:
+        process = started(*command, f"--scheduler={made.address}")
+        wait_for(lambda: seen(made), process)
+        made.kill(made.workers[0] if who == "worker" else made.scheduler)
+        code, _, err = ended(process)
+    if who == "scheduler":
+        assert code == 2, err
+        (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert "expected the scheduler that was there" in line and "Traceback" not in err
+        with cluster(1) as made:
+            code, _, err = ended(started(*command, f"--scheduler={made.address}"))
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("who", ["worker", "scheduler"])
+def test_predict_and_evaluate_go_on(here, tmp_path, who):
+    """Killed when the first maps are there, and as subjects begin to be counted: the same bytes, after another call or not.
 
     Those of MC dropout: each subject is a batch of its own here too, so the maps are the same to the last bit.
     """
@@ -153,21 +175,11 @@ def test_predict_and_evaluate_go_on(here, tmp_path):
     maps = runs.predictions_dir(run, "baseline_mc", "test")
     maps.rename(tmp_path / "maps")
     where = "--dataset=brats", f"--data_dir={here / 'data'}", f"--run_dir={run}"
-    with cluster(2) as made:
-        process = started("predict", *where, "--method=baseline_mc", "--samples=3", f"--scheduler={made.address}")
-        wait_for(lambda: any(maps.glob("*_prediction.nii.gz")), process)
-        made.kill(made.workers[0])
-        code, _, err = ended(process)
-        assert code == 0, err
-        same(maps, tmp_path / "maps", "*.nii.gz")
-        made.add_worker()
-        (run / "evaluation").rename(tmp_path / "evaluation")
-        evaluate = "evaluate", *where, "--methods=baseline,baseline_mc", f"--scheduler={made.address}"
-        process = started(*evaluate)
-        wait_for(lambda: "Receive client connection" in made.log("scheduler").rpartition("Remove client")[2], process)
-        made.kill(made.workers[1])
-        code, _, err = ended(process)
-    assert code == 0, err
+    predict = "predict", *where, "--method=baseline_mc", "--samples=3"
+    went_on(who, predict, lambda made: any(maps.glob("*_prediction.nii.gz")))
+    same(maps, tmp_path / "maps", "*.nii.gz")
+    (run / "evaluation").rename(tmp_path / "evaluation")
+    went_on(who, ("evaluate", *where, "--methods=baseline,baseline_mc"), connected)
     same(run / "evaluation", tmp_path / "evaluation", TABLES)
 
 

@@ -11,8 +11,9 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from data_prep.base import artefacts, processes
+from data_prep.base import artefacts
 from tfunc.reporting import words
+from tfunc.reporting.event_file import EventFile
 from tfunc.reporting.publish import Finished
 
 NAME = "tensorboard"  # the folder, in the evaluation's
@@ -32,20 +33,16 @@ def write(finished: Finished) -> pathlib.Path:
     Each method has a folder of its own, `methods/<method>`, whose HParams are the method, the part of the evaluation's data and
     its measures' means. Of several classes each region and the class map are trials too: `methods/<method>/<region>`.
     """
-    processes.start_quietly()
-    import tensorflow as tf
-
     folder = finished.folder / NAME
     artefacts.remove_tree(folder)
     with artefacts.folder_aside(folder) as aside:
-        with tf.summary.create_file_writer(str(aside)).as_default(step=0):
-            _columns(finished.summary)
-            tf.summary.text(f"{PLACE}/Table 1", finished.markdown)
+        with EventFile(aside) as events:
+            events.columns(["method", "evaluated on"], _metrics(finished.summary))
+            events.text(f"{PLACE}/Table 1", finished.markdown)
             captions = words.captions(finished.summary)
             for picture in finished.pictures:
                 if picture.suffix == ".png":
-                    about = captions.get(picture.stem, "")
-                    tf.summary.image(f"{PLACE}/{picture.stem}", _on_white(picture)[None], description=about)
+                    events.image(f"{PLACE}/{picture.stem}", _on_white(picture), captions.get(picture.stem, ""))
         for part, method, found in _trials(finished.summary):
             _trial(aside, part, method, found, finished.summary)
     return folder
@@ -69,27 +66,20 @@ def _means(found):
     return {name: value for name, value in means.items() if value is not None}
 
 
-def _columns(summary):
-    """What the HParams page has columns for, under names for people."""
-    from tensorboard.plugins.hparams import api  # here: its import takes a second
-
+def _metrics(summary):
+    """{tag: title} of what the HParams page has columns for, under names for people."""
     columns = {name: of["title"].removesuffix(" %") for name, of in summary["columns"].items()}
     columns |= {n: of["title"].removesuffix(" %") for n, of in summary.get("classes", {}).get("columns", {}).items()}
-    metrics = [api.Metric(f"{PLACE}/{name}", display_name=title) for name, title in {**columns, **TITLES}.items()]
-    api.hparams_config(hparams=[api.HParam("method"), api.HParam("evaluated on")], metrics=metrics)
+    return {f"{PLACE}/{name}": title for name, title in {**columns, **TITLES}.items()}
 
 
 def _trial(folder, part, method, found, summary):
     """One row of the HParams page: a method on a part of the data."""
-    import tensorflow as tf
-    from tensorboard.plugins.hparams import api
-
-    place = folder / "methods" / method / part
     on = f"{summary['dataset'] or 'maps'}, {summary.get('split', 'test')}" + (f", {part}" if part else "")
-    with tf.summary.create_file_writer(str(place)).as_default(step=0):
-        api.hparams({"method": found["title"], "evaluated on": on}, trial_id=f"{method}/{part}")
+    with EventFile(folder / "methods" / method / part) as events:
+        events.trial({"method": found["title"], "evaluated on": on}, f"{method}/{part}")
         for name, value in _means(found).items():
-            tf.summary.scalar(f"{PLACE}/{name}", value)
+            events.scalar(f"{PLACE}/{name}", value)
 
 
 def _on_white(path):

@@ -15,8 +15,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tfunc.scoring import bootstrap
+from tfunc.scoring.bootstrap import RESAMPLES, SEED
 from tfunc.scoring.risk_coverage import ranks
-from tfunc.scoring.statistics import RESAMPLES, SEED, mean
+from tfunc.scoring.statistics import mean
 
 EXACT = 50  # differences
 DIGITS = 12  # differences that agree so far are ties: what rounding adds to them is no rank
@@ -67,18 +69,27 @@ def intervals(
     differences: NDArray[np.float64], resamples: int = RESAMPLES, seed: int = SEED
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(low, high) [pairs] of `statistics.interval` of each row of differences [pairs, subjects], by the same resamples."""
-    count = differences.shape[1]
-    drawn = np.random.default_rng(seed).integers(0, count, (count, resamples))
-    places = drawn + count * np.arange(resamples)
-    times = np.bincount(places.reshape(-1), minlength=count * resamples).reshape(resamples, count).astype(np.float64)
+    times = _times(differences.shape[1], resamples, seed)
     defined = ~np.isnan(differences)
-    number = times @ defined.T
-    total = times @ np.where(defined, differences, 0).T
+    numbers = np.vstack([np.where(defined, differences, 0), defined]).T
+    step = max(bootstrap.BLOCK // max(len(numbers), 1), 1)
+    blocks = (times[start : start + step].astype(np.float64) for start in range(0, resamples, step))
+    total, number = np.split(np.vstack([block @ numbers for block in blocks]), 2, axis=1)
     means = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
     ends = np.full((2, len(differences)), np.nan)
     some = defined.any(axis=1)
     ends[:, some] = np.nanpercentile(means[:, some], (2.5, 97.5), axis=0)
     return ends[0], ends[1]
+
+
+def _times(count, resamples, seed):
+    """uint16 [resamples, subjects]: how often each is drawn."""
+    times = np.zeros((resamples, count), np.uint16)
+    sets = np.arange(resamples)
+    for block in bootstrap.by_draw(count, None, resamples, seed):
+        for drawn in block:  # each set draws one
+            times[sets, drawn] += 1
+    return times
 
 
 def signed_rank(differences: NDArray[np.float64]) -> float:

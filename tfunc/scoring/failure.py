@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tfunc.scoring import risk_coverage, statistics
+from tfunc.scoring import bootstrap, risk_coverage
 from tfunc.scoring.aggregate import AGGREGATORS
 from tfunc.scoring.risk_coverage import FAILURE, Curve
 
@@ -59,8 +59,8 @@ def detections(
     scores: Mapping[str, Mapping[str, NDArray[np.float64]]],
     dice: Mapping[str, NDArray[np.float64]],
     failure: float = FAILURE,
-    resamples: int = statistics.RESAMPLES,
-    seed: int = statistics.SEED,
+    resamples: int = bootstrap.RESAMPLES,
+    seed: int = bootstrap.SEED,
 ) -> list[Detection]:
     """A `Detection` for each method and score, in their order.
 
@@ -70,20 +70,21 @@ def detections(
     found = []
     for method, of in scores.items():
         count = len(dice[method])
-        indices = np.random.default_rng(seed).integers(0, count, (resamples, count))
         for name, values in of.items():
             if np.isfinite(values).all() and count:
-                found.append(_detection(method, name, values, dice[method], failure, indices))
+                sets = bootstrap.by_set(count, resamples, seed)
+                found.append(_detection(method, name, values, dice[method], failure, sets))
     return found
 
 
-def _detection(method, name, values, dice, failure, indices):
+def _detection(method, name, values, dice, failure, sets):
     risks, failed = 1 - dice, dice < failure
     whole = risk_coverage.risk_coverage(values, risks)
     numbers = {key: float(whole[key]) for key in NUMBERS if key in whole}
     numbers["auroc"] = risk_coverage.auroc(values, failed)
     numbers["closed"] = float(closed(whole["aurc"], whole["random"], whole["oracle"]))
-    many = risk_coverage.resampled(values, risks, indices, failed)
+    parts = [risk_coverage.resampled(values, risks, indices, failed) for indices in sets]
+    many = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     many["closed"] = closed(many["aurc"], many["random"], many["oracle"])
     ends = {key: _interval(many[key]) for key in WITH_INTERVAL}
     low, high = ({key: pair[index] for key, pair in ends.items()} for index in (0, 1))

@@ -6,7 +6,7 @@ are of the voxels in the mask. Areas are under these curves by trapezoids, over 
 
 The challenge's maps hold 0 to 100 and its thresholds are 100 k / levels. Ours hold 0 to 1. Thresholds are k / levels, rounded to
 the map's own dtype, so that a challenge's map over 100 lies on the same side of each: both are the rounded value of one
-fraction, in float32 as in float64. NumPy and SciPy.
+fraction, in float32 as in float64. NumPy only.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import integrate
 
 from tfunc.kinds import MapError
+from tfunc.scoring import area
 from tfunc.scoring.counts import BLOCK, block, flat, outcome_codes, within_unit
 
 LEVELS = 40
@@ -62,7 +62,7 @@ def qu_brats(
         "ftp": _filtered(kept[:, 1, 1, 1]),
         "ftn": _filtered(kept[:, 1, 0, 0]),
     }
-    areas = {f"{name}_auc": float(integrate.trapezoid(curve, thresholds)) for name, curve in curves.items()}
+    areas = {f"{name}_auc": float(area.under(curve, thresholds)) for name, curve in curves.items()}
     score = (areas["dice_auc"] + 1 - areas["ftp_auc"] + 1 - areas["ftn_auc"]) / 3
     return {"score": score, **areas, "thresholds": thresholds, **curves}
 

@@ -1,4 +1,4 @@
-"""What is gained by correcting the most uncertain first: voxels, lesions, patients. NumPy and SciPy.
+"""What is gained by correcting the most uncertain first: voxels, lesions, patients. NumPy only.
 
 A curve over the share that is retained: what is more uncertain is replaced by the truth. Sorting is stable, so of equally
 uncertain ones those that come later are corrected first, and a result does not depend on the machine. The definitions are
@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import integrate
 
 from tfunc.kinds import MapError
+from tfunc.scoring import area
 from tfunc.scoring.foreground import same_shape
 
 FRACTIONS = np.linspace(0, 1, 400)
@@ -31,7 +31,7 @@ class Retention:
     @property
     def under(self) -> float:
         """The area under the curve, by trapezoids; for a Dice, higher is better."""
-        return float(integrate.trapezoid(self.values, self.fractions))
+        return float(area.under(self.values, self.fractions))
 
     @property
     def above(self) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from data_prep.base.errors import UserError
+from tfunc.scoring import area
 
 FAILURE = 0.7  # a segmentation with a lower Dice has failed
 Floats = NDArray[np.float64]
@@ -33,12 +34,12 @@ class Curve:
     @property
     def aurc(self) -> float:
         """Area under the selective risk."""
-        return float(_trapezoid(self.risk[::-1], self.coverage[::-1]))
+        return float(area.under(self.risk[::-1], self.coverage[::-1]))
 
     @property
     def augrc(self) -> float:
         """Area under the generalised risk."""
-        return float(_trapezoid(self.generalised[::-1], self.coverage[::-1]))
+        return float(area.under(self.generalised[::-1], self.coverage[::-1]))
 
 
 def checked(scores: ArrayLike, risks: ArrayLike) -> tuple[Floats, Floats]:
@@ -150,7 +151,7 @@ def resampled(
     areas = _areas(scores, risks, weights)
     ordered = np.sort(risks[indices], axis=1)
     selective = np.cumsum(ordered, axis=1) / np.arange(1, count + 1)
-    best = _trapezoid(np.hstack([selective[:, :1], selective]), np.arange(count + 1) / count)
+    best = area.under(np.hstack([selective[:, :1], selective]), np.arange(count + 1) / count)
     failed = risks > 1 - FAILURE if failed is None else failed
     return {
         **areas,
@@ -174,13 +175,9 @@ def _areas(scores, risks, weights):
     coverage = np.hstack([np.zeros_like(surest), kept]) / len(scores)
     generalised = np.hstack([np.zeros_like(surest), total]) / len(scores)
     return {
-        "aurc": _trapezoid(np.hstack([surest, selective]), coverage),
-        "augrc": _trapezoid(generalised, coverage),
+        "aurc": area.under(np.hstack([surest, selective]), coverage),
+        "augrc": area.under(generalised, coverage),
     }
-
-
-def _trapezoid(values, places):
-    return ((values[..., 1:] + values[..., :-1]) / 2 * np.diff(places)).sum(axis=-1)
 
 
 def _grouped(values, weights):

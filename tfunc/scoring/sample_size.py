@@ -15,7 +15,8 @@ import statistics
 import numpy as np
 from numpy.typing import NDArray
 
-from tfunc.scoring.statistics import RESAMPLES, SEED
+from tfunc.scoring import bootstrap
+from tfunc.scoring.bootstrap import RESAMPLES, SEED
 
 SIZES = (10, 20, 40, 80, 160, 320, 640)
 WIDTHS = 0.02, 0.05
@@ -33,7 +34,7 @@ def width(values: NDArray, size: int, resamples: int = RESAMPLES, seed: int = SE
         return math.nan
     if size > len(known):
         return NORMAL * deviation(known) / math.sqrt(size)
-    means = known[np.random.default_rng(seed).integers(0, len(known), (size, resamples))].mean(axis=0)
+    means = bootstrap.means(known, size, resamples, seed)
     low, high = np.percentile(means, (2.5, 97.5))
     return float(high - low)
 

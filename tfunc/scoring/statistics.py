@@ -13,14 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfunc.methods import METHODS
-from tfunc.scoring import metrics
+from tfunc.scoring import bootstrap, metrics
+from tfunc.scoring.bootstrap import RESAMPLES, SEED
 from tfunc.scoring.class_measures import CLASS_MEASURES
 from tfunc.scoring.classes import ClassMap
 from tfunc.scoring.counts import Counts, empty_counts
 from tfunc.scoring.measures import MEASURES, Measure, table1
-
-RESAMPLES = 1000
-SEED = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +99,7 @@ def interval(values: NDArray, resamples: int = RESAMPLES, seed: int = SEED) -> t
 
     values: [S].
     """
-    rng = np.random.default_rng(seed)
-    means = mean(values[rng.integers(0, len(values), (len(values), resamples))])
+    means = bootstrap.means(np.asarray(values, np.float64), None, resamples, seed)
     means = means[~np.isnan(means)]
     if not means.size:
         return float("nan"), float("nan")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
+from scipy import special
 
 from data_prep.base.errors import UserError
 from tfunc.kinds import CLIP
@@ -155,6 +155,8 @@ def fitted(slope: Slope, nll: Slope) -> Fitted:
     if at_bound:
         found = LOWEST if coldest <= 0 else HIGHEST
     else:
+        from scipy import optimize  # here: workers that fit nothing need not wait for its import
+
         root = optimize.brentq(lambda log: slope(np.exp(-log)), np.log(LOWEST), np.log(HIGHEST), xtol=1e-12)
         found = float(np.exp(root))
     return Fitted(found, nll(1 / found), nll(1.0), at_bound=at_bound)
