@@ -55,10 +55,12 @@ class UserError(Exception):
 
     def message(self, typed: Callable[[Command], str] = str) -> str:
         """The line. typed: how a command reads."""
+        from data_prep.base import stores  # which raises these
+
         where, expected, found, do = self.parts(typed)
         seen = [f"{word} {part}" for word, part in (("expected", expected), ("found", found)) if part is not None]
         message = f"{where}: {', '.join(seen)}" if seen else where
-        line = " ".join(f"{message}; {do}".split() if do else message.split())
+        line = stores.told(" ".join(f"{message}; {do}".split() if do else message.split()))
         return _HALF.sub(lambda found: f"\\u{ord(found[0]):x}", line)
 
     def parts(self, typed: Callable[[Command], str] = str) -> tuple[str, str | None, str | None, str | None]:
@@ -71,9 +73,21 @@ class UserError(Exception):
             _joined(("run ", do) if isinstance(do, Command) else do, typed) if do else None,
         )
 
+    def reword(self, change: Callable[[str], str]) -> None:
+        """Changes the texts of the line, in place; commands in it stay."""
+        where, expected, found, do = self.arguments
+        self.arguments = change(where), _reworded(expected, change), _reworded(found, change), _reworded(do, change)
+        self.args = (self.message(),)
+
     def __reduce__(self) -> tuple[Any, ...]:  # keyword arguments survive the way back from a worker process
         where, expected, found, do = self.arguments
         return _rebuild, (type(self), where, expected, found, do)
+
+
+def _reworded(part, change):
+    if isinstance(part, tuple):
+        return tuple(_reworded(one, change) for one in part)
+    return change(part) if isinstance(part, str) else part
 
 
 class Faults(UserError):

@@ -63,6 +63,13 @@ def fetch(path: stores.Path, wants: Wants = everything, say: Callable[[str], Any
     _looked[str(path)] = time.monotonic(), wants
 
 
+def here(place: stores.Path, wants: Wants = everything) -> pathlib.Path:
+    """The local folder or file of a path or a URL, for Python, where no program has brought what its flags name."""
+    path = stores.place(place)
+    fetch(path, wants, lambda line: None)
+    return path
+
+
 def fetch_each(paths: Iterable[stores.Path]) -> None:
     """`fetch` of several files or folders, several at a time; for a function that is called on another machine."""
     asked = [path for path in paths if stores.of(path) is not None]

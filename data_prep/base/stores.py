@@ -65,6 +65,11 @@ def local(url: str) -> pathlib.Path:
     return pathlib.Path(str(root()), protocol, *parts)
 
 
+def place(given: Path) -> pathlib.Path:
+    """The local path of a path or a URL; nothing is brought. Raises `UserError` as `local`."""
+    return local(given) if is_url(given) else pathlib.Path(given)  # type: ignore[arg-type]
+
+
 def of(path: Path) -> str | None:
     """The URL that a path stands for; None for a plain one."""
     if (top := root()) is None:

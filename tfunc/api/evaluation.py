@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
-from data_prep.base import pool
+from data_prep.base import mirrors, pool
 from data_prep.base.errors import UserError
 from data_prep.readers.labels import Rule
+from tfunc.api import arguments
 from tfunc.reporting import publish
 from tfunc.scoring import asked, sources
 from tfunc.scoring.truth import FolderTruth, several
@@ -47,6 +47,7 @@ class Evaluation:
         return self.markdown
 
 
+@arguments.named
 def evaluate(
     predictions: Path,
     labels: Path,
@@ -61,6 +62,8 @@ def evaluate(
     workers: int = 1,
 ) -> Evaluation:
     """Evaluates a folder of maps, or of method folders, against a folder of labels; writes tables, pictures and a report.
+
+    A folder is a path or a URL.
 
     predictions: `<subject>_{probability|uncertainty, prediction}.nii.gz`, or nnU-Net's `.npz`. labels: `<subject>.nii.gz`, or
     with a usual ending. images: `<subject>.nii.gz` or nnU-Net's `<subject>_0000.nii.gz`, shown in the report; no number needs
@@ -79,12 +82,12 @@ def evaluate(
     if not isinstance(workers, int) or workers < 1:
         raise UserError("workers", expected="1 or more", found=repr(workers))
     task, truth = _truth(labels, masks, images, regions, label_map, ignore_label)
-    all_maps = sources.folder_maps(pathlib.Path(predictions), kind)
+    all_maps = sources.folder_maps(mirrors.here(predictions), kind)
     truth.check(all_maps[0].subjects)
     if truth.classes is None:
         for line in sources.softmaxes(all_maps):
-            warnings.warn(line, stacklevel=2)
-    folder = pathlib.Path(out_dir) if out_dir is not None else pathlib.Path(tempfile.mkdtemp(prefix="tfunc-"))
+            arguments.warn(line)
+    folder = mirrors.here(out_dir) if out_dir is not None else pathlib.Path(tempfile.mkdtemp(prefix="tfunc-"))
 
     @contextlib.contextmanager
     def make_pool(size: int) -> Iterator[Executor]:
@@ -93,7 +96,7 @@ def evaluate(
 
     found = Evaluation(publish.evaluate_folders(publish.Request(out_dir=folder), all_maps, truth, make_pool, task))
     if found.doubt:
-        warnings.warn(f"{folder} can't be written, and {found.doubt}: another out_dir evaluates them", stacklevel=2)
+        arguments.warn(f"{folder} can't be written, and {found.doubt}: another out_dir evaluates them")
     return found
 
 
@@ -115,5 +118,5 @@ def _truth(labels, masks, images, regions, label_map, ignore_label):
     classes = several(task)
     if task is not None and classes is None:
         rule = asked.rule_of(task)
-    masks, images = (None if path is None else str(path) for path in (masks, images))
-    return task, FolderTruth(str(labels), masks, rule, classes, images)
+    masks, images = (None if path is None else str(mirrors.here(path)) for path in (masks, images))
+    return task, FolderTruth(str(mirrors.here(labels)), masks, rule, classes, images)

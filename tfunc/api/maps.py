@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep import label_colours, map_files
-from data_prep.base import names
+from data_prep.base import names, stores
 from data_prep.base.errors import UserError
 from data_prep.tasks import Task
 from tfunc.api import pictures
@@ -78,11 +78,14 @@ class Maps:
     def save(self, folder: pathlib.Path | str, dicom_seg: bool = False) -> list[pathlib.Path]:
         """Writes `<name>_{prediction,probability,uncertainty}.nii.gz`, and mutual_information where there is one.
 
+        folder: a path or a URL.
+
         Beside them lie the names and colours of the labels, for ITK-SNAP and 3D Slicer. Each file is whole or not there, and
         replaces one of that name. dicom_seg: also `<name>_prediction.dcm`, of maps of a DICOM series: a Segmentation, which names
         the patient as the images do. Returns the paths. Raises `UserError` for a name that is no file's, and for a segmentation
         of other images.
         """
+        folder = stores.place(folder)
         names.checked(self.name, "subject", folder, do="give predict(..., name=)")
         if dicom_seg:
             segmentations.require(self.name, [self.images] if self.images else [])

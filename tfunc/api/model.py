@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
@@ -12,12 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from data_prep import arrays, grid, map_files, place
-from data_prep.base import processes
+from data_prep.base import mirrors, processes
 from data_prep.base.errors import NotReady, UserError, command
 from data_prep.subject import Subject
 from data_prep.tasks import Task
 from tfunc import methods, networks, runs
-from tfunc.api import one_subject
+from tfunc.api import arguments, one_subject
 from tfunc.api.maps import Maps
 from tfunc.api.one_subject import Modalities
 from tfunc.maps import artefact
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 Paths = Sequence[pathlib.Path | str]
 
 
+@arguments.named
 def load(
     run_dir: pathlib.Path | str,
     method: str | Method = "baseline",
@@ -47,10 +47,10 @@ def load(
 ) -> Model:
     """A method of a run, its networks loaded once.
 
-    run_dir: the run, as `train` and `study` write it; it says itself which data set it is of. method: its name, one of
-    `tfunc.methods()`, or a `Method` of one's own. recalibrated: probabilities at the temperature that `recalibrate` fitted, and
-    volumes with its intervals. batch_size: slices at a time. precision: `float32`, `bfloat16` or `auto`. own_engine: what runs
-    the networks, `tensorflow` or `openvino`.
+    run_dir: the run, as `train` and `study` write it, a path or a URL; it says itself which data set it is of. method: its
+    name, one of `tfunc.methods()`, or a `Method` of one's own. recalibrated: probabilities at the temperature that `recalibrate`
+    fitted, and volumes with its intervals. batch_size: slices at a time. precision: `float32`, `bfloat16` or `auto`. own_engine:
+    what runs the networks, `tensorflow` or `openvino`.
 
     Raises `NotReady` for networks that are not trained, naming the command, and `UserError` for an unknown method, a run of
     which there is none, and weights that are not as the training wrote them.
@@ -66,7 +66,8 @@ def load(
         raise UserError("precision", expected=f"one of {', '.join(precisions.OF_MAPS)}", found=repr(precision))
     if own_engine not in engine.ENGINES:
         raise UserError("own_engine", expected=f"one of {', '.join(engine.ENGINES)}", found=repr(own_engine))
-    dataset = _dataset(pathlib.Path(run_dir), found)
+    run_dir = mirrors.here(run_dir, _is_read)
+    dataset = _dataset(run_dir, found)
     processes.start_quietly()
     from tfunc.maps import predict
     from tfunc.maps import recalibrated as temperatures
@@ -76,7 +77,7 @@ def load(
     options = predict.settled(options, None, None, lambda line: None)
     loaded = trained.load_all(run_dir, found.networks, dataset)
     if loaded[0].config.task.order is None and not loaded[0].config.task.is_photograph:
-        warnings.warn(predict.UNKNOWN_ORDER, stacklevel=2)
+        arguments.warn(predict.UNKNOWN_ORDER)
     applied = None
     if recalibrated:
         fitted = recalibration.stored(run_dir, found.name)
@@ -85,6 +86,11 @@ def load(
         asked = predict.document(found, options, loaded)
         applied = temperatures.of_method(run_dir, dataset, found.name, loaded[0].config.task, asked)
     return Model(found, loaded, options, applied, run_dir)
+
+
+def _is_read(name):
+    """Whether predicting reads a file of a run, by its name in it."""
+    return name.endswith(".json") or name.partition("/")[0] in ("networks", "recalibration")
 
 
 def _dataset(run_dir, method):
@@ -145,6 +151,7 @@ class Model:
         *, modalities: Modalities | None = ...,
     ) -> Maps: ...  # fmt: skip
 
+    @arguments.named
     def predict(
         self,
         image: Any,

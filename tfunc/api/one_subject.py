@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from data_prep.base import notices
+from data_prep.base import mirrors, notices
 from data_prep.base.errors import UserError
 from data_prep.readers import channel_files, finding
 from data_prep.subject import Subject
 from data_prep.tasks import Task
+from tfunc.api import arguments
 
 Modalities = Mapping[str, "str | int | os.PathLike[str]"]
 
@@ -26,7 +26,8 @@ def read(
     load_options: the reader's, as `config.json` keeps them. modalities: {channel: file, or series} where names don't tell.
     Raises `UserError` for a path with no or several subjects, and whatever the reader says of broken files.
     """
-    if not pathlib.Path(path).exists():
+    path = mirrors.here(path)
+    if not path.exists():
         raise UserError(path, expected="a subject's folder or an image", found="nothing")
     reader = task.load_reader()
     with _warned():
@@ -78,4 +79,4 @@ def _warned() -> Iterator[None]:
     with notices.gathered() as noticed:
         yield
     for line in noticed.lines():
-        warnings.warn(line, stacklevel=4)
+        arguments.warn(line)
