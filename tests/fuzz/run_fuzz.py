@@ -76,15 +76,15 @@ def table(rows: list[dict]) -> str:
     return "\n".join(f"| {line} |" for line in (" | ".join(COLUMNS), "--- |" + " ---: |" * 4 + " ---:", *lines))
 
 
-def targets(place: pathlib.Path, only: str, tensorflow: bool) -> list[harness.Target]:
-    """Those whose name holds `only`."""
+def targets(place: pathlib.Path, only: str, tensorflow: str) -> list[harness.Target]:
+    """Those whose name holds `only`. tensorflow: `any`, `none` or `only` of those that need it."""
     import targets_commands
     import targets_dicom
     import targets_documents
     import targets_files
 
-    rooms = [targets_documents, targets_files, targets_dicom, targets_commands]
-    if tensorflow:
+    rooms = [] if tensorflow == "only" else [targets_documents, targets_files, targets_dicom, targets_commands]
+    if tensorflow != "none":
         import targets_networks
 
         rooms.append(targets_networks)
@@ -100,12 +100,12 @@ def main() -> None:
     parser.add_argument("--only", default="", help="targets whose name holds this")
     parser.add_argument("--out", type=pathlib.Path, default=None, help="JSON file to write")
     parser.add_argument("--together", action="store_true", help="all in this process, which is quicker to begin")
-    parser.add_argument("--no_tensorflow", action="store_true", help="leave out the targets that need it")
+    parser.add_argument("--tensorflow", choices=("any", "none", "only"), default="any", help="targets that need it")
     asked = parser.parse_args()
     seed = int(time.time()) if asked.seed is None else asked.seed
     with tempfile.TemporaryDirectory() as folder:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
-            found = targets(pathlib.Path(folder), asked.only, not asked.no_tensorflow)
+            found = targets(pathlib.Path(folder), asked.only, asked.tensorflow)
         share = 60 * asked.minutes / max(1, len(found))
         run = in_this_process if asked.together else in_own_process
         rows = [run(target, asked.examples, share, seed) for target in found]

@@ -141,7 +141,7 @@ def test_sums_above_one_and_their_order():
 
 
 def lines_of(evaluated):
-    return files.subjects_lines(evaluated), files.calibration_lines(evaluated), files.thresholds_lines(evaluated)
+    return [list(of(evaluated)) for of in (files.subjects_lines, files.calibration_lines, files.thresholds_lines)]
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS)

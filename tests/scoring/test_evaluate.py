@@ -92,7 +92,7 @@ def test_processes_give_the_same(tmp_path):
         one = evaluate(maps, truth, workers)
     with pool.executor(2) as workers:
         two = evaluate(maps, truth, workers)
-        assert files.subjects_lines(one) == files.subjects_lines(two)
+        assert list(files.subjects_lines(one)) == list(files.subjects_lines(two))
         write(tmp_path / "maps" / "case_3_uncertainty.nii.gz", np.full((4, 9, 7), np.nan))
         with pytest.raises(UserError, match="case_3_uncertainty"):
             evaluate(maps, truth, workers)

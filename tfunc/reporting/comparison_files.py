@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tfunc.reporting import files
 from tfunc.reporting.forms import number
 from tfunc.reporting.parts import Part
-from tfunc.scoring import comparisons, sample_size
+from tfunc.scoring import comparisons, findings, sample_size
 from tfunc.scoring.companions import COMPANIONS
 from tfunc.scoring.counts import THRESHOLDS
 
@@ -71,12 +71,9 @@ def _of_companions(part):
     """{companion with a mean: {method: [subjects]}}; nothing of a class map."""
     if not part.evaluated.findings:
         return {}
-    order = [row.method for row in part.rows]
+    by_method = {row.method: findings.companion_values(part.evaluated.findings[row.method]) for row in part.rows}
     return {
-        name: {
-            method: np.array([one.companions[name] for one in part.evaluated.findings[method].values()])
-            for method in order
-        }
+        name: {method: values[name] for method, values in by_method.items()}
         for name, row in COMPANIONS.items()
         if row.has_mean
     }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ NEXT = ("ece_near",)
 CLASS_WISE = "ece_class"  # the one measure of a class map whose column no region has
 _NONE = dict.fromkeys(OUTCOMES, np.nan) | dict.fromkeys(UNCERTAIN, np.full(len(THRESHOLDS), np.nan))
 
-Lines = list[list[Any]]
+Lines = Iterator[list[Any]]  # made as they are written: a line of a subject has a thousand bytes
 
 
 def write_all(folder: pathlib.Path, parts: Sequence[Part], notes: Mapping[str, Sequence[str]]) -> str:
@@ -75,20 +76,21 @@ def write_lines(
 
 def _of_all(parts, function):
     """The rows of all parts, each with its name at the end."""
-    lines: Lines = []
-    for part in parts:
-        head, *rest = function(part.evaluated)
-        more = [CLASS_WISE] if function is subjects_lines else []
-        lines = lines or [[*head, *more, "region"]]
-        extra = _class_wise(part.evaluated) if more else [[]] * len(rest)
-        lines += [[*line, *own, part.name] for line, own in zip(rest, extra, strict=True)]
-    return lines
+    more = [CLASS_WISE] if function is subjects_lines else []
+    for index, part in enumerate(parts):
+        lines = function(part.evaluated)
+        head = next(lines)
+        if index == 0:
+            yield [*head, *more, "region"]
+        extra = _class_wise(part.evaluated) if more else itertools.repeat([])
+        for line, own in zip(lines, extra, strict=bool(more)):
+            yield [*line, *own, part.name]
 
 
 def _class_wise(evaluated):
     """A cell for each method and subject, empty but in a class map."""
     empty = np.full(len(evaluated.subjects), np.nan)
-    return [[number(v)] for found in evaluated.scores.values() for v in found.values.get(CLASS_WISE, empty)]
+    return ([number(v)] for found in evaluated.scores.values() for v in found.values.get(CLASS_WISE, empty))
 
 
 def subjects_lines(evaluated: Evaluated) -> Lines:
@@ -104,7 +106,7 @@ def subjects_lines(evaluated: Evaluated) -> Lines:
     header += [*_names(following), *COMPANIONS, *(row.column for row in AGGREGATORS.values())]
     header += _names(measure for measure in later if not measure.by_threshold)
     header += [f"{name}_{t:.2f}" for t in THRESHOLDS for name in _names(m for m in later if m.by_threshold)]
-    lines: Lines = [header]
+    yield header
     for method, counts in evaluated.counts.items():
         scores = evaluated.scores[method]
         one_problem = evaluated.task is None and scores.measures is MEASURES
@@ -119,8 +121,7 @@ def subjects_lines(evaluated: Evaluated) -> Lines:
             values += _findings(evaluated.findings.get(method, {}).get(subject))
             values += [found[measure.name] for measure in later if not measure.by_threshold]
             values += _by_threshold([found[measure.name] for measure in later if measure.by_threshold])
-            lines.append([method, subject, *map(number, values)])
-    return lines
+            yield [method, subject, *map(number, values)]
 
 
 def _findings(found):
@@ -155,33 +156,30 @@ def _by_threshold(columns):
 
 def calibration_lines(evaluated: Evaluated) -> Lines:
     """Rows of calibration.csv: ten bins for every method and subject, and for the data set as subject `all`."""
-    lines: Lines = [["method", "subject", "bin", "count", "mean_probability", "positive_fraction"]]
+    yield ["method", "subject", "bin", "count", "mean_probability", "positive_fraction"]
     for method, counts in evaluated.counts.items():
-        for subject, counted in {**counts, POOLED: evaluated.scores[method].pooled}.items():
+        for subject, counted in itertools.chain(counts.items(), [(POOLED, evaluated.scores[method].pooled)]):
             curve = metrics.calibration(counted)
             for index in range(BINS):
                 values = curve.count[index], curve.mean_probability[index], curve.positive_fraction[index]
-                lines.append([method, subject, index, *map(number, values)])
-    return lines
+                yield [method, subject, index, *map(number, values)]
 
 
 def thresholds_lines(evaluated: Evaluated) -> Lines:
     """Rows of thresholds.csv: each method's means over subjects at each of the eleven thresholds."""
     columns: list[Measure] = measures.over_thresholds()
-    lines: Lines = [["method", "threshold", *(measure.name for measure in columns)]]
+    yield ["method", "threshold", *(measure.name for measure in columns)]
     for method, scores in evaluated.scores.items():
         names = [_name(scores, measure) for measure in columns]
         means = [np.full(len(THRESHOLDS), np.nan) if name is None else scores.mean(name) for name in names]
         for index, threshold in enumerate(THRESHOLDS):
-            lines.append([method, f"{threshold:.2f}", *(number(values[index]) for values in means)])
-    return lines
+            yield [method, f"{threshold:.2f}", *(number(values[index]) for values in means)]
 
 
 def supplementary_lines(evaluated: Evaluated) -> Lines:
     """Rows of supplementary.csv: mean-subject ECE against the data set's, in %, three digits, as in the supplement."""
-    lines: Lines = [["method", "ece_mean_subject_percent", "ece_dataset_percent", "confidence_gap_dataset"]]
+    yield ["method", "ece_mean_subject_percent", "ece_dataset_percent", "confidence_gap_dataset"]
     for method, scores in evaluated.scores.items():
         mean = scores.mean(_name(scores, MEASURES["ece"]))
         percents = [np.round(100 * v, 3) for v in (mean, metrics.calibration_error(scores.pooled))]
-        lines.append([method, *map(number, [*percents, metrics.confidence_gap(scores.pooled)])])
-    return lines
+        yield [method, *map(number, [*percents, metrics.confidence_gap(scores.pooled)])]

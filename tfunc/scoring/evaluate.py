@@ -1,14 +1,13 @@
 """Subjects -> counts -> scores: the numbers of an evaluation. It writes no file and draws nothing.
 
-Each subject is counted once for all methods, in a worker, and only its counts come back, so memory is flat in the
-number of subjects.
+Each subject is counted once for all methods, in a worker, and only its counts come back, which are kept packed.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from data_prep.base import notices
@@ -24,6 +23,7 @@ from tfunc.scoring import binary, class_files, classes, findings, margin, spread
 from tfunc.scoring.counts import Counts, empty_counts
 from tfunc.scoring.findings import Distances, Findings
 from tfunc.scoring.findings import mean as mean_findings
+from tfunc.scoring.kept import Kept
 from tfunc.scoring.sources import Maps, naming
 from tfunc.scoring.statistics import Scores
 from tfunc.scoring.truth import AnyTruth, RecordsTruth
@@ -46,12 +46,12 @@ class Evaluated:
 
     maps: tuple[Maps, ...]
     scores: dict[str, Scores]
-    counts: dict[str, dict[str, Counts]]
+    counts: Mapping[str, Mapping[str, Counts]]
     gaps: dict[str, int] = dataclasses.field(default_factory=dict)
     regions: dict[str, Evaluated] = dataclasses.field(default_factory=dict)
     classes: Evaluated | None = None
     task: Task | None = None
-    findings: dict[str, dict[str, Findings]] = dataclasses.field(default_factory=dict)
+    findings: Mapping[str, Mapping[str, Findings]] = dataclasses.field(default_factory=dict)
 
     @property
     def subjects(self) -> tuple[str, ...]:
@@ -76,8 +76,8 @@ def evaluate(
     subjects = _common_subjects(all_maps)
     truth.check(subjects)
     ready = tuple(_with_range(maps, truth, pool, sigma_range) for maps in all_maps)
-    counts: dict[str, dict[str, Any]] = {maps.method: {} for maps in ready}
-    other: dict[str, dict[str, Any]] = {maps.method: {} for maps in ready}
+    counts: dict[str, Kept[Any]] = {maps.method: Kept() for maps in ready}
+    other: dict[str, Kept[dict[str, Findings]]] = {maps.method: Kept() for maps in ready}
     missing = dict.fromkeys(counts, 0)
     items = ((truth, [maps.alone(subject) for maps in ready], subject, distances) for subject in subjects)
     noticed = Notices()
@@ -86,7 +86,8 @@ def evaluate(
             noticed.add(remarks)
             labels.require_same(noticed)
             for method, one in found.items():
-                counts[method][subject], other[method][subject] = one.counts, one.findings
+                counts[method].add(subject, one.counts)
+                other[method].add(subject, one.findings)
                 missing[method] += one.gaps
             progress.advance()
     _say(noticed, truth, say)
@@ -94,45 +95,39 @@ def evaluate(
     if truth.classes is not None:
         return _of_classes(truth.classes, ready, counts, some, other)
     scores = {method: statistics.scores(found) for method, found in counts.items()}
-    return Evaluated(ready, scores, counts, some, findings=_of_region(other, ""))
+    return Evaluated(ready, scores, counts, some, findings=_each(other, lambda one: one[""]))
 
 
-def _of_region(findings, name):
-    """{method: {subject: Findings}} of one region."""
-    return {method: {subject: one[name] for subject, one in of.items()} for method, of in findings.items()}
+def _each(every, function):
+    """{method: {subject: function(value)}} of {method: {subject: value}}, kept as that is."""
+    found = {method: Kept() for method in every}
+    for method, of in every.items():
+        for subject, value in of.items():
+            found[method].add(subject, function(value))
+    return found
 
 
 def _of_classes(task, maps, parts, gaps, findings):
     """`Evaluated` of {method: {subject: `Parts`}}."""
     regions = {}
-    for region in task.regions:
-        counts = {
-            method: {name: part.regions[region.name] for name, part in of.items()} for method, of in parts.items()
-        }
+    for name in (region.name for region in task.regions):
+        counts = _each(parts, lambda part, name=name: part.regions[name])
         scores = {method: statistics.scores(of) for method, of in counts.items()}
-        regions[region.name] = Evaluated(maps, scores, counts, gaps, findings=_of_region(findings, region.name))
-    whole = {
-        method: {name: sum(part.regions.values(), empty_counts()) for name, part in of.items()}
-        for method, of in parts.items()
-    }
+        found = _each(findings, lambda one, name=name: one[name])
+        regions[name] = Evaluated(maps, scores, counts, gaps, findings=found)
+    whole = _each(parts, lambda part: sum(part.regions.values(), empty_counts()))
     means = {method: statistics.over_regions([of.scores[method] for of in regions.values()]) for method in parts}
-    over = {
-        method: {subject: mean_findings(list(one.values())) for subject, one in of.items()}
-        for method, of in findings.items()
-    }
+    over = _each(findings, lambda one: mean_findings(list(one.values())))
     return Evaluated(maps, means, whole, gaps, regions, _of_class_map(maps, parts, gaps), task, over)
 
 
 def _of_class_map(maps, parts, gaps):
     """`Evaluated` of the class map, of the methods that have one."""
-    found = {
-        method: {name: part.classes for name, part in of.items()}
-        for method, of in parts.items()
-        if all(part.classes is not None for part in of.values())
-    }
-    if not found:
+    some = {method: of for method, of in parts.items() if all(part.classes is not None for part in of.values())}
+    if not some:
         return None
-    counts = {method: {name: one.overall for name, one in of.items()} for method, of in found.items()}
+    found = _each(some, lambda part: part.classes)
+    counts = _each(found, lambda one: one.overall)
     scores = {method: statistics.class_scores(of) for method, of in found.items()}
     return Evaluated(tuple(one for one in maps if one.method in found), scores, counts, gaps)
 

@@ -141,12 +141,15 @@ def _both(mask, counted):
 
 def companion_means(found: Mapping[str, Findings]) -> dict[str, tuple[float, float, float]]:
     """{companion: (mean over subjects, its 95 % bootstrap interval)} of those that have a mean; undefined values are skipped."""
-    every = {
-        name: np.array([one.companions[name] for one in found.values()])
-        for name, row in COMPANIONS.items()
-        if row.has_mean
-    }
-    return {name: (float(statistics.mean(values)), *statistics.interval(values)) for name, values in every.items()}
+    every = companion_values(found).items()
+    return {name: (float(statistics.mean(values)), *statistics.interval(values)) for name, values in every}
+
+
+def companion_values(found: Mapping[str, Findings]) -> dict[str, NDArray[np.float64]]:
+    """{companion: [subjects]} of those that have a mean over subjects; NaN where undefined."""
+    names = [name for name, row in COMPANIONS.items() if row.has_mean]
+    rows = np.array([[one.companions[name] for name in names] for one in found.values()])
+    return dict(zip(names, rows.T, strict=True))
 
 
 def mean(found: Sequence[Findings]) -> Findings:

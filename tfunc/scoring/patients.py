@@ -43,10 +43,11 @@ class Patients:
 
 def table(evaluated: Evaluated) -> Scores:
     """{method: {score: [subjects]}} of an evaluation of one region, float64 with NaN where a method has none."""
-    return {
-        method: {name: np.array([one.scores[name] for one in found.values()]) for name in AGGREGATORS}
-        for method, found in evaluated.findings.items()
-    }
+    found = {}
+    for method, of in evaluated.findings.items():
+        rows = np.array([[one.scores[name] for name in AGGREGATORS] for one in of.values()])
+        found[method] = dict(zip(AGGREGATORS, rows.T, strict=True))
+    return found
 
 
 def patients(
@@ -65,11 +66,9 @@ def patients(
     for method, of in scores.items():
         chosen[method] = None
         if choosing is not None and method in other:
-            their = choosing.findings[method]
-            true, segmented = _voxels(their, "true_volume"), _voxels(their, "volume")
+            true, segmented, _ = _volumes(choosing.findings[method])
             chosen[method] = review.choose(other[method], choosing.scores[method]["dice"], true, segmented)
-        voxels = _voxels(evaluated.findings[method], "volume")
-        sizes = np.array([one.voxel for one in evaluated.findings[method].values()])
+        _, voxels, sizes = _volumes(evaluated.findings[method])
         reviews[method] = review.review(evaluated.subjects, chosen[method], of, dice[method], voxels, sizes)
     with_fits = {method: {**of, **_together(chosen[method], of)} for method, of in scores.items()}
     detections = tuple(failure.detections(with_fits, dice, threshold))
@@ -77,9 +76,13 @@ def patients(
     return Patients(detections, chosen, reviews, _first(chosen, scores), threshold, count)
 
 
-def _voxels(found, name):
-    """[subjects] a volume in voxels."""
-    return np.array([one.companions[name] / one.voxel for one in found.values()])
+def _volumes(found):
+    """Of each subject the label's and the segmentation's volume in voxels, and a voxel's in ml, each [subjects]."""
+    rows = [
+        (one.companions["true_volume"] / one.voxel, one.companions["volume"] / one.voxel, one.voxel)
+        for one in found.values()
+    ]
+    return np.array(rows).T
 
 
 def _together(chosen, scores):

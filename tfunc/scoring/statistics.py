@@ -50,10 +50,8 @@ class Scores:
 
 def scores(counts: Mapping[str, Counts]) -> Scores:
     """{subject: Counts} -> `Scores` of every measure of the table, in the order of the dictionary."""
-    values = {
-        name: np.array([measure.function(found) for found in counts.values()]) for name, measure in MEASURES.items()
-    }
-    return Scores(tuple(counts), values, sum(counts.values(), empty_counts()))
+    values, pooled = _over_subjects(counts, MEASURES, lambda found: found)
+    return Scores(tuple(counts), values, pooled)
 
 
 def over_regions(every: Sequence[Scores]) -> Scores:
@@ -67,11 +65,18 @@ def over_regions(every: Sequence[Scores]) -> Scores:
 
 def class_scores(found: Mapping[str, ClassMap]) -> Scores:
     """{subject: ClassMap} -> `Scores` of every measure of a class map."""
-    values = {
-        name: np.array([measure.function(one) for one in found.values()]) for name, measure in CLASS_MEASURES.items()
-    }
-    pooled = sum((one.overall for one in found.values()), empty_counts())
+    values, pooled = _over_subjects(found, CLASS_MEASURES, lambda one: one.overall)
     return Scores(tuple(found), values, pooled, CLASS_MEASURES)
+
+
+def _over_subjects(found, measures, counts_of):
+    """({measure: an array of its values}, `Counts` of all together); each subject is looked at once."""
+    columns, pooled = {name: [] for name in measures}, empty_counts()
+    for one in found.values():
+        for name, measure in measures.items():
+            columns[name].append(measure.function(one))
+        pooled = pooled + counts_of(one)
+    return {name: np.array(column) for name, column in columns.items()}, pooled
 
 
 def mean(values: NDArray) -> NDArray[np.float64]:
