@@ -61,7 +61,7 @@ LATER := whole benchmarks faults fuzz api data_prep/test_documents.py data_prep/
     checking data_prep/test_check_raw.py data_prep/test_check_records.py launch/test_check_launcher.py \
     learning/test_restart.py launch/test_early.py test_security_limits.py data_prep/test_map_headers.py maps/test_patient.py \
     launch/test_completion.py launch/test_demo.py $(addprefix data_prep/test_,dicom.py dicom_folder.py stores.py) maps/test_dicom_seg.py \
-    maps/test_mutual_information.py launch/test_storage.py \
+    maps/test_mutual_information.py launch/test_storage.py launch/test_places.py \
     test_docs.py test_packaging.py test_site.py scoring/test_score_nnunet_howto.py
 test-addons: .venv-addons/installed
 	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) $(LATER:%=--ignore=tests/%) $(PYTEST)

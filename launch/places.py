@@ -84,13 +84,15 @@ def _bring(name):
 
 @dataclasses.dataclass(frozen=True)
 class Wants:
-    """What of a run a program reads. asked: the names of the method and the network that it was given.
+    """What of a run a program reads.
 
-    It travels to workers on other machines, which bring the same.
+    asked: the names of the method and the network that it was given. learns_from_maps: whether what it trains takes the
+    segmentations of other networks. It travels to workers on other machines, which bring the same.
     """
 
     program: str
     asked: tuple[str, ...]
+    learns_from_maps: bool = False
 
     def __call__(self, name: str) -> bool:
         """Whether a file is read, by its name in the run."""
@@ -108,13 +110,18 @@ class Wants:
         """Whether the maps of a folder are: those that a network learns from, and those beside which a method's are written."""
         method, _, split = folder.partition("@")
         if self.program == "train":
-            return split in ("heldout", "valid") and any(name.startswith("auxiliary") for name in self.asked)
+            return split in ("heldout", "valid") and self.learns_from_maps
         return any(method.startswith(name) for name in self.asked)
 
 
 def _wants():
-    asked = [FLAGS[name].value for name in ("method", "network") if name in FLAGS]
-    return Wants(pathlib.Path(sys.argv[0]).stem, tuple(name for name in asked if name))
+    from tfunc import methods, networks  # here: who has no folder by URL need not wait for them
+
+    given = {name: FLAGS[name].value for name in ("method", "network") if name in FLAGS and FLAGS[name].value}
+    method = methods.METHODS.get(given.get("method", ""))
+    trained = {*(method.networks if method else ()), given.get("network", "")}
+    learns = any(networks.SINGLE[name].second_input for name in trained & set(networks.SINGLE))
+    return Wants(pathlib.Path(sys.argv[0]).stem, tuple(given.values()), learns)
 
 
 @contextlib.contextmanager
