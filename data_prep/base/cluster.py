@@ -35,6 +35,7 @@ class Cluster(concurrent.futures.Executor):
         self.scheduler, self.client, self.settings = scheduler, client, settings
         self._executor = client.get_executor(pure=False)
         self._counted = (-COUNTED_SECONDS, 0)
+        self._declared: set[str] = set()  # what some call waits for a worker to declare
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future:
         """A call on any worker; if that one dies, on another."""
@@ -43,6 +44,7 @@ class Cluster(concurrent.futures.Executor):
     def submit_job(self, function: Callable[..., Any], /, *args: Any, gpu: bool = False) -> concurrent.futures.Future:
         """A call that fails with an exception is made once more. gpu: on a worker that declares one, where any does."""
         asked = {GPU: 1} if gpu and any(GPU in worker["resources"] for worker in self._workers().values()) else {}
+        self._declared |= set(asked)
         call = self.settings, _packed(function, args, {})
         return self._executor.submit(processes.run_as_worker, *call, retries=1, resources=asked)
 
@@ -121,9 +123,11 @@ class Cluster(concurrent.futures.Executor):
                 workers = self._workers()
             except Exception:  # the calls themselves tell what is wrong
                 return
-            without = 0.0 if workers else without + COUNTED_SECONDS
+            fit = [worker for worker in workers.values() if self._declared <= set(worker["resources"])]
+            without = 0.0 if fit else without + COUNTED_SECONDS
             if without >= WAITED_SECONDS:
-                notices.once(f"cluster: {self.scheduler}", f"{self.scheduler}: no worker is there; waiting for one")
+                which = "no worker" + "".join(f" that declares {name}=1" for name in sorted(self._declared) if workers)
+                notices.once(f"cluster: {self.scheduler}", f"{self.scheduler}: {which} is there; waiting for one")
 
 
 def _packed(function, arguments, named):

@@ -228,6 +228,24 @@ def test_jobs_go_where_a_gpu_is_declared():
     assert found == {started.workers[1].pid}
 
 
+def test_waiting_for_a_gpu_is_said(monkeypatch, caplog):
+    """The worker that declared one is gone: the others take no job that was asked for there, and that is said."""
+    monkeypatch.setattr(dask, "COUNTED_SECONDS", 0.05)
+    monkeypatch.setattr(dask, "WAITED_SECONDS", 0.3)
+    with cluster(1) as started:
+        started.add_worker("--resources", "GPU=1")
+        with pool.for_jobs(1, started.address) as executor:
+            first = pool.submit_job(executor, state_of_the_process, 0, gpu=True)
+            assert first.result(timeout=30)[0] == started.workers[1].pid
+            second = pool.submit_job(executor, time.sleep, 2, gpu=True)
+            started.kill(started.workers[1])
+            while "waiting for one" not in caplog.text and not second.done():
+                time.sleep(0.05)
+            started.add_worker("--resources", "GPU=1")
+            assert second.result(timeout=60) is None
+    assert f"{started.address}: no worker that declares GPU=1 is there; waiting for one" in caplog.text
+
+
 def test_waiting_for_workers_is_said(monkeypatch, caplog):
     """A scheduler without workers: the program goes on waiting, and says so."""
     monkeypatch.setattr(dask, "COUNTED_SECONDS", 0.05)
