@@ -5,6 +5,7 @@ TensorFlow's and HDF5's errors are told by their names and words, since a launch
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import re
@@ -24,6 +25,7 @@ _BEFORE = re.compile(r"^(\{\{[^}]*\}\} *|\(\d+\) [\w ]+: |[A-Z][\w ]*: )+")  # t
 _AFTER = re.compile(r"\s*\[Op:\w+\].*$", re.DOTALL)
 _TEMPORARY = re.compile(r"(\.tmp[0-9a-f]{32}|\.tempstate\d+)$")  # what TensorFlow calls a file that it writes
 _HDF5 = re.compile(r"name = '(?P<path>.*?)', .*?errno = (?P<number>[1-9]\d*), error message", re.DOTALL)
+_LOOP = re.compile(r"Symlink loop from (?P<path>.*)", re.DOTALL)  # of pathlib before Python 3.13, not as an OSError
 _MEMORY = re.compile(r"\bOOM\b|out.of.memory|failed to allocate|unable to allocate", re.IGNORECASE)
 
 
@@ -62,6 +64,8 @@ def _mendable(error):
         return None, errno.ENOMEM, ""
     if isinstance(error, (OSError, RuntimeError)) and (found := _HDF5.search(str(error))):
         return _known(found["path"], int(found["number"]))
+    if type(error) is RuntimeError and (found := _LOOP.fullmatch(str(error))):
+        return _known(ast.literal_eval(found["path"]), errno.ELOOP)
     if isinstance(error, OSError):
         if error.errno is None and artefacts.SHORT_WRITE.search(str(error)):
             return _known(error.filename, errno.ENOSPC)

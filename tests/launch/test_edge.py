@@ -61,6 +61,26 @@ def test_one_line(error, words):
     assert all(word in line for word in words) and "{{" not in line and "[Op" not in line and "\n" not in line
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="pathlib follows such a link without an error")
+def test_a_link_to_itself_that_pathlib_follows(tmp_path):
+    """It is no OSError there; the line is that of the system's own error."""
+    loop = tmp_path / "it's a\nloop"
+    loop.symlink_to(loop)
+    with pytest.raises(RuntimeError) as raised:
+        loop.resolve()
+    found, of_system = edge.explained(raised.value), edge.explained(OSError(errno.ELOOP, "", str(loop)))
+    assert found.message() == of_system.message() and "leads back to itself" in found.message()
+
+
+def test_a_link_to_itself_as_a_data_set(launch, tmp_path):
+    """Wherever a program asks which folder a name stands for."""
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for name in ("train", "recalibrate"):
+        ended = launch(name, f"--dataset={loop}", "--method=baseline")
+        refused(ended, 2, str(loop))
+
+
 @pytest.mark.parametrize(
     "error",
     [
