@@ -64,8 +64,10 @@ def program(*words: str, watched: int | None = None) -> tuple[float, list[Look]]
     with open(terminal, "rb", buffering=0) as screen, tempfile.TemporaryFile() as said:
         started = subprocess.Popen(command, stdout=said, stderr=theirs)
         os.close(theirs)
-        while started.poll() is None:
-            with contextlib.suppress(OSError):  # at its end
+        going = True
+        while going:
+            going = started.poll() is None  # once more after its end, for its last words
+            with contextlib.suppress(OSError):  # nobody has the other end any more
                 told = (told + (screen.read(TAIL) or b"").decode(errors="replace"))[-TAIL:]
             found = re.findall(r"(\d+)/(\d+) subjects", told)
             done = int(found[-1][0]) / int(found[-1][1]) if found else 0.0
@@ -110,11 +112,11 @@ def cluster(folder: pathlib.Path, workers: int = 2):
             process.wait()
 
 
-def growth(looks: list[Look], who: str) -> float:
-    """The most memory as the last half of the subjects is handed out over that up to `SETTLED` of them; 0 if nobody looked."""
+def growth(looks: list[Look], who: str) -> float | None:
+    """The most memory as the last half of the subjects is handed out over that up to `SETTLED` of them; None if nobody looked."""
     early = [getattr(look, who) for look in looks if 0 < look.done <= SETTLED]
     late = [getattr(look, who) for look in looks if 0.5 <= look.done < 1]
-    return max(late) / max(early) if early and late else 0.0
+    return max(late) / max(early) if early and late else None
 
 
 def measure(folder: pathlib.Path, subjects: int, local: bool = True) -> measured.Measured:
@@ -149,7 +151,10 @@ def measure(folder: pathlib.Path, subjects: int, local: bool = True) -> measured
                 claims.append(measured.at_most(f"{name}: two workers of a cluster over two local ones", ratio, LONGER))
             for who in ("client", "scheduler"):
                 title = f"{name}: memory of the {who}, late over early"
-                claims.append(measured.at_most(title, growth(looks, who), FLAT))
+                if (grown := growth(looks, who)) is None:
+                    print(f"{title}: it was over before anybody could look; take more --subjects")
+                else:
+                    claims.append(measured.at_most(title, grown, FLAT))
                 points = tuple((one.when, getattr(one, who)) for one in looks)[:: max(len(looks) // 60, 1)]
                 series.append(measured.Series(f"{name}, the {who}", "part of its time", "MiB", points))
     return measured.here("on_cluster", measured.versions("distributed", "tensorflow"), claims, series, rows)

@@ -64,10 +64,18 @@ class Grouped(Single[Item, Result]):
 
 
 def several(function: Callable[[Item], Result], group: list[Item]) -> tuple[list[Result], float]:
-    """Runs in a worker -> (results of the first items of a group, all where they are small; seconds that they took)."""
+    """Runs in a worker -> (results of the first items of a group, all where they are small; seconds that they took).
+
+    An item that raises ends it, too: it is the first of the next call, which raises that, after what came before is known.
+    """
     begun, done = time.monotonic(), []
     for item in group:
-        done.append(function(item))
+        try:
+            done.append(function(item))
+        except Exception:
+            if not done:
+                raise
+            break
         if time.monotonic() - begun >= LONGEST:
             break
     return done, time.monotonic() - begun

@@ -35,7 +35,7 @@ class Cluster(concurrent.futures.Executor):
         self.scheduler, self.client, self.settings = scheduler, client, settings
         self._executor = client.get_executor(pure=False)
         self._counted = (-COUNTED_SECONDS, 0)
-        self._declared: set[str] = set()  # what some call waits for a worker to declare
+        self._asking: set[concurrent.futures.Future] = set()  # calls under way for a worker that declares a GPU
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future:
         """A call on any worker; if that one dies, on another."""
@@ -44,9 +44,12 @@ class Cluster(concurrent.futures.Executor):
     def submit_job(self, function: Callable[..., Any], /, *args: Any, gpu: bool = False) -> concurrent.futures.Future:
         """A call that fails with an exception is made once more. gpu: on a worker that declares one, where any does."""
         asked = {GPU: 1} if gpu and any(GPU in worker["resources"] for worker in self._workers().values()) else {}
-        self._declared |= set(asked)
         call = self.settings, _packed(function, args, {})
-        return self._executor.submit(processes.run_as_worker, *call, retries=1, resources=asked)
+        future = self._executor.submit(processes.run_as_worker, *call, retries=1, resources=asked)
+        if asked:
+            self._asking.add(future)
+            future.add_done_callback(self._asking.discard)
+        return future
 
     def everywhere(self, function: Callable[..., Any], /, *args: Any) -> None:
         """A call in each worker that is there, beside what runs in it; a worker that is lost meanwhile is left out."""
@@ -123,10 +126,10 @@ class Cluster(concurrent.futures.Executor):
                 workers = self._workers()
             except Exception:  # the calls themselves tell what is wrong
                 return
-            fit = [worker for worker in workers.values() if self._declared <= set(worker["resources"])]
-            without = 0.0 if fit else without + COUNTED_SECONDS
+            is_one_there = any(GPU in one["resources"] for one in workers.values()) if self._asking else bool(workers)
+            without = 0.0 if is_one_there else without + COUNTED_SECONDS
             if without >= WAITED_SECONDS:
-                which = "no worker" + "".join(f" that declares {name}=1" for name in sorted(self._declared) if workers)
+                which = f"no worker that declares {GPU}=1" if workers else "no worker"
                 notices.once(f"cluster: {self.scheduler}", f"{self.scheduler}: {which} is there; waiting for one")
 
 

@@ -73,10 +73,11 @@ class UserError(Exception):
             _joined(("run ", do) if isinstance(do, Command) else do, typed) if do else None,
         )
 
-    def reword(self, change: Callable[[str], str]) -> None:
-        """Changes the texts of the line, in place; commands in it stay."""
-        where, expected, found, do = self.arguments
-        self.arguments = change(where), _reworded(expected, change), _reworded(found, change), _reworded(do, change)
+    def reword(self, change: Callable[[str], str], where: Callable[[str], bool]) -> None:
+        """Changes the texts of the line, in place; commands in it stay. where: whether what it is about is changed too."""
+        about, expected, found, do = self.arguments
+        about = change(about) if where(about) else about
+        self.arguments = about, _reworded(expected, change), _reworded(found, change), _reworded(do, change)
         self.args = (self.message(),)
 
     def __reduce__(self) -> tuple[Any, ...]:  # keyword arguments survive the way back from a worker process

@@ -55,7 +55,7 @@ def fetch(path: stores.Path, wants: Wants = everything, say: Callable[[str], Any
     if url is None:
         return
     path = pathlib.Path(path)
-    os.makedirs(str(stores.root()), mode=0o700, exist_ok=True)  # it will hold patients' data
+    os.makedirs(str(stores.root()), mode=0o700, exist_ok=True)
     with index.alone(str(stores.root()), url):  # who waited finds nothing left to bring
         for _ in range(LOOKS):
             if not _look(url, path, wants, say):

@@ -44,7 +44,7 @@ def settling(root: str) -> Iterator[None]:
 
     A cache on a file system without locks goes without.
     """
-    os.makedirs(root, exist_ok=True)
+    os.makedirs(root, mode=0o700, exist_ok=True)
     with open(os.path.join(root, LOCK), "a") as file:
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -58,7 +58,7 @@ def alone(root: str, url: str) -> Iterator[None]:
     Several URLs may share a lock, whose file is one of few: a block does not stand in another.
     """
     number = int(hashlib.sha256(url.encode(errors="surrogateescape")).hexdigest(), 16) % PLACES
-    os.makedirs(root, exist_ok=True)
+    os.makedirs(root, mode=0o700, exist_ok=True)
     with open(
         os.path.join(root, LOOKING.format(number)), "a"
     ) as file:  # each opening has a lock of its own, of threads too

@@ -62,6 +62,7 @@ def local(url: str) -> pathlib.Path:
     if root() is None:
         home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
         use(os.path.realpath(os.environ.get(CACHE) or os.path.join(home, "tfunc")))
+    os.makedirs(str(root()), mode=0o700, exist_ok=True)  # it will hold patients' data
     return pathlib.Path(str(root()), protocol, *parts)
 
 

@@ -70,3 +70,11 @@ def test_errors_name_the_url(bucket, s3):
     with pytest.raises(UserError) as raised:
         tfunc.evaluate(f"{bucket}/maps", f"{bucket}/labels")
     assert bucket in str(raised.value) and "cache" not in str(raised.value)
+
+
+def test_the_copy_is_the_users_alone(bucket, tmp_path):
+    """Maps of patients that are saved in a bucket lie in a cache: nobody else can read it, whatever made it."""
+    cache = tmp_path / "cache"
+    assert not cache.exists()
+    stores.place(f"{bucket}/maps")
+    assert cache.stat().st_mode & 0o077 == 0

@@ -1,6 +1,7 @@
 """A run from Python: the program's maps to the bit, of files and of arrays."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -104,6 +105,8 @@ def test_files_whose_names_do_not_tell(patient, brats_run, tmp_path):
         model.predict(folder)
     assert same(model.predict(folder, modalities=files), theirs)
     absolute = {channel: folder / file for channel, file in files.items()}
+    entries = {channel: next(one for one in os.scandir(folder) if one.name == name) for channel, name in files.items()}
+    assert same(model.predict(folder, modalities=entries), theirs)
     (found,) = model.predict([folder], modalities=absolute)
     assert same(found, theirs)
     swapped = model.predict(folder, modalities={**files, "t1": files["t2"], "t2": files["t1"]})

@@ -1,7 +1,5 @@
 """Small items share a call of a cluster; what comes back is the same, in the same order, however long each takes."""
 
-import time
-
 import pytest
 
 from data_prep.base import calls, pool
@@ -19,26 +17,51 @@ def all_of(asked):
     return found, sizes
 
 
-def test_small_items_share_a_call():
-    """The first goes alone, to be timed; then as many as take the time that a call should."""
-    found, sizes = all_of(Grouped(pool.Serial(), str, iter(range(1000))))
-    assert found == [str(one) for one in range(1000)]
-    assert sizes[0] == 1 and max(sizes) == calls.MOST and len(sizes) < 10
+class Clock:
+    """A clock that goes on by as much as an item is said to take, and by no more, however busy the machine is."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def item(self, seconds):
+        """A function that takes so many seconds for an item."""
+
+        def take(one):
+            self.now += seconds(one)
+            return one
+
+        return take
 
 
-def test_large_items_go_alone(monkeypatch):
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr(calls, "time", made)
+    return made
+
+
+def test_small_items_share_a_call(clock):
+    """The first goes alone, to be timed; then as many as take the time that a call should, and never more than a limit."""
+    found, sizes = all_of(Grouped(pool.Serial(), clock.item(lambda one: calls.SECONDS / 25.5), iter(range(60))))
+    assert found == list(range(60)) and sizes == [1, 25, 25, 9]
+    found, sizes = all_of(Grouped(pool.Serial(), clock.item(lambda one: 0.0), iter(range(600))))
+    assert found == list(range(600)) and sizes == [1, calls.MOST, calls.MOST, 600 - 1 - 2 * calls.MOST]
+
+
+def test_large_items_go_alone(clock):
     """As anywhere else, so that a worker that dies loses little."""
-    monkeypatch.setattr(calls, "SECONDS", 0.01)
-    found, sizes = all_of(Grouped(pool.Serial(), lambda one: time.sleep(0.012) or one, iter(range(5))))
+    found, sizes = all_of(Grouped(pool.Serial(), clock.item(lambda one: 0.6 * calls.SECONDS), iter(range(5))))
     assert found == list(range(5)) and sizes == [1] * 5
 
 
-def test_a_call_whose_items_grow_comes_back_early(monkeypatch):
-    """Small items, then large ones in one call: the rest is asked for again, in its place."""
-    monkeypatch.setattr(calls, "LONGEST", 0.01)
-    found, sizes = all_of(Grouped(pool.Serial(), lambda one: time.sleep(0.012 * (one > 20)) or one, iter(range(40))))
-    assert found == list(range(40))
-    assert sizes[0] == 1 and sizes[1] == 21 and set(sizes[2:]) == {1}
+def test_a_call_whose_items_grow_comes_back_early(clock):
+    """Small items, then large ones in one call: the rest is asked for again, in its place, and comes back early too."""
+    work = clock.item(lambda one: calls.LONGEST if one > 20 else 0.0)
+    found, sizes = all_of(Grouped(pool.Serial(), work, iter(range(24))))
+    assert found == list(range(24)) and sizes == [1, 21, 1, 1]
 
 
 @pytest.mark.parametrize("kind", [Single, Grouped])
@@ -57,9 +80,13 @@ def test_nothing_is_no_call(kind):
     assert asked.begin() is None and asked.begin() is None
 
 
-def test_an_error_comes_as_it_was_raised():
-    """From whichever item of a call."""
-    asked = Grouped(pool.Serial(), lambda one: 1 / one, [2, 1, 0])
-    assert asked.end(asked.begin())[0] == [0.5]
+def test_an_error_comes_as_it_was_raised(clock):
+    """After what the items before it gave, as if each had been a call: what is wrong with those is found first."""
+    asked, found = Grouped(pool.Serial(), lambda one: 1 / one, [2, 1, 0, 4]), []
+    call = asked.begin()
     with pytest.raises(ZeroDivisionError):
-        asked.end(asked.begin())
+        while call is not None:
+            done, rest = asked.end(call)
+            found += done
+            call = rest or asked.begin()
+    assert found == [0.5, 1.0]

@@ -17,7 +17,7 @@ from data_prep import label_colours, map_files
 from data_prep.base import names, stores
 from data_prep.base.errors import UserError
 from data_prep.tasks import Task
-from tfunc.api import pictures
+from tfunc.api import arguments, pictures
 from tfunc.maps import dicom_seg as segmentations
 from tfunc.methods import Method
 
@@ -75,6 +75,7 @@ class Maps:
         shape = " x ".join(map(str, self.prediction.shape))
         return f"<Maps of {self.name} by {self.method.name}, {shape}{''.join(f', {line}' for line in self._volumes())}>"
 
+    @arguments.named
     def save(self, folder: pathlib.Path | str, dicom_seg: bool = False) -> list[pathlib.Path]:
         """Writes `<name>_{prediction,probability,uncertainty}.nii.gz`, and mutual_information where there is one.
 

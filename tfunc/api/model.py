@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
@@ -66,7 +67,11 @@ def load(
         raise UserError("precision", expected=f"one of {', '.join(precisions.OF_MAPS)}", found=repr(precision))
     if own_engine not in engine.ENGINES:
         raise UserError("own_engine", expected=f"one of {', '.join(engine.ENGINES)}", found=repr(own_engine))
-    run_dir = mirrors.here(run_dir, _is_read)
+    needed = {
+        *found.networks,
+        *(name for own in found.networks if own in networks.SINGLE for name in networks.SINGLE[own].needs),
+    }
+    run_dir = mirrors.here(run_dir, functools.partial(_is_read, needed))
     dataset = _dataset(run_dir, found)
     processes.start_quietly()
     from tfunc.maps import predict
@@ -88,9 +93,12 @@ def load(
     return Model(found, loaded, options, applied, run_dir)
 
 
-def _is_read(name):
-    """Whether predicting reads a file of a run, by its name in it."""
-    return name.endswith(".json") or name.partition("/")[0] in ("networks", "recalibration")
+def _is_read(names, name):
+    """Whether predicting with networks of these names reads a file of a run, by its name in it."""
+    top, *below = name.split("/")
+    if top == "networks" and below:  # config.json of any tells which data set the run is of
+        return below[-1].endswith(".json") or any(below[0].startswith(one) for one in names)
+    return top == "recalibration" or (top != "predictions" and name.endswith(".json"))
 
 
 def _dataset(run_dir, method):

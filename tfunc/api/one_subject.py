@@ -68,9 +68,11 @@ def _named(modalities):
         raise UserError("modalities", expected=form, found=repr(modalities))
     for channel, file in modalities.items():
         is_file = isinstance(file, (str, os.PathLike)) or (isinstance(file, int) and not isinstance(file, bool))
-        if not (isinstance(channel, str) and is_file and str(file)):
+        if not (isinstance(channel, str) and is_file and file != ""):
             raise UserError("modalities", expected=form, found=f"{channel!r}: {file!r}")
-    return {channel: str(file) for channel, file in modalities.items()} or None
+    return {
+        channel: str(file) if isinstance(file, int) else os.fspath(file) for channel, file in modalities.items()
+    } or None
 
 
 @contextlib.contextmanager

@@ -71,7 +71,7 @@ def _by_region(maps, index, name, truth, task):
     if path is None:
         return {}
     try:
-        channels, of_regions = class_files.probabilities(path, truth.space, task, "auto", truth.counted)
+        channels, of_regions = class_files.probabilities(path, truth.space, task, maps.activation, truth.counted)
     except UserError as error:
         _say_left_out(maps, "probability", error)
         return {}

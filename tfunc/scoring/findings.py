@@ -148,8 +148,8 @@ def companion_means(found: Mapping[str, Findings]) -> dict[str, tuple[float, flo
 def companion_values(found: Mapping[str, Findings]) -> dict[str, NDArray[np.float64]]:
     """{companion: [subjects]} of those that have a mean over subjects; NaN where undefined."""
     names = [name for name, row in COMPANIONS.items() if row.has_mean]
-    rows = np.array([[one.companions[name] for name in names] for one in found.values()])
-    return dict(zip(names, rows.T, strict=True))
+    rows = np.array([[one.companions[name] for name in names] for one in found.values()], np.float64)
+    return dict(zip(names, rows.reshape(-1, len(names)).T, strict=True))
 
 
 def mean(found: Sequence[Findings]) -> Findings:

@@ -45,8 +45,8 @@ def table(evaluated: Evaluated) -> Scores:
     """{method: {score: [subjects]}} of an evaluation of one region, float64 with NaN where a method has none."""
     found = {}
     for method, of in evaluated.findings.items():
-        rows = np.array([[one.scores[name] for name in AGGREGATORS] for one in of.values()])
-        found[method] = dict(zip(AGGREGATORS, rows.T, strict=True))
+        rows = np.array([[one.scores[name] for name in AGGREGATORS] for one in of.values()], np.float64)
+        found[method] = dict(zip(AGGREGATORS, rows.reshape(-1, len(AGGREGATORS)).T, strict=True))
     return found
 
 
@@ -82,7 +82,7 @@ def _volumes(found):
         (one.companions["true_volume"] / one.voxel, one.companions["volume"] / one.voxel, one.voxel)
         for one in found.values()
     ]
-    return np.array(rows).T
+    return np.array(rows, np.float64).reshape(-1, 3).T
 
 
 def _together(chosen, scores):
