@@ -23,6 +23,9 @@ for asking in (
     signal.SIGHUP,
 ):  # a shell's background job ignores Ctrl-C, nohup the other; tests send both
     signal.signal(asking, signal.default_int_handler if asking == signal.SIGINT else signal.SIG_DFL)
+# converting a network for OpenVINO sends figures of usage over the network, and waits for them where there is none, unless
+# this package cannot be imported when OpenVINO first is: by whichever test is collected first
+sys.modules["openvino_telemetry"] = None
 THREADS = "TF_NUM_INTRAOP_THREADS"
 if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # its workers share the cores, else they wait for each other's threads
     os.environ.setdefault(THREADS, str(max(1, os.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))

@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 
 from data_prep.base import pool
-from tfunc.reporting import publish
+from tfunc.reporting import drawing, publish
 from tfunc.scoring import sources
 from tfunc.scoring.truth import FolderTruth
 
@@ -19,6 +19,11 @@ def undrawn(monkeypatch):
     monkeypatch.setattr(publish.overlays, "write", lambda *_: ())
     monkeypatch.setattr(publish.patient_figures, "write", lambda *_: ())
     monkeypatch.setattr(publish.lesion_figures, "write", lambda *_: ())
+
+
+def without_pdf(monkeypatch):
+    """Draws each figure once, as PNG: a PDF takes longer, and tests/reporting/test_figures.py and test_publish.py have them."""
+    monkeypatch.setitem(drawing.save.__kwdefaults__, "endings", ("png",))
 
 
 def serial(_):

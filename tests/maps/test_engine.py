@@ -16,6 +16,7 @@ from tfunc.nets import engine
 from tfunc.nets.unet import unet
 
 pytest.importorskip("openvino", reason="OpenVINO is not installed; the extra `openvino` has it")
+from openvino.tools.ovc import telemetry_utils
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,17 @@ def test_an_engine_that_is_not_installed(monkeypatch):
     with pytest.raises(UserError, match=r"--engine=openvino: expected the package openvino.*the extra \[openvino\]"):
         engine.of("openvino", "float32")
     assert engine.of("tensorflow", "float32") is None
+
+
+def test_no_figures_of_usage_are_sent(launch, tmp_path):
+    """OpenVINO finds nothing to send them with: in a program's process, and in that of all tests, whoever imports it first."""
+    script = tmp_path / "converting.py"
+    script.write_text(
+        "import os\n\nfrom tfunc.nets.openvino import OpenVino\n\nOpenVino('float32')\n"
+        "from openvino.tools.ovc import telemetry_utils\n\nprint(telemetry_utils.tm.__name__, flush=True)\n"
+        "os._exit(0)  # its thread, where there is one, would be waited for\n"
+    )
+    assert launch(script).out.strip() == telemetry_utils.tm.__name__ == "openvino.tools.ovc.telemetry_stub"
 
 
 def test_several_devices_are_refused():

@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 from made_up_classes import softmax
-from made_up_maps import read_csv, serial, undrawn, write
+from made_up_maps import read_csv, serial, undrawn, without_pdf, write
 
 from data_prep import convert
 from data_prep.base import artefacts, notices, pool
@@ -176,8 +176,9 @@ def test_tensorboard_has_regions(run):
     assert "when evaluated/ece_class" not in tags("aleatoric", "classes")  # undefined
 
 
-def test_pictures_by_region(data_dir, tmp_path):
+def test_pictures_by_region(data_dir, tmp_path, monkeypatch):
     """Figure 1 of each region and of the top label, each region's lesions, and an overlay in the regions' colours."""
+    without_pdf(monkeypatch)
     predict(tmp_path, data_dir)
     request = publish.Request(tmp_path / "evaluation", "brats_regions")
     finished = publish.evaluate_run(request, tmp_path, data_dir, ["baseline"], serial)

@@ -12,7 +12,7 @@ import made_up_report
 import numpy as np
 import pytest
 from conftest import ROOT
-from made_up_maps import serial
+from made_up_maps import serial, without_pdf
 from PIL import Image
 
 KEPT = ROOT / "docs" / "images"
@@ -24,7 +24,9 @@ def page(tmp_path_factory):
     """The path of a whole report of made-up maps, with its figures."""
     if browser.find() is None:
         pytest.skip(f"none of {', '.join(browser.PROGRAMS)} is installed")
-    finished = made_up_report.evaluate(tmp_path_factory.mktemp("pages"), serial, test=14, valid=10)
+    with pytest.MonkeyPatch.context() as patch:
+        without_pdf(patch)
+        finished = made_up_report.evaluate(tmp_path_factory.mktemp("pages"), serial, test=14, valid=10)
     return finished.report
 
 

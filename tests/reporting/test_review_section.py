@@ -8,7 +8,7 @@ import browser
 import msgspec
 import numpy as np
 import pytest
-from made_up_maps import read_csv, serial
+from made_up_maps import read_csv, serial, without_pdf
 from PIL import Image
 
 from data_prep import convert
@@ -61,7 +61,9 @@ def folder(photographs, tmp_path_factory):
             facts = {"method": method, "kind": "probability", "subjects": names, "networks": {}}
             artefacts.write_json(maps_dir / runs.PREDICTED, {**facts, "records": truth.manifest.identity})
     request = publish.Request(run_dir / "evaluation", "isic")
-    return publish.evaluate_run(request, run_dir, photographs, ["baseline", "ensemble"], serial).folder
+    with pytest.MonkeyPatch.context() as patch:
+        without_pdf(patch)
+        return publish.evaluate_run(request, run_dir, photographs, ["baseline", "ensemble"], serial).folder
 
 
 def test_failures(folder):

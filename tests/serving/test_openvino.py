@@ -6,7 +6,6 @@ below and docs/howto/openvino.md get shorter.
 
 import functools
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -23,8 +22,6 @@ from tfunc.nets.graphs import graph
 from tfunc.serving import description, export
 from tfunc.serving.signatures import Served
 
-# converting sends figures of usage over the network, from forks of this process, unless this package is not there
-sys.modules["openvino_telemetry"] = None
 ov = pytest.importorskip("openvino", reason="OpenVINO is not installed; the extra `openvino` has it")
 
 GUIDE = ROOT / "docs" / "howto" / "openvino.md"

@@ -35,7 +35,7 @@ from data_prep.tasks import Task
 from tfunc.learning import augmentation, crops, order
 from tfunc.learning.second_input import SecondInput
 from tfunc.nets import streams
-from tfunc.nets.graphs import plain
+from tfunc.nets.graphs import graph, plain
 
 SHUFFLE_BYTES = 1 << 30  # serialized slices held by the buffer
 INTERLEAVED_SHARDS = 16
@@ -179,8 +179,10 @@ class Slices:
     def _batches(self, data, batch_size, replicas, change=None):
         """change: (a slice's entries, its normalised zero) -> the entries to train on."""
 
+        parser = _parser(self.height, self.width, self.channels)
+
         def parse(serialized, subject, slice):
-            parsed = records.parse_slice(serialized, self.height, self.width, self.channels, labelled=True)
+            parsed = parser(serialized)
             batch = {"image": parsed["image"], "label": parsed["label"], "subject": subject, "slice": slice}
             if self.second is not None:
                 batch["segmentation"] = self.second.slice(subject, slice)
@@ -197,6 +199,16 @@ class Slices:
     def explain(self, error: Exception) -> Exception:
         """The `UserError` that names the damaged shard and record behind a pipeline's `DataLossError`, or `error`."""
         return records.locate_damage(self.data_dir, self.shards) or error
+
+
+@functools.lru_cache(maxsize=32)
+def _parser(height, width, channels):
+    """`records.parse_slice` of labelled slices, traced once for all epochs, of training as of validation."""
+
+    def parse(serialized):
+        return records.parse_slice(serialized, height, width, channels, labelled=True)
+
+    return graph(parse, tf.TensorSpec([], tf.string))
 
 
 @plain

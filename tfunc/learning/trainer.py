@@ -58,13 +58,16 @@ class Trainer:
         self.checkpoint = Checkpoint(folder, config.kept_epochs)
         self.monitor = Monitor(folder, config, valid, self.steps.objective.show)
         self.stop = 0  # the signal that asked for it
+        self._batch_spec: Any = None  # of the training data, once they were made
 
     # Each graph is traced once, for batches of any length.
 
     @functools.cached_property
     def step_fn(self) -> Callable[[Any, tf.Tensor], tf.Tensor]:
         """`Steps.step` as a graph."""
-        return graph(self.steps.step, self._training_data().element_spec, tf.TensorSpec([], tf.int64))
+        if self._batch_spec is None:
+            self._training_data()
+        return graph(self.steps.step, self._batch_spec, tf.TensorSpec([], tf.int64))
 
     @functools.cached_property
     def count_fn(self) -> Callable[[Any], tuple[Any, ...]]:
@@ -188,7 +191,9 @@ class Trainer:
         counters, config = self.counters, self.config
         place = config.batch_size, config.seed, counters.epoch, counters.step_in_epoch
         how = self.steps.replicas, config.augment, config.streams, config.crop
-        return self.steps.distribute(lambda _: self.train.training(*place, *how))
+        data = self.steps.distribute(lambda _: self.train.training(*place, *how))
+        self._batch_spec = data.element_spec
+        return data
 
     @functools.cached_property
     def _validation_data(self):
