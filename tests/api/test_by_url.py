@@ -24,13 +24,15 @@ def bucket(s3, tmp_path, monkeypatch):
 def test_a_run_and_a_patient(bucket, s3, isic_run, isic_data, tmp_path):
     """The maps are those of the paths; what a prediction does not read is not brought; maps are saved in the bucket."""
     upload(s3, isic_run, f"{bucket}/run")
-    upload(s3, isic_run / "networks" / "baseline", f"{bucket}/run/predictions/baseline")  # large, and no network
+    for other in ("predictions/baseline", "networks/center"):  # large, and not of this method
+        upload(s3, isic_run / "networks" / "baseline", f"{bucket}/run/{other}")
     photograph = sorted((isic_data.parent / "raw").rglob("*.jpg"))[0]
     upload(s3, photograph.parent, f"{bucket}/new")
     found = tfunc.load(f"{bucket}/run").predict(f"{bucket}/new/{photograph.name}")
     expected = tfunc.load(isic_run).predict(photograph)
     assert np.array_equal(found.probability, expected.probability)
-    assert not list((tmp_path / "cache").rglob("predictions/**/*.h5")) and list((tmp_path / "cache").rglob("*.h5"))
+    brought = {path.parent.name for path in (tmp_path / "cache").rglob("*.h5")}
+    assert brought == {"baseline"} and not list((tmp_path / "cache").rglob("predictions"))
     written = found.save(f"{bucket}/maps")
     assert {path.name for path in written} < set(s3.content(f"{bucket}/maps"))
     assert s3.content(f"{bucket}/maps") == files(written[0].parent)

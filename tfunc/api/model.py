@@ -67,11 +67,7 @@ def load(
         raise UserError("precision", expected=f"one of {', '.join(precisions.OF_MAPS)}", found=repr(precision))
     if own_engine not in engine.ENGINES:
         raise UserError("own_engine", expected=f"one of {', '.join(engine.ENGINES)}", found=repr(own_engine))
-    needed = {
-        *found.networks,
-        *(name for own in found.networks if own in networks.SINGLE for name in networks.SINGLE[own].needs),
-    }
-    run_dir = mirrors.here(run_dir, functools.partial(_is_read, needed))
+    run_dir = mirrors.here(run_dir, functools.partial(_is_read, found.networks))
     dataset = _dataset(run_dir, found)
     processes.start_quietly()
     from tfunc.maps import predict
@@ -94,10 +90,11 @@ def load(
 
 
 def _is_read(names, name):
-    """Whether predicting with networks of these names reads a file of a run, by its name in it."""
+    """Whether predicting with networks of these names, and those that they stand on, reads a file of a run, by its name in it."""
     top, *below = name.split("/")
     if top == "networks" and below:  # config.json of any tells which data set the run is of
-        return below[-1].endswith(".json") or any(below[0].startswith(one) for one in names)
+        bases = [other for own in names if own in networks.SINGLE for other in networks.SINGLE[own].needs]
+        return below[-1].endswith(".json") or below[0].startswith((*names, *bases))
     return top == "recalibration" or (top != "predictions" and name.endswith(".json"))
 
 
