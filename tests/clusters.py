@@ -16,6 +16,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 
+from conftest import users_environment
+
 from data_prep.base import processes
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -33,7 +35,7 @@ class Processes:
         self.address = self._said("scheduler", r"Scheduler at:\s+(tcp://\S+)")
 
     def _start(self, name, *arguments):
-        environment = {key: value for key, value in os.environ.items() if key not in processes.ENVIRONMENT}
+        environment = {key: value for key, value in users_environment().items() if key not in processes.ENVIRONMENT}
         environment |= {"PYTHONPATH": os.pathsep.join(map(str, SEEN)), **self.environment}
         with open(self.folder / f"{name}.log", "ab") as log:
             return subprocess.Popen(

@@ -150,6 +150,11 @@ def train():
     return run
 
 
+def users_environment():
+    """The environment of a program as a user starts it: with all threads, on which the last digits of a training depend."""
+    return {name: value for name, value in os.environ.items() if name != THREADS}
+
+
 def untrained(method, classes=2, filters=4):
     """The models that a method predicts with, of one pooling: two where it has several of a kind."""
     from tfunc import networks
@@ -320,10 +325,8 @@ class Launchers:
         self.folder, self.started = folder, 0
         command = [sys.executable, str(ROOT / "tests" / "zygote.py")]
         pipe = subprocess.PIPE
-        # launchers have as many threads as a user's
-        environment = {name: value for name, value in os.environ.items() if name != THREADS}
         self.process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=environment
+            command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=users_environment()
         )
 
     def _ask(self, **request):

@@ -32,8 +32,10 @@ _starting = threading.Lock()
 RELIED_ON = {**KERAS, "MPLBACKEND": "Agg", "HDF5_USE_FILE_LOCKING": "FALSE"}
 PARENT = "TFUNC_PARENT"  # the process that a program ends with, by its number, where its starter asks for that
 WATCH_SECONDS = 1.0
-# Dask's nannies set these to one thread for whatever their workers start
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# Dask's nannies set the first three to one thread for whatever their workers start; on the last two a training's digits depend
+THREADS = (
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
+)  # fmt: skip
 
 
 def set_environment() -> None:

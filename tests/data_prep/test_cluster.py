@@ -68,6 +68,16 @@ def test_a_clusters_worker_is_made_ready_as_ours_are(two, monkeypatch, tmp_path)
         assert {one[1:] for one in found} == {(setting, str(tmp_path), setting == "1")}
 
 
+def test_the_number_of_threads_travels(two, monkeypatch):
+    """The last digits of a training depend on it: a worker computes with as many as the command would, or with its own default."""
+    for number in ("1", None):
+        monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+        if number:
+            monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", number)
+        with pool.executor(scheduler=two.address, tensorflow=False) as executor:
+            assert set(pool.results(executor, os.environ.get, ["TF_NUM_INTRAOP_THREADS"] * 4)) == {number}
+
+
 def test_a_call_is_read_in_a_process_that_is_ready(tmp_path):
     """A module that reads the environment when it is imported, as TensorFlow does, finds ours, not the worker's."""
     (tmp_path / "imported_late.py").write_text(

@@ -37,7 +37,7 @@ class Whole:
         return Whole(self.dataset, shutil.copytree(self.folder, folder / "copy"))
 
 
-@pytest.fixture(scope="session", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in DATASETS])
+@pytest.fixture(scope="session", params=DATASETS)
 def whole(request, made_once, launch):
     """The `Whole` study of each data set, from made-up raw data to the report. Only to be read."""
     name = request.param

@@ -9,12 +9,12 @@ import time
 
 import pytest
 from clusters import ROOT, cluster
+from conftest import users_environment
 from refusals import refused
 
 from tfunc import runs
 
 pytest.importorskip("distributed")
-pytestmark = pytest.mark.xdist_group("cluster")  # one process makes what they share
 SETTINGS = (
     "--epochs=2", "--start_filters=4", "--depth=2", "--batch_size=8", "--learning_rate=1e-2", "--samples=3",
     "--methods=baseline,baseline_mc",
@@ -35,7 +35,7 @@ def same(folder, other, pattern):
 def started(*command):
     """A program of ours as a user starts it in another process."""
     line = [sys.executable, str(ROOT / "launch" / f"{command[0]}.py"), *command[1:]]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=users_environment())
 
 
 def ended(process):

@@ -8,10 +8,7 @@ import subprocess
 import sys
 
 import documents
-import pytest
 from conftest import ROOT
-
-pytestmark = pytest.mark.xdist_group("package_page")
 
 
 def test_its_commands_end_with_a_report(tmp_path):

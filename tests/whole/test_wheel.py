@@ -13,8 +13,6 @@ from conftest import ROOT
 
 PACKAGES = ("data_prep", "tfunc", "launch")
 
-pytestmark = pytest.mark.xdist_group("wheel")
-
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
