@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 
-from conftest import users_environment
+from threads import users_environment
 
 from data_prep.base import processes
 

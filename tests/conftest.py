@@ -14,6 +14,7 @@ import sys
 import browser
 import numpy as np
 import pytest
+import threads
 
 from data_prep.base import processes as workers
 
@@ -26,9 +27,7 @@ for asking in (
 # converting a network for OpenVINO sends figures of usage over the network, and waits for them where there is none, unless
 # this package cannot be imported when OpenVINO first is: by whichever test is collected first
 sys.modules["openvino_telemetry"] = None
-THREADS = "TF_NUM_INTRAOP_THREADS"
-if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # its workers share the cores, else they wait for each other's threads
-    os.environ.setdefault(THREADS, str(max(1, os.cpu_count() // int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))))
+threads.share()
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 GOLDENS = ROOT / "tests" / "goldens"
@@ -148,11 +147,6 @@ def train():
         return fit(networks.get(network), dataset, data_dir, run_dir, {**TINY, **settings}, strategy, say, init_from)
 
     return run
-
-
-def users_environment():
-    """The environment of a program as a user starts it: with all threads, on which the last digits of a training depend."""
-    return {name: value for name, value in os.environ.items() if name != THREADS}
 
 
 def untrained(method, classes=2, filters=4):
@@ -326,7 +320,7 @@ class Launchers:
         command = [sys.executable, str(ROOT / "tests" / "zygote.py")]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=users_environment()
+            command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=threads.users_environment()
         )
 
     def _ask(self, **request):

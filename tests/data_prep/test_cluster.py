@@ -69,7 +69,7 @@ def test_a_clusters_worker_is_made_ready_as_ours_are(two, monkeypatch, tmp_path)
 
 
 def test_the_number_of_threads_travels(two, monkeypatch):
-    """The last digits of a training depend on it: a worker computes with as many as the command would, or with its own default."""
+    """The last digits of a training depend on it: a worker computes with as many as the command would."""
     for number in ("1", None):
         monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
         if number:

@@ -9,8 +9,8 @@ import time
 
 import pytest
 from clusters import ROOT, cluster
-from conftest import users_environment
 from refusals import refused
+from threads import users_environment
 
 from tfunc import runs
 
