@@ -22,11 +22,11 @@ def line_of(ended):
 
 
 def general(line, *places):
-    """The line with other paths, numbers and hosts than this machine's, and of many patients the first: chance chooses."""
+    """The line with other paths, numbers and hosts than this machine's, and the first patient where two programs met at one."""
     for place in sorted(map(str, places), key=len, reverse=True):
         line = line.replace(place, "…")
     line = re.sub(r"process \d+ on [\w.-]+?(?=[;,]|$)", "process 1234 on host", line)
-    line = re.sub(r"Phantom18_\d+_1", "Phantom18_000_1", line)
+    line = re.sub(r"Phantom18_\d+_1(?=: expected maps that nobody else writes)", "Phantom18_000_1", line)
     return re.sub(r"\d+(\.\d+)? MB", "… MB", line)
 
 

@@ -72,7 +72,7 @@ def several(function: Callable[[Item], Result], group: list[Item]) -> tuple[list
     for item in group:
         try:
             done.append(function(item))
-        except Exception:
+        except Exception:  # raised by the next call, which begins with this item
             if not done:
                 raise
             break

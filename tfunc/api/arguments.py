@@ -15,7 +15,7 @@ from data_prep.base.errors import UserError
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 OTHER = {"engine": "own_engine"}  # flags whose argument is called otherwise
-_FLAG = re.compile(r"(?P<before>^|(?<=[\s`(']))--(?P<name>[a-z_]+)")
+_FLAG = re.compile(r"(?<![^\s`('])--(?P<name>[a-z_]+)")
 _OURS = ("tfunc", "data_prep", "contextlib", "functools")
 
 

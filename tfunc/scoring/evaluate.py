@@ -107,14 +107,25 @@ def _each(every, function):
     return found
 
 
+def _by_region(every, names, function):
+    """{region: {method: {subject: function(value, region)}}}; each value is unpacked once for all regions."""
+    found = {name: {method: Kept() for method in every} for name in names}
+    for method, of in every.items():
+        for subject, value in of.items():
+            for name in names:
+                found[name][method].add(subject, function(value, name))
+    return found
+
+
 def _of_classes(task, maps, parts, gaps, findings):
     """`Evaluated` of {method: {subject: `Parts`}}."""
     regions = {}
-    for name in (region.name for region in task.regions):
-        counts = _each(parts, lambda part, name=name: part.regions[name])
+    names = [region.name for region in task.regions]
+    every = _by_region(parts, names, lambda part, name: part.regions[name])
+    found = _by_region(findings, names, lambda one, name: one[name])
+    for name, counts in every.items():
         scores = {method: statistics.scores(of) for method, of in counts.items()}
-        found = _each(findings, lambda one, name=name: one[name])
-        regions[name] = Evaluated(maps, scores, counts, gaps, findings=found)
+        regions[name] = Evaluated(maps, scores, counts, gaps, findings=found[name])
     whole = _each(parts, lambda part: sum(part.regions.values(), empty_counts()))
     means = {method: statistics.over_regions([of.scores[method] for of in regions.values()]) for method in parts}
     over = _each(findings, lambda one: mean_findings(list(one.values())))
