@@ -25,7 +25,6 @@ shows all of it and the voxels of some subjects in a browser.
 
 import dataclasses
 import math
-import os
 import pathlib
 import sys
 
@@ -125,8 +124,6 @@ flags.adopt_module_key_flags(workers)
 
 def main() -> None:
     """Evaluates what the flags say and prints Table 1 and where everything lies; raises `UserError`."""
-    # TensorBoard's files need no GPU, whose memory TensorFlow would take whole
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     if len(FLAGS.figure_subjects) > 3:
         raise UserError("--figure_subjects", expected="at most three", found=str(len(FLAGS.figure_subjects)))
     if not 0 < FLAGS.failure_dice <= 1:

@@ -1,10 +1,12 @@
 """Events for TensorBoard: what we write is what TensorFlow writes, and TensorFlow is not needed for it."""
 
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from tfunc.reporting.event_file import EventFile
 
@@ -75,6 +77,22 @@ def test_without_tensorflow(tmp_path):
     path = {"PYTHONPATH": ":".join(one for one in sys.path if one)}
     ended = subprocess.run([sys.executable, "-c", code, folder], env=path, capture_output=True, text=True)
     assert ended.stdout == "False\n", ended.stderr
+
+
+def test_an_evaluation_of_a_run_needs_none(brats_run, brats_data, launch, tmp_path):
+    """Nor any of its other steps: from maps to tables, pictures and the report, where TensorFlow cannot be imported."""
+    run = shutil.copytree(brats_run, tmp_path / "run")
+    where = "--dataset=brats", f"--data_dir={brats_data}", f"--run_dir={run}"
+    assert launch("predict", "--method=baseline", *where).code == 0
+    code = (
+        "import runpy, sys\nsys.modules['tensorflow'] = None\nsys.argv.pop(0)\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    program = str(ROOT / "launch" / "evaluate.py")
+    command = [sys.executable, "-c", code, program, *where, "--methods=baseline", "--workers=1"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert (run / "evaluation" / "report.html").exists() and list((run / "evaluation" / "tensorboard").glob("events.*"))
 
 
 def test_a_file_is_never_written_over(tmp_path, monkeypatch):
