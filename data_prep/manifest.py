@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import json
+import itertools
 import math
 import pathlib
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import msgspec
 
 from data_prep import former, task_rules, tasks, voxel_order
-from data_prep.base import artefacts, documents, names
+from data_prep.base import artefacts, documents, json_text, names
 from data_prep.base.documents import Count
 from data_prep.base.errors import NotReady, UserError, command
 from data_prep.tasks import Task
@@ -128,7 +127,7 @@ class Manifest(Document):
         content = [task, [dataclasses.astuple(shard) for shard in self.shards], subjects, self.members, self.folds]
         if self.patients:  # folds and blocks depend on them; records without keep the identity that they had
             content.append(sorted(self.patients.items()))
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return artefacts.digest(json_text.ordered(content))
 
     def is_same(self, identity: str) -> bool:
         """Whether a run's record of its records, of any version of this toolkit, means these."""
@@ -263,7 +262,7 @@ def upgrade(content: dict[str, Any]) -> dict[str, Any]:
 def _without_task(content):
     """Checksum of the file that an earlier version would have written for the same data."""
     before = {name: value for name, value in content.items() if name != "task"}
-    return hashlib.sha256(artefacts.indented(before).encode()).hexdigest()
+    return artefacts.digest(itertools.chain(json_text.indented(before), "\n"))
 
 
 def _manifest(path, content, checksums):

@@ -6,17 +6,16 @@ import contextlib
 import contextvars
 import errno
 import hashlib
+import itertools
 import json
 import os
 import pathlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import msgspec
-
-from data_prep.base import documents, leftovers, regular, stores
+from data_prep.base import documents, json_text, leftovers, regular, stores
 from data_prep.base.errors import UserError
 from data_prep.base.streams import text_of
 
@@ -162,38 +161,36 @@ def check_room(path: pathlib.Path | str, size: int) -> None:
 
 def write_text(path: pathlib.Path | str, text: str) -> None:
     """Writes `text` as UTF-8, atomically, whatever the locale; for a byte of a file's name that is no text stands `\\xfc`."""
-    with aside(path) as temporary:
-        temporary.write_text(text_of(text), encoding="utf-8", errors="backslashreplace")
+    write_pieces(path, [text])
+
+
+def write_pieces(path: pathlib.Path | str, pieces: Iterable[str]) -> None:
+    """Writes a text as `write_text` does, of which only a piece is in memory at a time."""
+    with aside(path) as temporary, open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.writelines(map(text_of, pieces))
 
 
 def write_json(path: pathlib.Path | str, value: Any) -> None:
     """Writes `value` as indented JSON, atomically. NaN is refused: it isn't JSON."""
-    write_text(path, indented(value))
+    write_pieces(path, itertools.chain(json_text.indented(value), "\n"))
 
 
 def write_document(path: pathlib.Path | str, document: Mapping[str, Any]) -> None:
     """Writes a JSON object that vouches for itself, as all of ours do: its last entry is a checksum of the others."""
-    write_text(path, indented(sealed(document)))
-
-
-def indented(value: Any) -> str:
-    """The text of `json.dumps(value, indent=1)`, which Python itself would indent ten times as slowly."""
-    plain = json.dumps(value, allow_nan=False)
-    try:
-        return msgspec.json.format(plain, indent=1) + "\n"
-    except msgspec.DecodeError:  # a byte of a file's name that is no text
-        return json.dumps(value, indent=1, allow_nan=False) + "\n"
+    write_json(path, sealed(document))
 
 
 def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
     """The document with its seal, as it is written."""
-    plain = json.loads(json.dumps(document, allow_nan=False))  # keys as text, as they come back
-    return {**document, SEAL: _seal(plain)}
+    return {**document, SEAL: digest(json_text.ordered(dict(document)))}
 
 
-def _seal(plain):
-    """SHA-256 of the content of a document that was read, 64 hexadecimal digits; its layout has no part in it."""
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+def digest(pieces: Iterable[str]) -> str:
+    """SHA-256 of a text, 64 hexadecimal digits."""
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece.encode())
+    return found.hexdigest()
 
 
 def read_json(path: pathlib.Path | str) -> Any:
@@ -226,7 +223,7 @@ def unsealed(value: Any, where: object) -> Any:
     if not isinstance(value, dict) or SEAL not in value:
         return value
     rest = {name: entry for name, entry in value.items() if name != SEAL}
-    if _seal(rest) != value[SEAL]:
+    if digest(json_text.ordered(rest)) != value[SEAL]:
         do = "restore it, or remove it and make it anew"
         raise UserError(where, expected="the file as it was written", found="one that was edited or damaged", do=do)
     return rest

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.base import artefacts, contents, notices
+from data_prep.base import artefacts, contents, json_text, notices
 from data_prep.base.errors import UserError
 from data_prep.readers import photographs
 
@@ -64,13 +64,40 @@ def test_the_numbers_of_a_mask_are_those_of_its_pixels(tmp_path, mode):
 
 @pytest.mark.parametrize(
     "value",
-    [{}, [], {"a": [], "b": {}, "c": [1, 2.5, 1e-7, {"d": None, "e": 'ü"\\u2028'}]}, {"name": "x\udc80"}, [[[]]]],
+    [
+        {},
+        [],
+        {"a": [], "b": {}, "c": [1, 2.5, 1e-7, {"d": None, "e": 'ü"\\u2028'}]},
+        {"name": "x\udc80"},
+        [[[]]],
+        "text",
+        {1: (2, {"deep": [{"deeper": [{}, [], [1, [2]]]}]}), None: True, 2.5: ["x\udc80", {"y\udc80": "two\nlines"}]},
+    ],
 )
 def test_json_is_indented_as_python_does(tmp_path, value):
     """To the byte, also where a file's name is no text: checksums of earlier files are of it."""
     path = tmp_path / "a.json"
     artefacts.write_json(path, value)
     assert path.read_text() == json.dumps(value, indent=1) + "\n"
+
+
+@pytest.mark.parametrize("value", [{}, [], 1.5, {"b": [{"z": 1, "a": (2, {3: None})}], 10: {"y": [], "x": {}}, "9": 0}])
+def test_a_checksum_is_of_the_ordered_text(value):
+    """As it comes back from a file, keys as text and in order: the seals of documents that are there already stay true."""
+    as_read = json.loads(json.dumps(value))
+    assert "".join(json_text.ordered(value)) == json.dumps(as_read, sort_keys=True)
+
+
+def test_a_long_document_is_never_in_memory_as_text(tmp_path):
+    """Writing 2,000 entries of a kilobyte takes a small part of their text."""
+    document = {"subjects": [{"name": f"{index}", "header": "x" * 1000} for index in range(2000)]}
+    artefacts.write_document(tmp_path / "a.json", document)  # what is imported or cached on the way
+    tracemalloc.start()
+    try:
+        artefacts.write_document(tmp_path / "a.json", document)
+        assert tracemalloc.get_traced_memory()[1] < (tmp_path / "a.json").stat().st_size / 10
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_small_file_takes_little_memory(tmp_path):

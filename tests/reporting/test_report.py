@@ -319,7 +319,7 @@ def test_undefined_and_later_and_published():
     asked = {"dataset": "brats", "complete": True, "threshold_split": "test", "settings": {"figure_subjects": []}}
     asked |= {"inputs": {}, "provenance": provenance.provenance(maps)}
     content = summary([part], asked, {"S1": "s0"}, TASKS["brats"])
-    text = html.unescape(report.page([part], {"": ["a note"]}, content, {}, [], TASKS["brats"]))
+    text = html.unescape("".join(report.page([part], {"": ["a note"]}, content, {}, [], TASKS["brats"])))
     assert "on BraTS" in text and "inside the mask (BraTS: raw t2 above 0)" in text
     assert "paper 0.432 (" in text and "rings: the paper's values" in text and '<section id="figures"' not in text
     assert text.count("class=first-later") == 1 and text.count("not in the paper, unranked") == 2

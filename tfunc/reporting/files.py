@@ -54,7 +54,7 @@ def write_all(folder: pathlib.Path, parts: Sequence[Part], notes: Mapping[str, S
     ):
         chosen = [part for part in parts if part.name != MEAN or function is not calibration_lines]
         lines = function(parts[0].evaluated) if len(parts) == 1 else _of_all(chosen, function)
-        artefacts.write_text(folder / name, forms.rows_text(lines))
+        artefacts.write_pieces(folder / name, forms.each_row(lines))
     for part in parts:
         stem, below = f"table1{part.suffix}", notes[part.name]
         artefacts.write_text(folder / f"{stem}.csv", forms.csv_text(part.rows))
@@ -71,7 +71,7 @@ def write_lines(
     function: Callable[[Part], Iterable[Sequence[Any]]],
 ) -> None:
     """Writes one CSV file atomically: the rows that `function` gives of each part, see `parts.lines`."""
-    artefacts.write_text(folder / name, forms.rows_text(tables.lines(parts, header, function)))
+    artefacts.write_pieces(folder / name, forms.each_row(tables.lines(parts, header, function)))
 
 
 def _of_all(parts, function):

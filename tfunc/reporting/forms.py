@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -101,9 +101,18 @@ def csv_text(rows: Sequence[Row]) -> str:
 
 def rows_text(lines: Iterable[Sequence[Any]]) -> str:
     """Rows as CSV text. Text that a spreadsheet would run as a formula has `tables.PLAIN` before it; numbers are as they are."""
+    return "".join(each_row(lines))
+
+
+def each_row(lines: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """The same, row by row, for files of many subjects."""
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([tables.guarded(cell) for cell in line] for line in lines)
-    return out.getvalue()
+    writer = csv.writer(out, lineterminator="\n")
+    for line in lines:
+        writer.writerow([tables.guarded(cell) for cell in line])
+        yield out.getvalue()
+        out.seek(0)
+        out.truncate()
 
 
 def number(value: Any) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import importlib.resources
 import json
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -38,7 +38,7 @@ from tfunc.reporting import (
     words,
 )
 from tfunc.reporting.parts import Part
-from tfunc.reporting.templates import filled
+from tfunc.reporting.templates import pieces
 from tfunc.reporting.viewer import Packed
 from tfunc.scoring.counts import THRESHOLDS
 from tfunc.scoring.patients import Patients
@@ -74,7 +74,7 @@ def write(
     path = pathlib.Path(folder) / NAME
     small = _thumbnails(evaluated, truth, patients[0]) if patients and patients[0] else {}
     certified = guarantee_section.section(fitted, evaluated)
-    artefacts.write_text(path, page(parts, notes, summary, images, packed, task, patients, small, certified))
+    artefacts.write_pieces(path, page(parts, notes, summary, images, packed, task, patients, small, certified))
     return path
 
 
@@ -98,8 +98,8 @@ def page(
     patients: Sequence[Patients | None] = (),
     small: Mapping[str, str] | None = None,
     certified: str = "",
-) -> str:
-    """The whole file as text. images: {stem: data URL} of the figures.  packed: the subjects to look at.
+) -> Iterator[str]:
+    """The whole file as text, piece by piece. images: {stem: data URL} of the figures.  packed: the subjects to look at.
 
     patients: of each part.  small: {subject: data URL} of worst slices, of the first list.  certified: the section on guarantees.
     """
@@ -118,11 +118,10 @@ def page(
         **_figures(images, summary),
         notes=words.notes(summary, evaluated.maps, parts),
         data=script_json(numbers),
-        voxels="\n".join(_voxels(packed)),
         style=style,
         script=script,
     )
-    return filled(
+    return pieces(
         "report.html",
         title=_title(name, summary),
         in_short=in_short.section(parts, patients[0] if patients else None, summary, name or ""),
@@ -134,6 +133,7 @@ def page(
         version=__version__,
         style_hash=_hash(style),
         script_hash=_hash(script),
+        voxels=map(Markup, _voxels(packed)),
         **{name: Markup(text) for name, text in written.items()},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jinja2
@@ -14,6 +15,11 @@ NONE = "–"  # what stands where there is no number
 def filled(template: str, **values: Any) -> Markup:
     """The template of that name with these values, as text that is not escaped again where another holds it."""
     return Markup(_environment().get_template(template).render(values))
+
+
+def pieces(template: str, **values: Any) -> Iterator[str]:
+    """The same in pieces, for a file that is written as they come."""
+    return _environment().get_template(template).generate(values)
 
 
 @functools.cache

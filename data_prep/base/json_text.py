@@ -1,0 +1,69 @@
+"""JSON as text in pieces, so that a document of many subjects is written and hashed without being in memory several times.
+
+The pieces together are what `json` makes of the whole, and nothing depends on where they are cut.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+DEEP = 2  # levels that are taken apart: a document, its list of subjects; one subject is a piece
+
+
+def indented(value: Any, level: int = 0) -> Iterator[str]:
+    """The text of `json.dumps(value, indent=1)`, which Python itself would indent ten times as slowly; `ValueError` for NaN."""
+    if level >= DEEP or not _holds(value):
+        yield _formatted(value).replace("\n", "\n" + " " * level)
+        return
+    named = isinstance(value, dict)
+    head = "{" if named else "["
+    for entry in value.items() if named else value:
+        yield head + "\n" + " " * (level + 1)
+        if named:
+            name, entry = entry
+            yield f"{json.dumps(_key(name))}: "
+        yield from indented(entry, level + 1)
+        head = ","
+    yield "\n" + " " * level + ("}" if named else "]")
+
+
+def ordered(value: Any, level: int = 0) -> Iterator[str]:
+    """The text of the value in one line, as it comes back from a file, its keys in order: what a checksum is of."""
+    if level >= DEEP or not _holds(value):
+        yield json.dumps(json.loads(json.dumps(value, allow_nan=False)), sort_keys=True)
+        return
+    named = isinstance(value, dict)
+    head = "{" if named else "["
+    entries = (
+        {_key(name): one for name, one in value.items()} if named else value
+    )  # the last of two alike, as when read
+    for entry in sorted(entries.items(), key=lambda pair: pair[0]) if named else entries:
+        yield head
+        if named:
+            name, entry = entry
+            yield f"{json.dumps(name)}: "
+        yield from ordered(entry, level + 1)
+        head = ", "
+    yield "}" if named else "]"
+
+
+def _holds(value):
+    """Whether there is something in it to take apart."""
+    return isinstance(value, (dict, list, tuple)) and len(value) > 0
+
+
+def _key(name):
+    """An entry's name as JSON has it, which is text."""
+    return name if isinstance(name, str) else next(iter(json.loads(json.dumps({name: 0}))))
+
+
+def _formatted(value):
+    plain = json.dumps(value, allow_nan=False)
+    try:
+        return msgspec.json.format(plain, indent=1)
+    except msgspec.DecodeError:  # a byte of a file's name that is no text
+        return json.dumps(value, indent=1, allow_nan=False)
