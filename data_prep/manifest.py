@@ -138,15 +138,18 @@ class Manifest(Document):
         """{subject: patient} of those that are not a patient of their own."""
         return {entry.name: entry.patient for entry in self.subjects if entry.patient not in (None, entry.name)}
 
+    @functools.cached_property
+    def _by_name(self) -> dict[str, SubjectEntry]:
+        return {entry.name: entry for entry in self.subjects}
+
     def split(self, name: str) -> list[SubjectEntry]:
         """The subjects of a split, in order: the shards' order."""
         return [subject for subject in self.subjects if name in subject.splits]
 
     def subject(self, name: str) -> SubjectEntry:
         """The entry of one subject; raises `UserError`."""
-        for subject in self.subjects:
-            if subject.name == name:
-                return subject
+        if (found := self._by_name.get(name)) is not None:
+            return found
         raise UserError(f"subject {name!r}", expected=f"one of the {len(self.subjects)} in {self.path}", found="none")
 
 

@@ -64,6 +64,9 @@ def test_supplementary_figures_hold_the_means():
     assert lines(levels)["mean of subjects"].get_xdata()[0] == 100 * of.mean("ece")
     under = statistics.miscalibration(found.scores).under
     assert f"under-confident {100 * under:.0f} %" in [text.get_text() for text in gaps.get_legend().get_texts()]
+    heights = [bar.vertices[1, 1] for bars in gaps.collections for bar in bars.get_paths()]
+    assert sorted(heights) == sorted(statistics.miscalibration(found.scores).gaps.values())
+    assert gaps.get_ylim()[0] <= min(heights) and max(heights) <= gaps.get_ylim()[1]
 
 
 def test_legends_are_read_by_rows():

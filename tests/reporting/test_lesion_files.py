@@ -148,7 +148,7 @@ def test_a_label_without_a_lesion(tmp_path, capsys, monkeypatch):
     assert read_csv(folder / "lesion_curves.csv") == [] and len(read_csv(folder / "lesions.csv")) > 0
     part = Part("", "", "", Evaluated((), {}, {}, findings={"m": {"s": findings.Findings({}, {})}}), [])
     monkeypatch.undo()
-    assert lesion_figures.write(tmp_path, [part], most=3) == ()
+    assert lesion_figures.write(tmp_path, [part], {"": lesion_files.curves(part)}, most=3) == ()
     assert "no label has a lesion" in capsys.readouterr().out
 
 

@@ -124,7 +124,7 @@ def _gaps(axes, shares, of):
         (~(under | over), "0.6", "neither", 1 - shares.under - shares.over),
         (under, "#0072B2", "under-confident", shares.under),
     ):
-        axes.bar(rows[chosen], gaps[chosen], width=0.9, color=color)
+        _bars(axes, rows[chosen], gaps[chosen], 0.45, color)
         axes.bar(0, 0, color=color, label=f"{name} {100 * share:.0f} %")  # in the legend also where no subject is
     for limit in (shares.threshold, -shares.threshold):
         axes.axhline(limit, color="0.3", linestyle=":", linewidth=0.8)
@@ -133,6 +133,15 @@ def _gaps(axes, shares, of):
     axes.xaxis.set_major_locator(whole_numbers())
     axes.set_title(f"each subject, {of}", loc="left", pad=18)
     _legend_above(axes, 3)
+
+
+def _bars(axes, at, heights, half, color):
+    """`axes.bar`, all as one object: thousands of rectangles, one a subject, took most of the time of an evaluation's end."""
+    from matplotlib.collections import PolyCollection
+
+    ends = np.stack([at - half, at - half, at + half, at + half], axis=-1)
+    levels = np.stack([np.zeros_like(heights), heights, heights, np.zeros_like(heights)], axis=-1)
+    axes.add_collection(PolyCollection(np.stack([ends, levels], axis=-1), facecolor=color, linewidth=0))
 
 
 def _legend_above(axes, columns):

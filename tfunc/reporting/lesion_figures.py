@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfunc.reporting import lesion_files
 from tfunc.reporting.drawing import MANY, WIDTH, legend, plain, save, small_multiples, styles
 from tfunc.reporting.parts import Part
 from tfunc.reporting.table1 import title
@@ -24,13 +23,17 @@ WIDE = 20  # false positives a subject, from which on their axis is logarithmic 
 
 
 def write(
-    folder: pathlib.Path, parts: Sequence[Part], most: int, say: Callable[[str], object] = print
+    folder: pathlib.Path,
+    parts: Sequence[Part],
+    found: Mapping[str, Mapping[str, Curves]],
+    most: int,
+    say: Callable[[str], object] = print,
 ) -> tuple[pathlib.Path, ...]:
     """Writes `lesions`, of each region `lesions_<region>` -> their paths; says so where no label has a lesion.
 
-    most: regions, of more none is drawn.
+    found: {name of a part: its `lesion_files.curves`}.  most: regions, of more none is drawn.
     """
-    drawn = [(part, found) for part in parts if (found := lesion_files.curves(part))]
+    drawn = [part for part in parts if found[part.name]]
     if not drawn:
         say("no label has a lesion: no curves of lesions")
         return ()
@@ -38,8 +41,8 @@ def write(
         say(f"curves of lesions of {len(drawn)} regions are not drawn; lesion_curves.csv has them")
         return ()
     paths: list[pathlib.Path] = []
-    for part, found in drawn:
-        paths += save(folder, NAME + part.suffix, lesions_figure, found, part.title)
+    for part in drawn:
+        paths += save(folder, NAME + part.suffix, lesions_figure, found[part.name], part.title)
     return tuple(paths)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tfunc.reporting import files
@@ -21,10 +22,13 @@ LESIONS = (
 CURVES = ("method", "curve", "at", "kept", "sensitivity", "false_positives", "false_discovery", "f1")
 
 
-def write_all(folder: pathlib.Path, parts: Sequence[Part]) -> None:
-    """Writes the files, each atomically. Of several parts a last column names each one; means and class maps have no lesions."""
+def write_all(folder: pathlib.Path, parts: Sequence[Part], found: Mapping[str, Mapping[str, Curves]]) -> None:
+    """Writes the files, each atomically. Of several parts a last column names each one; means and class maps have no lesions.
+
+    found: {name of a part: its `curves`}.
+    """
     files.write_lines(folder, "lesions.csv", parts, LESIONS, lesions_lines)
-    files.write_lines(folder, "lesion_curves.csv", parts, CURVES, curves_lines)
+    files.write_lines(folder, "lesion_curves.csv", parts, CURVES, lambda part: curves_lines(found[part.name]))
 
 
 def lesions_lines(part: Part) -> Iterator[list[Any]]:
@@ -54,15 +58,15 @@ def curves(part: Part) -> dict[str, Curves]:
     """{method: `Curves`} of a part; empty where its labels have no lesion, of means over regions and of class maps."""
     found = {}
     for method, of in part.evaluated.findings.items():
-        tallies = [one.tally for one in of.values() if one.tally is not None]
-        if tallies and any(len(one.first_touch) for one in tallies):
-            found[method] = lesion_curves.curves(tallies)
-    return found
+        tallies = (one.tally for one in of.values() if one.tally is not None)
+        if (first := next(tallies, None)) is not None:
+            found[method] = lesion_curves.curves(itertools.chain([first], tallies))
+    return {method: one for method, one in found.items() if one.lesions}
 
 
-def curves_lines(part: Part) -> Iterator[list[Any]]:
+def curves_lines(by_method: Mapping[str, Curves]) -> Iterator[list[Any]]:
     """Rows of lesion_curves.csv, without their header: by method the two of detection, thinned, and the F1's retention."""
-    for method, found in curves(part).items():
+    for method, found in by_method.items():
         for name, one in (("match", found.by_match), ("touch", found.by_touch)):
             few = lesion_curves.thinned(one)
             columns = few.threshold, few.kept, few.sensitivity, few.false_positives, few.false_discovery

@@ -194,10 +194,11 @@ def _write(
         markdown = files.write_all(folder, parts, notes)
         found = [_patients(part, choosing, request.failure) for part in parts]
         patient_files.write_all(folder, parts, found)
-        lesion_files.write_all(folder, parts)
+        curves = {part.name: lesion_files.curves(part) for part in parts}
+        lesion_files.write_all(folder, parts, curves)
         comparison_files.write_all(folder, parts)
         triage.write(folder, review_fits.of_parts(parts, found, choosing, made_by or {}, request.failure, task))
-        pictures = _headed_pictures(asked["made_up"], folder, parts, truth, task, (examples, by_rule), found[0])
+        pictures = _headed_pictures(asked["made_up"], folder, parts, truth, task, (examples, by_rule), found[0], curves)
         content = summary(parts, asked, examples, task)
         report.write(folder, parts, notes, content, pictures, truth, task, found, fitted)
     content["pictures"] = [picture.name for picture in pictures]
@@ -224,8 +225,11 @@ def _headed_pictures(drawn, *arguments):
         return _pictures(*arguments)
 
 
-def _pictures(folder, parts, truth, task, chosen, listed):
-    """Draws every figure -> paths. chosen: (example subjects, whether by rule).  listed: the patients of the first part."""
+def _pictures(folder, parts, truth, task, chosen, listed, curves):
+    """Draws every figure -> paths. chosen: (example subjects, whether by rule).  listed: the patients of the first part.
+
+    curves: {name of a part: its lesions' curves}.
+    """
     (examples, by_rule), evaluated = chosen, parts[0].evaluated
     others = [(part.suffix, part.title if part.region else "top label", part.evaluated) for part in parts[1:]]
     others = others if len(others) <= MOST_FIGURES else others[-1:]
@@ -234,7 +238,7 @@ def _pictures(folder, parts, truth, task, chosen, listed):
         pictures = (*pictures, *overlays.write(folder, evaluated, truth, examples))
     if listed is not None:
         pictures = (*pictures, *patient_figures.write(folder, listed))
-        pictures = (*pictures, *lesion_figures.write(folder, parts, MOST_FIGURES))
+        pictures = (*pictures, *lesion_figures.write(folder, parts, curves, MOST_FIGURES))
     return pictures
 
 

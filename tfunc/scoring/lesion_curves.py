@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from tfunc.scoring.lesions import Lesion
 from tfunc.scoring.retention import FRACTIONS, Retention, lesion_f1_retention
 
 POINTS = 200  # of a curve that is written or drawn
+FLAGS = ("matched", "touched")  # of `Tally`, what is bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,37 +72,69 @@ class Detection:
     false_discovery: NDArray[np.float64]
 
 
-def detection(subjects: Sequence[Tally], by: Literal["match", "touch"] = "match") -> Detection:
+def detection(subjects: Iterable[Tally], by: Literal["match", "touch"] = "match") -> Detection:
     """The `Detection` of a set.  by: whether to find a lesion is to match or to touch it. Raises `MapError` for no subjects."""
-    if not subjects:
-        raise MapError("expected lesions of subjects, found no subject")
-    score = np.concatenate([one.uncertainty for one in subjects])
-    right = np.concatenate([one.matched if by == "match" else one.touched for one in subjects])
-    first_found = np.concatenate([one.first_match if by == "match" else one.first_touch for one in subjects])
-    threshold = np.unique(score)
-    kept, wrong, hit = (_up_to(values, threshold) for values in (score, score[~right], first_found))
-    sensitivity = hit / len(first_found) if len(first_found) else np.full(len(threshold), np.nan)
-    return Detection(threshold, kept, sensitivity, wrong / len(subjects), wrong / kept)
+    every = _Together()
+    for one in subjects:
+        every.add(one)
+    return every.detection(by)
 
 
-def f1_retention(subjects: Sequence[Tally]) -> Retention:
+class _Together:
+    """The lesions of many subjects, one after the other, packed: an array of each subject would weigh more than its numbers."""
+
+    def __init__(self) -> None:
+        self.subjects = 0
+        self._packed = {field.name: bytearray() for field in dataclasses.fields(Tally)}
+
+    def add(self, one: Tally) -> None:
+        self.subjects += 1
+        for name, packed in self._packed.items():
+            packed += getattr(one, name).tobytes()
+
+    def all(self, name: str) -> NDArray:
+        return np.frombuffer(self._packed[name], bool if name in FLAGS else np.float64)
+
+    def detection(self, by: str) -> Detection:
+        if not self.subjects:
+            raise MapError("expected lesions of subjects, found no subject")
+        score, right = self.all("uncertainty"), self.all("matched" if by == "match" else "touched")
+        first_found = self.all("first_match" if by == "match" else "first_touch")
+        threshold = np.unique(score)
+        kept, wrong, hit = (_up_to(values, threshold) for values in (score, score[~right], first_found))
+        sensitivity = hit / len(first_found) if len(first_found) else np.full(len(threshold), np.nan)
+        return Detection(threshold, kept, sensitivity, wrong / self.subjects, wrong / kept)
+
+
+def f1_retention(subjects: Iterable[Tally]) -> Retention:
     """The mean over subjects of their `Tally.f1`. NaN where there are no subjects."""
-    curves = [one.f1.values for one in subjects]
-    return Retention(FRACTIONS, np.mean(curves, axis=0) if curves else np.full(len(FRACTIONS), np.nan))
+    total, number = np.zeros(len(FRACTIONS)), 0
+    for one in subjects:
+        total, number = total + one.f1.values, number + 1
+    return Retention(FRACTIONS, total / number if number else np.full(len(FRACTIONS), np.nan))
 
 
 @dataclasses.dataclass(frozen=True)
 class Curves:
-    """Of one method over a set of subjects: detection by either rule, and the retention of the F1."""
+    """Of one method over a set of subjects: detection by either rule, the retention of the F1, how many lesions labels have."""
 
     by_match: Detection
     by_touch: Detection
     f1: Retention
+    lesions: int
 
 
-def curves(subjects: Sequence[Tally]) -> Curves:
-    """The `Curves` of a set; raises `MapError` for no subjects."""
-    return Curves(detection(subjects, "match"), detection(subjects, "touch"), f1_retention(subjects))
+def curves(subjects: Iterable[Tally]) -> Curves:
+    """The `Curves` of a set, each of whose subjects is asked for once; raises `MapError` for no subjects."""
+    every = _Together()
+
+    def each():
+        for one in subjects:
+            every.add(one)
+            yield one
+
+    f1 = f1_retention(each())
+    return Curves(every.detection("match"), every.detection("touch"), f1, len(every.all("first_touch")))
 
 
 def thinned(found: Detection, most: int = POINTS) -> Detection:
