@@ -20,6 +20,7 @@ from tfunc.scoring.statistics import Scores
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+BARS = 200  # of subjects in one colour, of more there is one shape without gaps
 EXAMPLES = ("most under-confident", "most over-confident", "best calibrated")  # what S1, S2, S3 are when chosen by rule
 
 
@@ -107,8 +108,8 @@ def _levels(axes, scores):
     dataset = [100 * metrics.calibration_error(scores[method].pooled) for method in order]
     rows = np.arange(len(order))
     axes.hlines(rows, dataset, subject, color="0.75", linewidth=1.2, zorder=0)
-    axes.plot(dataset, rows, "o", color="#0072B2", label="voxels pooled", markersize=5)
-    axes.plot(subject, rows, "D", color="#D55E00", label="mean of subjects", markersize=5)
+    axes.plot(dataset, rows, "o", color="#0072B2", label="voxels pooled", markersize=5, clip_on=False)
+    axes.plot(subject, rows, "D", color="#D55E00", label="mean of subjects", markersize=5, clip_on=False)
     axes.set_yticks(rows, [plain(title(method)) for method in order])
     axes.set(xlabel="expected calibration error (%)", xlim=(0, None), ylim=(len(order) - 0.5, -0.5))
     axes.set_title("each method", loc="left", pad=18)
@@ -124,7 +125,7 @@ def _gaps(axes, shares, of):
         (~(under | over), "0.6", "neither", 1 - shares.under - shares.over),
         (under, "#0072B2", "under-confident", shares.under),
     ):
-        _bars(axes, rows[chosen], gaps[chosen], 0.45, color)
+        _bars(axes, rows[chosen], gaps[chosen], color)
         axes.bar(0, 0, color=color, label=f"{name} {100 * share:.0f} %")  # in the legend also where no subject is
     for limit in (shares.threshold, -shares.threshold):
         axes.axhline(limit, color="0.3", linestyle=":", linewidth=0.8)
@@ -135,13 +136,13 @@ def _gaps(axes, shares, of):
     _legend_above(axes, 3)
 
 
-def _bars(axes, at, heights, half, color):
-    """`axes.bar`, all as one object: thousands of rectangles, one a subject, took most of the time of an evaluation's end."""
-    from matplotlib.collections import PolyCollection
-
-    ends = np.stack([at - half, at - half, at + half, at + half], axis=-1)
-    levels = np.stack([np.zeros_like(heights), heights, heights, np.zeros_like(heights)], axis=-1)
-    axes.add_collection(PolyCollection(np.stack([ends, levels], axis=-1), facecolor=color, linewidth=0))
+def _bars(axes, at, heights, color):
+    """A bar for each subject; of more than can be told apart one shape, as thousands of rectangles take half a minute."""
+    if len(at) <= BARS:
+        axes.bar(at, heights, width=0.9, color=color)
+    else:
+        edges = np.append(at - 0.5, at[-1] + 0.5)  # subjects of one colour are neighbours
+        axes.fill_between(edges, np.append(heights, heights[-1]), step="post", color=color, linewidth=0)
 
 
 def _legend_above(axes, columns):
