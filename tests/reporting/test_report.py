@@ -267,11 +267,11 @@ def test_who_is_shown(run):
     ]
     _, evaluated, truth = run
     names = dict.fromkeys(evaluated.maps[0].subjects, "")
-    both = viewer.pack_all(evaluated, truth, names)
+    both = list(viewer.pack_all(evaluated, truth, names))
     assert [one.entry["name"] for one in both] == list(names)
     room = both[0].size + both[1].size - 1
-    assert len(viewer.pack_all(evaluated, truth, names, room)) == 1
-    assert viewer.pack_all(evaluated, truth, names, 10) == []
+    assert len(list(viewer.pack_all(evaluated, truth, names, room))) == 1
+    assert list(viewer.pack_all(evaluated, truth, names, 10)) == []
 
 
 def test_numbers_are_those_of_subjects_csv(run):
@@ -319,7 +319,7 @@ def test_undefined_and_later_and_published():
     asked = {"dataset": "brats", "complete": True, "threshold_split": "test", "settings": {"figure_subjects": []}}
     asked |= {"inputs": {}, "provenance": provenance.provenance(maps)}
     content = summary([part], asked, {"S1": "s0"}, TASKS["brats"])
-    text = html.unescape("".join(report.page([part], {"": ["a note"]}, content, {}, [], TASKS["brats"])))
+    text = html.unescape("".join(report.page([part], {"": ["a note"]}, content, {}, [], [], TASKS["brats"])))
     assert "on BraTS" in text and "inside the mask (BraTS: raw t2 above 0)" in text
     assert "paper 0.432 (" in text and "rings: the paper's values" in text and '<section id="figures"' not in text
     assert text.count("class=first-later") == 1 and text.count("not in the paper, unranked") == 2

@@ -12,6 +12,7 @@ import hashlib
 import importlib.resources
 import json
 import pathlib
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -39,7 +40,6 @@ from tfunc.reporting import (
 )
 from tfunc.reporting.parts import Part
 from tfunc.reporting.templates import pieces
-from tfunc.reporting.viewer import Packed
 from tfunc.scoring.counts import THRESHOLDS
 from tfunc.scoring.patients import Patients
 from tfunc.scoring.recalibration import Recalibration
@@ -70,11 +70,21 @@ def write(
     images, evaluated = _images(pictures), parts[0].evaluated
     chosen = viewer.choose(evaluated.scores, summary["figure1_subjects"], words.reasons(summary))
     room = max(viewer.MOST_BYTES - sum(map(len, images.values())), 0)
-    packed = viewer.pack_all(evaluated, truth, chosen, room)
     path = pathlib.Path(folder) / NAME
     small = _thumbnails(evaluated, truth, patients[0]) if patients and patients[0] else {}
     certified = guarantee_section.section(fitted, evaluated)
-    artefacts.write_pieces(path, page(parts, notes, summary, images, packed, task, patients, small, certified))
+    with (
+        artefacts.naming(path),
+        tempfile.TemporaryFile("w+", encoding="ascii", dir=folder) as voxels,
+    ):  # they are many, and stand behind what names them
+        entries: list[dict[str, Any]] = []
+        for subject in viewer.pack_all(evaluated, truth, chosen, room):
+            voxels.writelines(_voxels(len(entries), subject))
+            entries.append(subject.entry)
+        voxels.seek(0)
+        artefacts.write_pieces(
+            path, page(parts, notes, summary, images, entries, voxels, task, patients, small, certified)
+        )
     return path
 
 
@@ -93,13 +103,15 @@ def page(
     notes: Mapping[str, Sequence[str]],
     summary: Mapping[str, Any],
     images: Mapping[str, str],
-    packed: Sequence[Packed],
+    entries: Sequence[dict[str, Any]],
+    voxels: Iterable[str],
     task: Task | None = None,
     patients: Sequence[Patients | None] = (),
     small: Mapping[str, str] | None = None,
     certified: str = "",
 ) -> Iterator[str]:
-    """The whole file as text, piece by piece. images: {stem: data URL} of the figures.  packed: the subjects to look at.
+    """The whole file as text, piece by piece. images: {stem: data URL} of the figures.  entries: of the subjects to look at, see
+    `viewer.Packed`.  voxels: the elements that hold their arrays.
 
     patients: of each part.  small: {subject: data URL} of worst slices, of the first list.  certified: the section on guarantees.
     """
@@ -107,13 +119,13 @@ def page(
     script = "".join(map(_package, SCRIPTS))
     name = task.title if task else summary["dataset"]
     evaluated, rows = parts[0].evaluated, parts[0].rows
-    numbers = data(parts, packed)
+    numbers = data(parts, entries)
     written = dict(  # HTML already; what strangers wrote was escaped when it was put into it
         facts=words.heading(rows, summary),
         **_tables(parts, notes),
         parts_row=f'<div class="controls scripted">{by_part.choice(parts)}</div>' if len(parts) > 1 else "",
         parts=by_part.choice(parts),
-        **review_section.sections(parts, patients, images, small or {}, [one.entry["name"] for one in packed], task),
+        **review_section.sections(parts, patients, images, small or {}, [one["name"] for one in entries], task),
         guarantees=certified,
         **_figures(images, summary),
         notes=words.notes(summary, evaluated.maps, parts),
@@ -129,11 +141,11 @@ def page(
         provenance=provenance.section(summary),
         first=_first(numbers),
         legend=html_table.legend(rows),
-        viewer_note=_left_out(len(packed), len(evaluated.subjects)),
+        viewer_note=_left_out(len(entries), len(evaluated.subjects)),
         version=__version__,
         style_hash=_hash(style),
         script_hash=_hash(script),
-        voxels=map(Markup, _voxels(packed)),
+        voxels=map(Markup, voxels),
         **{name: Markup(text) for name, text in written.items()},
     )
 
@@ -186,14 +198,13 @@ def _first(numbers):
     return {"title": method["title"], "subjects": rows}
 
 
-def _voxels(packed):
-    """The packed arrays, each in an element of its own, as they are decoded one by one."""
-    for index, subject in enumerate(packed):
-        for key, text in subject.arrays.items():
-            yield f'<script type="application/octet-stream" id="voxels-{index}-{key}">{text}</script>'
+def _voxels(index, subject):
+    """The packed arrays of a subject, a line and an element each, as they are decoded one by one."""
+    for key, text in subject.arrays.items():
+        yield f'<script type="application/octet-stream" id="voxels-{index}-{key}">{text}</script>\n'
 
 
-def data(parts: Sequence[Part], packed: Sequence[Packed]) -> dict[str, Any]:
+def data(parts: Sequence[Part], entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What the scripts read, as plain JSON: the curves, every subject's numbers, and what is inline of whom.
 
     Of several classes `parts` has the curves and numbers of each part, and `regions` what a region is and its colour.
@@ -204,7 +215,7 @@ def data(parts: Sequence[Part], packed: Sequence[Packed]) -> dict[str, Any]:
         "thresholds": [f"{t:.2f}" for t in THRESHOLDS],
         **every[0],
         "subjects": list(parts[0].evaluated.subjects),
-        "viewer": [subject.entry for subject in packed],
+        "viewer": entries,
         "foreground": viewer.FOREGROUND,
         "halves": coarse_maps.bounds(),
         "mutual_steps": coarse_maps.STEPS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,17 +80,15 @@ def choose(scores: Mapping[str, Scores], examples: Mapping[str, str], reasons: S
 
 def pack_all(
     evaluated: Evaluated, truth: AnyTruth, chosen: Mapping[str, str], most_bytes: int = MOST_BYTES
-) -> list[Packed]:
-    """The subjects of `chosen` ({name: why}), in its order, as many as fit into `most_bytes`."""
-    packed: list[Packed] = []
+) -> Iterator[Packed]:
+    """Yields the subjects of `chosen` ({name: why}), in its order, as many as fit into `most_bytes`."""
     room = most_bytes
     for name, why in chosen.items():
         subject = pack(evaluated, truth, name, why)
         room -= subject.size
         if room < 0:
-            break
-        packed.append(subject)
-    return packed
+            return
+        yield subject
 
 
 def pack(evaluated: Evaluated, truth: AnyTruth, name: str, why: str = "") -> Packed:
