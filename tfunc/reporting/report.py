@@ -73,18 +73,15 @@ def write(
     path = pathlib.Path(folder) / NAME
     small = _thumbnails(evaluated, truth, patients[0]) if patients and patients[0] else {}
     certified = guarantee_section.section(fitted, evaluated)
-    with (
-        artefacts.naming(path),
-        tempfile.TemporaryFile("w+", encoding="ascii", dir=folder) as voxels,
-    ):  # they are many, and stand behind what names them
+    # the voxels are many, and stand behind what names them
+    with artefacts.naming(path), tempfile.TemporaryFile("w+", encoding="ascii", dir=folder) as voxels:
         entries: list[dict[str, Any]] = []
         for subject in viewer.pack_all(evaluated, truth, chosen, room):
             voxels.writelines(_voxels(len(entries), subject))
             entries.append(subject.entry)
         voxels.seek(0)
-        artefacts.write_pieces(
-            path, page(parts, notes, summary, images, entries, voxels, task, patients, small, certified)
-        )
+        text = page(parts, notes, summary, images, entries, voxels, task, patients, small, certified)
+        artefacts.write_pieces(path, text)
     return path
 
 
