@@ -63,18 +63,19 @@ class _Joined(msgspec.Struct):
 class Request:
     """What every part depends on beside its source: the task and the reader's options.
 
-    raw_dir: what files are named relative to. digest: of the rest, as parts keep it.
+    raw_dir: what files are named relative to. digest: of the rest, as parts keep it: 12 hexadecimal digits that change with
+    the records that a source becomes; computed once, before workers are sent it.
     """
 
     task: Task
     options: Mapping[str, Any]
     raw_dir: str
+    digest: str = dataclasses.field(init=False)
 
-    @property
-    def digest(self) -> str:
-        """12 hexadecimal digits that change with the records that a source becomes."""
+    def __post_init__(self) -> None:
         content = [records.version(self.task), self.task.document(), dict(self.options)]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        object.__setattr__(self, "digest", digest)
 
     def stale(self, source: splits.Source, information: Mapping[str, Any]) -> str:
         """Why what was converted of a source can't be used any more; empty where it can.

@@ -39,7 +39,8 @@ def aside(path: pathlib.Path | str, sync: bool = True) -> Iterator[pathlib.Path]
     reads it must see that.
     """
     path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     leftovers.sweep_once(path.parent)
     temporary = path.with_name(leftovers.partial(path.name))
     try:
@@ -48,12 +49,13 @@ def aside(path: pathlib.Path | str, sync: bool = True) -> Iterator[pathlib.Path]
         if sync:
             _sync(temporary)
         stores.replace(temporary, path)
-        if sync:
-            _sync(path.parent)
-        if (listed := _written.get()) is not None:
-            listed.append(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+    if sync:
+        _sync(path.parent)
+    if (listed := _written.get()) is not None:
+        listed.append(path)
 
 
 @contextlib.contextmanager
@@ -223,7 +225,7 @@ def unsealed(value: Any, where: object) -> Any:
     if not isinstance(value, dict) or SEAL not in value:
         return value
     rest = {name: entry for name, entry in value.items() if name != SEAL}
-    if digest(json_text.ordered(rest)) != value[SEAL]:
+    if digest(json_text.ordered(rest, as_read=True)) != value[SEAL]:
         do = "restore it, or remove it and make it anew"
         raise UserError(where, expected="the file as it was written", found="one that was edited or damaged", do=do)
     return rest

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+_plain = json.JSONEncoder(allow_nan=False).encode
+_in_order = json.JSONEncoder(sort_keys=True).encode
 DEEP = 2  # levels that are taken apart: a document, its list of subjects; one subject is a piece
 
 
@@ -31,10 +33,13 @@ def indented(value: Any, level: int = 0) -> Iterator[str]:
     yield "\n" + " " * level + ("}" if named else "]")
 
 
-def ordered(value: Any, level: int = 0) -> Iterator[str]:
-    """The text of the value in one line, as it comes back from a file, its keys in order: what a checksum is of."""
+def ordered(value: Any, level: int = 0, as_read: bool = False) -> Iterator[str]:
+    """The text of the value in one line, as it comes back from a file, its keys in order: what a checksum is of.
+
+    as_read: it does come from a file, so its keys are text already, and its lists are lists.
+    """
     if level >= DEEP or not _holds(value):
-        yield json.dumps(json.loads(json.dumps(value, allow_nan=False)), sort_keys=True)
+        yield _in_order(value if as_read else json.loads(_plain(value)))
         return
     named = isinstance(value, dict)
     head = "{" if named else "["
@@ -46,7 +51,7 @@ def ordered(value: Any, level: int = 0) -> Iterator[str]:
         if named:
             name, entry = entry
             yield f"{json.dumps(name)}: "
-        yield from ordered(entry, level + 1)
+        yield from ordered(entry, level + 1, as_read)
         head = ", "
     yield "}" if named else "]"
 
@@ -62,7 +67,7 @@ def _key(name):
 
 
 def _formatted(value):
-    plain = json.dumps(value, allow_nan=False)
+    plain = _plain(value)
     try:
         return msgspec.json.format(plain, indent=1)
     except msgspec.DecodeError:  # a byte of a file's name that is no text
