@@ -143,7 +143,7 @@ def evaluation_dir(run_dir: Path, split: str = "test", subjects: Sequence[str] =
 
 def read_records(data_dir: Path, dataset: str) -> Manifest:
     """The manifest of records; raises `NotReady` where there are none, `UserError` for those of another data set."""
-    manifest = records.read_manifest(data_dir)
+    manifest = records.read_manifest(data_dir, stamped=False)
     if manifest.task.name != dataset:
         do = "give its --data_dir"
         raise UserError(manifest.path, expected=f"records of {dataset}", found=manifest.task.name, do=do)

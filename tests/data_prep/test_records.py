@@ -315,3 +315,11 @@ def test_a_truncated_file_is_counted_with_complaint(tmp_path):
         path.write_bytes(whole[:end])
         with pytest.raises(UserError, match="record 4"):
             records.record_count(path)
+
+
+def test_stamps_are_left_out_where_nobody_asks(brats_data):
+    """They are half of a manifest; everything else of it is the same, and so is what a run knows it by."""
+    whole, short = (records.read_manifest(brats_data, stamped) for stamped in (True, False))
+    assert all(entry.files for entry in whole.subjects) and not any(entry.files for entry in short.subjects)
+    assert tuple(dataclasses.replace(entry, files=()) for entry in whole.subjects) == short.subjects
+    assert whole.identity == short.identity and whole.checksums == short.checksums

@@ -117,7 +117,7 @@ def _loaded(method, dataset, run_dir, options, names, weights):
 
 @functools.lru_cache(maxsize=1)
 def _manifest(data_dir, identity):
-    manifest = records.read_manifest(data_dir)
+    manifest = records.read_manifest(data_dir, stamped=False)
     if manifest.identity != identity:
         raise UserError(manifest.path, expected="the records that the predictions were begun with", found="others")
     return manifest

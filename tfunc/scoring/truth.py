@@ -124,7 +124,7 @@ def _without_ignored(label, task):
 
 @functools.lru_cache(maxsize=1)
 def _manifest(data_dir, _):
-    return records.read_manifest(data_dir)
+    return records.read_manifest(data_dir, stamped=False)
 
 
 @dataclasses.dataclass(frozen=True)
