@@ -22,7 +22,7 @@ ENOUGH = 5.0  # seconds, after which nothing is repeated
 def measure(samples, members, shape, start_filters, repeats):
     """Predicts a subject of noise with untrained networks; prints seconds and peak memory in MiB as JSON.
 
-    The seconds are the least of `repeats` predictions, fewer where they are long, after a slice that traced the graph.
+    The seconds are the least of `repeats` predictions, fewer where they are long, after a batch that traced the graph.
     weights_MiB: of the networks.
     """
     import numpy as np
@@ -41,7 +41,7 @@ def measure(samples, members, shape, start_filters, repeats):
     predictor = Predictor(lambda: (Ensemble if members else MonteCarlo)(models, options), 4, 2**4, options)
     image = np.random.default_rng(0).integers(0, 1000, (*shape, 4), np.int16)
     levels = np.full(4, 500, np.float32), np.full(4, 300, np.float32)
-    list(predictor.subjects([Subject("slice", image[:1], *levels)]))
+    list(predictor.subjects([Subject("first", image[: options.batch_size], *levels)]))
     seconds = []
     while len(seconds) < repeats and sum(seconds) < ENOUGH:
         start = time.perf_counter()

@@ -79,21 +79,35 @@ def test_only_who_shares_is_given_one_seed_for_all():
 
 
 def test_batches_end_where_the_draws_change(shaken):
-    """Slices of one subject share a batch and its one seed; another subject's begin a new one, small photographs do not."""
+    """Slices of one subject share a batch and its one seed; another subject's begin a new one, small photographs do not.
+
+    Large photographs, each with draws of its own, are batches of one in bfloat16, and fill batches in float32.
+    """
     batches = []
 
     def run(images, seeds):
         batches.append((len(images), len(np.unique(seeds, axis=0))))
         return {name: np.zeros(images.shape[:3], np.float32) for name in ("prediction", "probability", "uncertainty")}
 
-    for height, expected in ((128, [(4, 1), (1, 1), (4, 1), (1, 1)]), (32, [(4, 1), (4, 2), (2, 1)])):
+    alone, whole = [(1, 1)] * 5, [(4, 4), (1, 1)]
+    for precision, depth, height, expected in (
+        ("bfloat16", 6, 128, [(4, 1), (2, 1)] * 2),
+        ("float32", 6, 128, [(4, 1), (2, 1)] * 2),
+        ("float32", 5, 128, [(4, 1), (4, 2), (2, 1)]),  # a slice by itself waits for the next subject's
+        ("float32", 6, 32, [(4, 1), (4, 2), (4, 1)]),
+        ("bfloat16", 1, 128, alone),
+        ("float32", 1, 128, whole),
+        ("bfloat16", 1, 32, whole),
+    ):
         batches.clear()
-        one = predictor.Predictor(lambda: made(MonteCarlo, shaken), 3, 4, Options(batch_size=4))
+        options = Options(batch_size=4, precision=precision)
+        one = predictor.Predictor(lambda options=options: made(MonteCarlo, shaken), 3, 4, options)
         one.run = run
-        image = np.zeros((5, height, 128, 3), np.int16)
-        subjects = [Subject(name, image, np.zeros(3, np.float32), np.ones(3, np.float32)) for name in "ab"]
-        assert len(list(one.subjects(subjects))) == 2
-        assert batches == expected
+        image = np.zeros((depth, height, 128, 3), np.int16)
+        names = "ab" if depth > 1 else "abcde"
+        subjects = [Subject(name, image, np.zeros(3, np.float32), np.ones(3, np.float32)) for name in names]
+        assert len(list(one.subjects(subjects))) == len(names)
+        assert batches == expected, (precision, depth, height)
 
 
 def test_stratified_is_for_masks_only():

@@ -1,7 +1,7 @@
-"""A predictive as graphs, one for each size of image: its weights are constants there, and no size is left open.
+"""A predictive as graphs, one for each size of image: no size is left open, and weights are constants where that pays.
 
-That is what makes it fast: oneDNN lays constant kernels out once, skip connections need no copy, and samples that a whole
-batch shares go into the weights. A size costs a second or so once, which its slices pay back.
+That is what makes it fast: skip connections need no copy, samples that a whole batch shares go into the weights, and oneDNN lays
+constant kernels out once. A size costs a second or so once, which its slices pay back.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tfunc.maps.predictives import Maps
 from tfunc.nets import engine, weights
 from tfunc.nets.engine import Engine
 from tfunc.nets.graphs import graph
+from tfunc.nets.precision import FLOAT32
 
 SIZES = 4  # graphs kept: those used last
 
@@ -25,10 +26,15 @@ class BySize:
     """Callable: images float32 [batch, height, width, channels], seeds int64 [batch, 2] -> maps, as the predictive's."""
 
     def __init__(
-        self, predictive: Callable[[tf.Tensor, tf.Tensor], Maps], channels: int, own_engine: Engine | None = None
+        self,
+        predictive: Callable[[tf.Tensor, tf.Tensor], Maps],
+        channels: int,
+        own_engine: Engine | None = None,
+        precision: str = FLOAT32,
     ):
-        """own_engine: runs the networks in TensorFlow's place."""
+        """own_engine: runs the networks in TensorFlow's place. precision: of the convolutions."""
         self.predictive, self.channels, self.engine = predictive, channels, own_engine
+        self.most = weights.most(precision)
         self._graphs: collections.OrderedDict[tuple[int, ...], Any] = collections.OrderedDict()
 
     def __call__(self, images: np.ndarray, seeds: np.ndarray) -> Maps:
@@ -49,5 +55,5 @@ class BySize:
         seeds = tf.TensorSpec(
             [1 if shared else rows, 2], tf.int64
         )  # or what is drawn would have other rows than images
-        with weights.constants(), engine.used(self.engine):
+        with weights.constants(self.most), engine.used(self.engine):
             return graph(lambda *batch: self.predictive(*batch), images, seeds).get_concrete_function()

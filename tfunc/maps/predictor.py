@@ -24,6 +24,7 @@ from tfunc.maps.predictives import Predictive
 from tfunc.methods import Method
 from tfunc.nets import engine, trained
 from tfunc.nets.graphs import graph
+from tfunc.nets.precision import FLOAT32
 from tfunc.nets.trained import Trained
 
 Arrays = dict[str, np.ndarray]
@@ -62,7 +63,7 @@ class Predictor:
         if own_engine is not None and self.strategy.num_replicas_in_sync > 1:
             found = f"{self.strategy.num_replicas_in_sync} devices"
             raise UserError(f"--engine={options.engine}", expected="one device, the processor", found=found)
-        self.maps = BySize(self.predictive, channels, own_engine)
+        self.maps = BySize(self.predictive, channels, own_engine, options.precision)
         self.spread = graph(lambda *batch: self.strategy.run(self.predictive, batch))
 
     def run(self, images: np.ndarray, seeds: np.ndarray) -> Arrays:
@@ -120,12 +121,15 @@ class Predictor:
     def _ends(self, batch, image, seed):
         """Whether a slice is not of this batch: it is full, or the slice has another size, or draws of its own.
 
-        The latter where that pays: samples that a whole batch shares go into the weights, which small images don't pay back.
+        The latter where that pays: samples that a whole batch shares go into the weights, which small images don't pay back. In
+        float32 they gain a tenth, and a batch of one takes twice as long a slice: slices with draws of their own go together.
         """
         first, own, *_ = batch[0]
         if len(batch) == self.options.batch_size or first.shape != image.shape:
             return True
-        return self.shares and seed != own and image.shape[0] * image.shape[1] >= ALONE
+        if not self.shares or seed == own or image.shape[0] * image.shape[1] < ALONE:
+            return False
+        return self.options.precision != FLOAT32 or (batch[-1][1] == own and len(batch) > 1)
 
     def _seed(self, name, index):
         """A slice's seed: its samples do not depend on the batch it is in, nor on the other subjects.

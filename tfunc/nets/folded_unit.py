@@ -64,7 +64,7 @@ class FoldedUnit:
         rows, height, width = x.shape[:3]
         if kept.shape[0] != 1 or not height or not width:
             return False
-        return (rows or ROWS) * height * width >= np.prod(self.kernel.values.shape[:3])
+        return (rows or ROWS) * height * width >= np.prod(self.kernel.shape[:3])
 
     @staticmethod
     def _folded(kernel, kept):

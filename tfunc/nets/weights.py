@@ -1,7 +1,8 @@
 """Fixed tensors of an inference graph: variables, or constants of the graph where it is traced inside `constants()`.
 
 oneDNN keeps its own layout of a constant kernel, while it lays a variable's out again at every call, which takes a tenth of
-a bfloat16 batch. Variables are what a strategy copies to its devices and what the signatures of an export share.
+a bfloat16 batch, and of a float32 one nothing that could be measured. Constants cost memory: while a graph is made it is there
+some twenty times. Variables are what a strategy copies to its devices and what the signatures of an export share.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-LARGEST = 2**29  # bytes of a graph's constants: protobuf ends at 2 GB, and each size of image has a graph of its own
+from tfunc.nets.precision import FLOAT32
+
+LARGEST = 2**26  # bytes of a graph's constants: three of the paper's networks in bfloat16, and for a moment 1.4 GB
 _LEFT: contextvars.ContextVar[list[int] | None] = contextvars.ContextVar("constants", default=None)
 
 
@@ -22,17 +25,35 @@ class Weight:
 
     def __init__(self, values: np.ndarray, dtype: tf.DType):
         """values: of any floating type, rounded to `dtype` once."""
-        self.values = np.asarray(values).astype(dtype.as_numpy_dtype)
-        self._variable = tf.Variable(self.values, trainable=False)
+        rounded = np.asarray(values).astype(dtype.as_numpy_dtype)
+        self._variable, self._bytes = tf.Variable(rounded, trainable=False), rounded.nbytes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the tensor."""
+        return tuple(self._variable.shape)
+
+    @property
+    def values(self) -> np.ndarray:
+        """The variable's, which is the only one that keeps them; not for a graph that is traced on several devices."""
+        with tf.init_scope():
+            return self._variable.numpy()
 
     def __call__(self) -> tf.Tensor:
         """The tensor, in the graph that is being traced."""
-        return tf.constant(self.values) if _taken(self.values) else tf.convert_to_tensor(self._variable)
+        return tf.constant(self.values) if _taken(self._bytes) else tf.convert_to_tensor(self._variable)
 
     def part(self, channels: slice) -> tf.Tensor:
         """The input channels `channels` of a kernel [height, width, in, out]."""
-        values = self.values[:, :, channels]
-        return tf.constant(values) if _taken(values) else tf.convert_to_tensor(self._variable)[:, :, channels]
+        count = self.shape[2]
+        if _taken(self._bytes // count * len(range(*channels.indices(count)))):
+            return tf.constant(self.values[:, :, channels])
+        return tf.convert_to_tensor(self._variable)[:, :, channels]
+
+
+def most(precision: str) -> int:
+    """Bytes of constants that pay in a graph of that precision."""
+    return 0 if precision == FLOAT32 else LARGEST
 
 
 def are_constants() -> bool:
@@ -40,12 +61,12 @@ def are_constants() -> bool:
     return _LEFT.get() is not None
 
 
-def _taken(values):
+def _taken(size):
     """Whether a tensor becomes a constant; what is left for others is less by its size."""
     left = _LEFT.get()
-    if left is None or left[0] < values.nbytes:
+    if left is None or left[0] < size:
         return False
-    left[0] -= values.nbytes
+    left[0] -= size
     return True
 
 
