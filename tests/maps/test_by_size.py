@@ -93,7 +93,7 @@ def test_batches_end_where_the_draws_change(shaken):
     for precision, depth, height, expected in (
         ("bfloat16", 6, 128, [(4, 1), (2, 1)] * 2),
         ("float32", 6, 128, [(4, 1), (2, 1)] * 2),
-        ("float32", 5, 128, [(4, 1), (4, 2), (2, 1)]),  # a slice by itself waits for the next subject's
+        ("float32", 5, 128, [(4, 1), (1, 1)] * 2),
         ("float32", 6, 32, [(4, 1), (4, 2), (4, 1)]),
         ("bfloat16", 1, 128, alone),
         ("float32", 1, 128, whole),
@@ -108,6 +108,20 @@ def test_batches_end_where_the_draws_change(shaken):
         subjects = [Subject(name, image, np.zeros(3, np.float32), np.ones(3, np.float32)) for name in names]
         assert len(list(one.subjects(subjects))) == len(names)
         assert batches == expected, (precision, depth, height)
+
+
+def test_draws_by_slice_fill_batches_in_float32(shaken):
+    """Each slice of a volume has draws of its own there, and a batch holds several."""
+    batches = []
+    one = predictor.Predictor(lambda: made(MonteCarlo, shaken), 3, 4, Options(batch_size=4, draws="slice"))
+    one.run = lambda images, seeds: (
+        batches.append(len(images))
+        or {name: np.zeros(images.shape[:3], np.float32) for name in ("prediction", "probability", "uncertainty")}
+    )
+    image = np.zeros((6, 128, 128, 3), np.int16)
+    subjects = [Subject(name, image, np.zeros(3, np.float32), np.ones(3, np.float32)) for name in "ab"]
+    assert len(list(one.subjects(subjects))) == 2
+    assert batches == [4, 2, 4, 2]
 
 
 def test_stratified_is_for_masks_only():

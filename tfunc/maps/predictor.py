@@ -107,7 +107,7 @@ class Predictor:
             pending.append([subject, {}, depth, place])
             for index in range(depth):
                 seed = self._seed(subject.name, index)
-                if batch and self._ends(batch, images[index], seed):
+                if batch and self._ends(batch, images[index], seed, pending[-1]):
                     self._run(batch)
                     batch = []
                 batch.append((images[index], seed, pending[-1], index))
@@ -118,18 +118,19 @@ class Predictor:
             self._run(batch)
         yield from (tuple(entry[:2]) for entry in pending)
 
-    def _ends(self, batch, image, seed):
+    def _ends(self, batch, image, seed, entry):
         """Whether a slice is not of this batch: it is full, or the slice has another size, or draws of its own.
 
         The latter where that pays: samples that a whole batch shares go into the weights, which small images don't pay back. In
-        float32 they gain a tenth, and a batch of one takes twice as long a slice: slices with draws of their own go together.
+        float32 they gain a tenth, and a batch of one takes twice as long a slice: photographs go together, volumes are by
+        themselves, so that their maps do not depend on what else is predicted.
         """
-        first, own, *_ = batch[0]
+        (first, own, *_), (*_, before, _) = batch[0], batch[-1]
         if len(batch) == self.options.batch_size or first.shape != image.shape:
             return True
         if not self.shares or seed == own or image.shape[0] * image.shape[1] < ALONE:
             return False
-        return self.options.precision != FLOAT32 or (batch[-1][1] == own and len(batch) > 1)
+        return self.options.precision != FLOAT32 or (before is not entry and before[0].image.shape[0] > 1)
 
     def _seed(self, name, index):
         """A slice's seed: its samples do not depend on the batch it is in, nor on the other subjects.
