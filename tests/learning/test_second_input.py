@@ -1,5 +1,6 @@
 """The written segmentations that auxiliary segm. learns from: the right ones, at the right slice."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_lookup_in_a_pipeline(tmp_path):
     data = manifest()
     entries = list(data.split("train")[:3])
     truth = np.random.default_rng(0).integers(0, 2, (3, 2, 8, 8), np.uint8)
-    truth, entries = truth[:, :, :7, :5], [type(entry)(**{**vars(entry), "shape": (2, 7, 5)}) for entry in entries]
+    truth, entries = truth[:, :, :7, :5], [dataclasses.replace(entry, shape=(2, 7, 5)) for entry in entries]
     for entry, volume in zip(entries, truth, strict=True):
         nifti.write_map(tmp_path / f"{entry.name}_prediction.nii.gz", volume, HEADER)
     packed = SecondInput(entries, {entry.name: tmp_path for entry in entries}, data.task, (7, 5))

@@ -22,13 +22,15 @@ LESIONS = (
 CURVES = ("method", "curve", "at", "kept", "sensitivity", "false_positives", "false_discovery", "f1")
 
 
-def write_all(folder: pathlib.Path, parts: Sequence[Part], found: Mapping[str, Mapping[str, Curves]]) -> None:
-    """Writes the files, each atomically. Of several parts a last column names each one; means and class maps have no lesions.
+def write_all(folder: pathlib.Path, parts: Sequence[Part]) -> dict[str, dict[str, Curves]]:
+    """Writes the files, each atomically -> {name of a part: its `curves`}, for who draws them.
 
-    found: {name of a part: its `curves`}.
+    Of several parts a last column names each one; means and class maps have no lesions.
     """
+    found = {part.name: curves(part) for part in parts}
     files.write_lines(folder, "lesions.csv", parts, LESIONS, lesions_lines)
     files.write_lines(folder, "lesion_curves.csv", parts, CURVES, lambda part: curves_lines(found[part.name]))
+    return found
 
 
 def lesions_lines(part: Part) -> Iterator[list[Any]]:

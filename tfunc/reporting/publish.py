@@ -194,8 +194,7 @@ def _write(
         markdown = files.write_all(folder, parts, notes)
         found = [_patients(part, choosing, request.failure) for part in parts]
         patient_files.write_all(folder, parts, found)
-        curves = {part.name: lesion_files.curves(part) for part in parts}
-        lesion_files.write_all(folder, parts, curves)
+        curves = lesion_files.write_all(folder, parts)
         comparison_files.write_all(folder, parts)
         triage.write(folder, review_fits.of_parts(parts, found, choosing, made_by or {}, request.failure, task))
         pictures = _headed_pictures(asked["made_up"], folder, parts, truth, task, (examples, by_rule), found[0], curves)
