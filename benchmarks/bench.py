@@ -4,7 +4,7 @@
     make bench-peers            or        python benchmarks/bench.py --peers
 
 Writes <out_dir>/<machine>.json, of `--peers` <machine>.peers.json; the machine is its processor and cores, no host's name. A
-script that is not there yet, or writes no JSON, is left out and said; one that fails too, and the exit code is then 1. About ten
+script that is not there yet, or writes no JSON, is left out and said; one that fails too, and the exit code is then 1. About six
 minutes on two cores, a minute or two with `--quick`, whose files go to a folder of their own unless one is named: they are not
 what the documents show. The peers take half an hour.
 """
