@@ -24,7 +24,7 @@ def resized(image: NDArray, height: int, width: int) -> NDArray[np.float32]:
 def _shortened(image, wanted):
     """float32 [wanted, …] of an image [size, …]: sums of its rows, each in the order of the rows."""
     if len(image) == wanted:  # each row is its own, once
-        return image.astype(np.float32)
+        return image.astype(np.float32, copy=False)
     starts, weights = _spans(len(image), wanted)
     flat = np.ascontiguousarray(image).reshape(len(image), -1)
     found = np.zeros((wanted, flat.shape[1]), np.float32)

@@ -43,9 +43,8 @@ def ordered(value: Any, level: int = 0, as_read: bool = False) -> Iterator[str]:
         return
     named = isinstance(value, dict)
     head = "{" if named else "["
-    entries = (
-        {_key(name): one for name, one in value.items()} if named else value
-    )  # the last of two alike, as when read
+    # of two names that are one as text the last counts, as when it is read
+    entries = {_key(name): one for name, one in value.items()} if named else value
     for entry in sorted(entries.items(), key=lambda pair: pair[0]) if named else entries:
         yield head
         if named:

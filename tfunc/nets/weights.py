@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,7 +17,9 @@ import tensorflow as tf
 
 from tfunc.nets.precision import FLOAT32
 
-LARGEST = 2**26  # bytes of a graph's constants: three of the paper's networks in bfloat16, and for a moment 1.4 GB
+LARGEST = (
+    2**26
+)  # bytes of a graph's constants: three of the paper's networks in bfloat16; for a moment twenty times that
 _LEFT: contextvars.ContextVar[list[int] | None] = contextvars.ContextVar("constants", default=None)
 
 
@@ -25,8 +28,7 @@ class Weight:
 
     def __init__(self, values: np.ndarray, dtype: tf.DType):
         """values: of any floating type, rounded to `dtype` once."""
-        rounded = np.asarray(values).astype(dtype.as_numpy_dtype)
-        self._variable, self._bytes = tf.Variable(rounded, trainable=False), rounded.nbytes
+        self._variable = tf.Variable(np.asarray(values).astype(dtype.as_numpy_dtype), trainable=False)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -41,14 +43,22 @@ class Weight:
 
     def __call__(self) -> tf.Tensor:
         """The tensor, in the graph that is being traced."""
-        return tf.constant(self.values) if _taken(self._bytes) else tf.convert_to_tensor(self._variable)
+        return tf.constant(self.values) if self._taken(self.shape) else tf.convert_to_tensor(self._variable)
 
     def part(self, channels: slice) -> tf.Tensor:
         """The input channels `channels` of a kernel [height, width, in, out]."""
-        count = self.shape[2]
-        if _taken(self._bytes // count * len(range(*channels.indices(count)))):
+        height, width, count, out = self.shape
+        if self._taken((height, width, len(range(count)[channels]), out)):
             return tf.constant(self.values[:, :, channels])
         return tf.convert_to_tensor(self._variable)[:, :, channels]
+
+    def _taken(self, shape):
+        """Whether a tensor of that shape becomes a constant; what is left for others is less by its size."""
+        left, size = _LEFT.get(), math.prod(shape) * self._variable.dtype.size
+        if left is None or left[0] < size:
+            return False
+        left[0] -= size
+        return True
 
 
 def most(precision: str) -> int:
@@ -59,15 +69,6 @@ def most(precision: str) -> int:
 def are_constants() -> bool:
     """Whether what is traced here is inside `constants()`."""
     return _LEFT.get() is not None
-
-
-def _taken(size):
-    """Whether a tensor becomes a constant; what is left for others is less by its size."""
-    left = _LEFT.get()
-    if left is None or left[0] < size:
-        return False
-    left[0] -= size
-    return True
 
 
 @contextlib.contextmanager
