@@ -140,11 +140,10 @@ def probability(size: Size, precision: str, xla: bool = False) -> Callable[[], n
     def only(batch, numbers):
         return {"probability": made.predictive(batch, numbers)["probability"]}
 
-    called = (
-        tf.function(only, jit_compile=True, autograph=False)
-        if xla
-        else BySize(only, size.channels, precision=precision)
-    )
+    if xla:
+        called = tf.function(only, jit_compile=True, autograph=False)
+    else:
+        called = BySize(only, size.channels, precision=precision)
     return lambda: called(images, drawn)["probability"].numpy()
 
 
