@@ -51,7 +51,8 @@ def convert(
     patients, see `patients.known`. skip_bad: leave out subjects that cannot be converted, and say which in the manifest; without
     it all of them are said and the conversion is refused. follow_links: whether links may lead out of raw_dir. executor: None to
     work in this process. workers: how many it has; at most twice as many subjects are under way, which bounds memory.
-    say: called with each line for the user. Raises `UserError` for raw data, split files or folders to mend.
+    say: called with each line for the user. Raises `UserError` for raw data, split files or folders to mend. The manifest that
+    is returned has no stamps of the raw files, which `records.read_manifest` reads.
     """
     options, data_dir = dict(options or {}), pathlib.Path(data_dir)
     with folders.kept_within(raw_dir, follow_links):
@@ -76,7 +77,8 @@ def convert(
     conversion = work.Work(task, options, raw_dir, data_dir, asked, plan, skip_bad, say)
     with _explained(data_dir), locks.held(data_dir / PARTS, "records"):
         conversion.run(sources, faults, executor or pool.Serial(), workers)
-    return records.read_manifest(data_dir)
+    del conversion, plan, sources, faults  # of many thousand subjects, for which the manifest needs the room
+    return records.read_manifest(data_dir, stamped=False)
 
 
 def _as_asked(manifest, asked, say):

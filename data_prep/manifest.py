@@ -106,12 +106,9 @@ class Document:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest(Document):
-    """`dataset.json` that was read. path: of the file.  checksums: of it, as runs name records that were prepared before
-    records had an identity.
-    """
+    """`dataset.json` that was read. path: of the file."""
 
     path: pathlib.Path
-    checksums: tuple[str, ...] = ()
 
     @functools.cached_property
     def identity(self) -> str:
@@ -131,7 +128,13 @@ class Manifest(Document):
 
     def is_same(self, identity: str) -> bool:
         """Whether a run's record of its records, of any version of this toolkit, means these."""
-        return identity == self.identity or identity in self.checksums
+        return identity == self.identity or identity in self._checksums
+
+    @functools.cached_property
+    def _checksums(self) -> tuple[str, ...]:
+        """Of the file, today's and as it was before tasks: runs named records so before records had an identity."""
+        before = {name: value for name, value in artefacts.read_json(self.path).items() if name != "task"}
+        return artefacts.sha256(self.path), artefacts.digest(itertools.chain(json_text.indented(before), "\n"))
 
     @functools.cached_property
     def patients(self) -> dict[str, str]:
@@ -197,7 +200,7 @@ def _read(data_dir, stamped=True):
                 " makes some first",
             ),
         )
-    content = artefacts.read_document(path, do=_DO)
+    content = documents.checked(artefacts.read_json(path, apart="subjects"), dict, path, _DO)
     version = content.get("schema_version")
     if version is None:  # raw data in nnU-Net's form have a file of this name too
         raise UserError(
@@ -209,26 +212,16 @@ def _read(data_dir, stamped=True):
     if version not in VERSIONS:
         do = "prepare the data again into another folder"
         raise UserError(path, expected=f"schema version {' or '.join(map(str, VERSIONS))}", found=repr(version), do=do)
-    checksums = artefacts.sha256(path), _without_task(content)
     if "task" not in content:
         documents.typed(content, _Before, path, _DO)
-    if not stamped:
-        _without_stamps(content.get("subjects"))
     try:
         upgraded = upgrade(content)
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(path, "every entry of the manifest", f"none or a wrong one for {error}") from None
-    manifest = _manifest(path, upgraded, checksums)
+    manifest = _manifest(path, upgraded, stamped)
     _require_names(manifest)
     _require_places(manifest)
     return manifest
-
-
-def _without_stamps(subjects):
-    """Takes them out of what was read of subjects, whose shape nobody has looked at yet."""
-    for one in subjects if isinstance(subjects, list) else ():
-        if isinstance(one, dict):
-            one.pop("files", None)
 
 
 def _with_known_shards(manifest):
@@ -273,17 +266,24 @@ def upgrade(content: dict[str, Any]) -> dict[str, Any]:
     return {**content, "task": task.document()}
 
 
-def _without_task(content):
-    """Checksum of the file that an earlier version would have written for the same data."""
-    before = {name: value for name, value in content.items() if name != "task"}
-    return artefacts.digest(itertools.chain(json_text.indented(before), "\n"))
-
-
-def _manifest(path, content, checksums):
-    said = documents.typed(content, Document, path, _DO)
+def _manifest(path, content, stamped):
+    given, subjects = content.get("subjects"), ()
+    if isinstance(given, (list, json_text.Each)):
+        try:  # each before the next is parsed, so that all are never in memory in both forms
+            subjects, given = tuple(_subject(entry, stamped) for entry in given), []
+        except (msgspec.ValidationError, UnicodeEncodeError):  # is said below, by its place
+            given = list(given)
+    said = documents.typed({**content, "subjects": given}, Document, path, _DO)
     task_rules.require(said.task, path, _DO)
     read = {field.name: getattr(said, field.name) for field in dataclasses.fields(said)}
-    return Manifest(**{**read, "task": _with_order(said.task, said.subjects)}, path=path, checksums=checksums)
+    read |= {"subjects": subjects, "task": _with_order(said.task, subjects)}
+    return Manifest(**read, path=path)
+
+
+def _subject(entry, stamped):
+    if not stamped and isinstance(entry, dict):
+        entry = {name: value for name, value in entry.items() if name != "files"}
+    return msgspec.convert(entry, SubjectEntry, str_keys=True)
 
 
 def _with_order(task, subjects):

@@ -16,7 +16,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -230,12 +230,31 @@ def take_apart(shards: Sequence[Shard], data_dir: pathlib.Path, request: Request
     return stale, found
 
 
-def noticed(shards: Sequence[Shard], data_dir: pathlib.Path) -> notices.Notices:
-    """What was noticed of all subjects of the finished shards, on whichever run they were converted."""
-    found = notices.Notices()
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """What the finished shards are together.
+
+    entries: of each shard, as the manifest has it. noticed: of all subjects, on whichever run they were converted.
+    shapes: that subjects have. voxels: by class, of each subject that is trained on and has a label.
+    """
+
+    entries: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    noticed: notices.Notices = dataclasses.field(default_factory=notices.Notices)
+    shapes: set[tuple[int, ...]] = dataclasses.field(default_factory=set)
+    voxels: list[list[int]] = dataclasses.field(default_factory=list)
+
+
+def made(shards: Sequence[Shard], data_dir: pathlib.Path, trained: Iterable[str]) -> Made:
+    """Looks through the JSON of all shards, which are finished. trained: names of the subjects that are trained on."""
+    found, trained = Made(), set(trained)
     for shard in shards:
-        for subject in read_record(data_dir / PARTS / f"{shard.name}.json")["subjects"]:
-            found.add(notices.from_document(subject.get("noticed")))
+        content = read_record(data_dir / PARTS / f"{shard.name}.json")
+        found.entries.append(content["shard"])
+        for subject in content["subjects"]:
+            found.noticed.add(notices.from_document(subject.get("noticed")))
+            found.shapes.add(tuple(subject["entry"]["shape"]))
+            if subject["name"] in trained and "voxels" in subject["entry"]:
+                found.voxels.append(subject["entry"]["voxels"])
     return found
 
 

@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import functools
+import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from data_prep import forecast, grid, planner, preparation, records, shards, splits, tasks, voxel_order, windows
 from data_prep import patients as people
-from data_prep.base import artefacts, made_up, notices, pool, stamps
+from data_prep.base import artefacts, json_text, made_up, notices, pool, stamps
 from data_prep.base.errors import UserError
 from data_prep.base.progress import Progress
 from data_prep.readers import labels, nifti
@@ -60,10 +61,13 @@ class Work:
             request = self._request(task, sources, assignment, executor, workers)
             self._make(planned, request, executor, workers)
         task = request.task
-        self._say_noticed(shards.noticed(planned, self.data_dir))
+        made = shards.made(planned, self.data_dir, assignment.parts["train"])
+        self._say_noticed(made.noticed)
+        if not _as_ever(task):
+            self._require_classes(task, made)
         asked = {**self.asked, "subjects": preparation.fingerprint(planned, assignment)}
-        content = _manifest(task, self.options, planned, assignment, patients, self.data_dir, asked)
-        self._require_classes(task, content["subjects"])
+        subjects = json_text.Each(lambda: _subjects(task, planned, assignment, patients, self.data_dir))
+        content = _manifest(task, self.options, made, assignment, asked, subjects)
         more: dict[str, Any] = {"skipped": skipped} if skipped else {}
         if made_up.is_marked(self.raw_dir):
             more["made_up"] = True
@@ -146,10 +150,9 @@ class Work:
             for name, error in sorted(bad.items())
         ]
 
-    def _require_classes(self, task, subjects):
+    def _require_classes(self, task, made):
         """Raises `UserError` for classes that no training subject has: a network cannot learn them, nor can anyone judge it."""
-        counts = [subject["voxels"] for subject in subjects if "train" in subject["splits"] and "voxels" in subject]
-        if (error := without_class(task, counts, self.raw_dir)) is not None:
+        if (error := without_class(task, made.voxels, self.raw_dir)) is not None:
             preparation.release(self.data_dir)  # what it advises must not be refused for being another configuration
             raise error
 
@@ -223,21 +226,29 @@ def _fitted(task, sources):
 # The manifest
 
 
-def _manifest(task, options, planned, assignment, patients, data_dir, configuration):
-    belongs, shard_entries, subjects = assignment.splits(), [], []
-    for shard in planned:
-        content = shards.read_record(data_dir / shards.PARTS / f"{shard.name}.json")
-        shard_entries.append(content["shard"])
+def _as_ever(task):
+    """Whether manifests of the task stay what they were before voxels were counted."""
+    return task.is_binary and task.is_known
+
+
+def _subjects(task, planned, assignment, patients, data_dir):
+    """Yields the manifest's entries of all subjects, of which only a shard's are in memory."""
+    belongs = assignment.splits()
+    for shard in planned:  # their JSON was looked at by `shards.made`, in the same command
+        content = json.loads((data_dir / shards.PARTS / f"{shard.name}.json").read_text(encoding="utf-8"))
         for source, subject in zip(shard.sources, content["subjects"], strict=True):
             where = {"shard": shard.name, "first_record": subject["first_record"]}
             mine = {"name": source.name, "splits": belongs[source.name], "grade": source.grade}
             if patients[source.name] != source.name:
                 mine["patient"] = patients[source.name]
             entry = dict(subject["entry"])
-            if task.is_binary and task.is_known:  # their manifests stay what they were
+            if _as_ever(task):
                 entry.pop("voxels", None)
-            subjects.append({**mine, **where, **entry})
-    height, width = (_common(subject["shape"][axis] for subject in subjects) for axis in (1, 2))
+            yield {**mine, **where, **entry}
+
+
+def _manifest(task, options, made, assignment, configuration, subjects):
+    height, width = (_common(shape[axis] for shape in made.shapes) for axis in (1, 2))
     return {
         "schema_version": records.version(task),
         "dataset": task.name,
@@ -249,7 +260,7 @@ def _manifest(task, options, planned, assignment, patients, data_dir, configurat
         "members": assignment.members,
         "folds": assignment.folds,
         "configuration": configuration,
-        "shards": shard_entries,
+        "shards": made.entries,
         "subjects": subjects,
         "task": task.document(),
     }

@@ -195,18 +195,21 @@ def digest(pieces: Iterable[str]) -> str:
     return found.hexdigest()
 
 
-def read_json(path: pathlib.Path | str) -> Any:
+def read_json(path: pathlib.Path | str, apart: str | None = None) -> Any:
     """Reads a JSON file, without its seal where it has one; raises `UserError` naming the file where it is missing or broken.
 
     A document of ours that is not as it was written is broken, whether a disk or a hand did it: what is made from it would not
     be what it says. Files of others, and of earlier versions, have no seal. What no file of JSON is, a pipe or a device, is
     not opened. Whoever reads entries of it has their shape looked at first: `documents.checked`, or `read_document`.
+    apart: the name of its list of many, which may come as a `json_text.Each`, see `documents.read_apart`.
     """
     path = pathlib.Path(path)
     regular.require(path)
     try:
         if (size := path.stat().st_size) > LARGEST:
             raise ValueError(f"{size:,} bytes, more than the {LARGEST:,} that are read")
+        if apart is not None:
+            return unsealed(documents.read_apart(path, apart), path)
         return unsealed(documents.parsed(path.read_text(encoding="utf-8")), path)
     except FileNotFoundError:
         raise UserError(path, expected="a JSON file", found="nothing") from None

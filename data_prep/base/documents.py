@@ -7,13 +7,19 @@ as `subjects[3].slices`, what was expected there and what was found.
 
 from __future__ import annotations
 
+import collections
+import functools
+import itertools
 import json
 import math
+import os
+import pathlib
 import re
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from data_prep.base import json_text
 from data_prep.base.errors import UserError
 
 T = TypeVar("T")
@@ -36,7 +42,7 @@ def parsed(text: str) -> Any:
     Python's own reader takes all of these: of two entries it drops one without a word.
     """
     try:
-        value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
+        value = _decoder().decode(text)
     except RecursionError:
         raise ValueError(f"more than {DEEPEST} levels of nesting") from None
     if text.count("[") + text.count("{") > DEEPEST and _is_deeper(value):
@@ -46,6 +52,59 @@ def parsed(text: str) -> Any:
     ):  # half of a pair is no character; a byte of a file's name that is no text is kept as one that can be written
         json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogateescape")
     return value
+
+
+def read_apart(path: pathlib.Path, name: str) -> Any:
+    """What `parsed` makes of a file of ours, whose list `name` holds many objects: that is an `Each`, which reads them from the
+    file as it is gone through. All were read once before this returns. Another file than we indent is read as a whole.
+    """
+    with open(path, "rb") as file:
+        head = list(itertools.takewhile(f' "{name}": [\n'.encode().__ne__, iter(file.readline, b"")))
+        begun, seen = file.tell(), _version(file)
+        try:
+            collections.deque(_objects(file), maxlen=0)
+            value = parsed(b"".join([*head, f'"{name}": "~"'.encode(), file.read()]).decode())
+        except ValueError:
+            value = None
+        if not isinstance(value, dict) or value.get(name) != "~":
+            file.seek(0)  # in another form, or no JSON, which is said of the whole
+            return parsed(file.read().decode())
+
+    def entries():
+        with open(path, "rb") as file:
+            if _version(file) != seen:
+                raise UserError(path, expected="one file while it is read", found="another", do="run the command again")
+            file.seek(begun)
+            yield from _objects(file)
+
+    return {**value, name: json_text.Each(entries)}
+
+
+def _objects(file):
+    """Yields the entries of a list as we indent it, from its first line on; raises `ValueError` for another form."""
+    lines = []
+    for line in iter(file.readline, b""):
+        if line == b"  },\n":
+            yield parsed(b"".join([*lines, b"  }"]).decode())
+            lines.clear()
+        elif line.startswith(b" ]"):
+            file.seek(len(b" ]") - len(line), os.SEEK_CUR)
+            yield parsed(b"".join(lines).decode())
+            return
+        else:
+            lines.append(line)
+    raise ValueError("a list without its end")
+
+
+def _version(file):
+    """What another file in its place would not have."""
+    found = os.fstat(file.fileno())
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+@functools.cache
+def _decoder():
+    return json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
 
 
 def _once(pairs):

@@ -6,7 +6,7 @@ The pieces together are what `json` makes of the whole, and nothing depends on w
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -16,9 +16,19 @@ _in_order = json.JSONEncoder(sort_keys=True).encode
 DEEP = 2  # levels that are taken apart: a document, its list of subjects; one subject is a piece
 
 
+class Each:
+    """A list whose entries are made each time it is gone through: of a document of many, they are never all in memory."""
+
+    def __init__(self, make: Callable[[], Iterable[Any]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._make())
+
+
 def indented(value: Any, level: int = 0) -> Iterator[str]:
     """The text of `json.dumps(value, indent=1)`, which Python itself would indent ten times as slowly; `ValueError` for NaN."""
-    if level >= DEEP or not _holds(value):
+    if level >= DEEP or not _is_taken_apart(value):
         yield _formatted(value).replace("\n", "\n" + " " * level)
         return
     named = isinstance(value, dict)
@@ -30,7 +40,7 @@ def indented(value: Any, level: int = 0) -> Iterator[str]:
             yield f"{json.dumps(_key(name))}: "
         yield from indented(entry, level + 1)
         head = ","
-    yield "\n" + " " * level + ("}" if named else "]")
+    yield ("\n" + " " * level if head == "," else head) + ("}" if named else "]")
 
 
 def ordered(value: Any, level: int = 0, as_read: bool = False) -> Iterator[str]:
@@ -38,7 +48,7 @@ def ordered(value: Any, level: int = 0, as_read: bool = False) -> Iterator[str]:
 
     as_read: it does come from a file, so its keys are text already, and its lists are lists.
     """
-    if level >= DEEP or not _holds(value):
+    if level >= DEEP or not _is_taken_apart(value):
         yield _in_order(value if as_read else json.loads(_plain(value)))
         return
     named = isinstance(value, dict)
@@ -52,12 +62,11 @@ def ordered(value: Any, level: int = 0, as_read: bool = False) -> Iterator[str]:
             yield f"{json.dumps(name)}: "
         yield from ordered(entry, level + 1, as_read)
         head = ", "
-    yield "}" if named else "]"
+    yield ("" if head == ", " else head) + ("}" if named else "]")
 
 
-def _holds(value):
-    """Whether there is something in it to take apart."""
-    return isinstance(value, (dict, list, tuple)) and len(value) > 0
+def _is_taken_apart(value):
+    return isinstance(value, (dict, list, tuple, Each))
 
 
 def _key(name):

@@ -81,6 +81,14 @@ def test_json_is_indented_as_python_does(tmp_path, value):
     assert path.read_text() == json.dumps(value, indent=1) + "\n"
 
 
+@pytest.mark.parametrize("entries", [[], [{"b": 1, "a": [2]}], [3, {"x": {}}, []]])
+def test_a_list_made_as_it_is_written_is_that_list(entries):
+    """In the file and in its seal, though the entries are made anew for each."""
+    made, listed = ({"z": 1, "subjects": subjects} for subjects in (json_text.Each(lambda: iter(entries)), entries))
+    for text in (json_text.indented, json_text.ordered):
+        assert "".join(text(made)) == "".join(text(listed))
+
+
 @pytest.mark.parametrize("value", [{}, [], 1.5, {"b": [{"z": 1, "a": (2, {3: None})}], 10: {"y": [], "x": {}}, "9": 0}])
 def test_a_checksum_is_of_the_ordered_text(value):
     """As it comes back from a file, keys as text and in order: the seals of documents that are there already stay true."""

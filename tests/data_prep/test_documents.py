@@ -1,10 +1,12 @@
 """JSON of a wrong shape is one line that names the place in it; what the standard does not allow is no JSON."""
 
+import json
+
 import msgspec
 import pytest
 
 from data_prep import tasks
-from data_prep.base import artefacts, documents, names
+from data_prep.base import artefacts, documents, json_text, names
 from data_prep.base.documents import Count
 from data_prep.base.errors import UserError
 from data_prep.base.names import Component
@@ -100,6 +102,66 @@ def test_a_file_of_any_size_is_not_read(tmp_path, monkeypatch):
     (tmp_path / "a.json").write_text("[1, 2, 3, 4]")
     with pytest.raises(UserError, match="found 12 bytes, more than the 10 that are read"):
         artefacts.read_json(tmp_path / "a.json")
+
+
+OF_MANY = json.dumps({"a": {"subjects": []}, "subjects": [{"n": 1, "in": [{}, []]}, {"n": 2}], "more": ["]"]}, indent=1)
+
+
+@pytest.mark.parametrize(
+    ("apart", "text"),
+    [
+        (True, OF_MANY),
+        (True, json.dumps({"subjects": [{"n": 1}]}, indent=1)),
+        (True, OF_MANY.replace('{\n   "n": 2\n  }', "[\n   2\n  ]")),  # another kind of entry
+        (False, json.dumps(json.loads(OF_MANY))),  # not indented
+        (False, OF_MANY.replace("\n", "\r\n")),
+        (False, OF_MANY.replace("\n  },", "\n  } ,")),
+        (False, json.dumps({"subjects": []}, indent=1)),
+        (False, json.dumps([{"subjects": [{"n": 1}]}], indent=1)),
+        (False, '{"a": {\n "subjects": [\n  {\n  }\n ]}}'),  # inside of something else
+        (False, '{"subjects": 1, "a": {\n "subjects": [\n  {\n  }\n ]}}'),
+        (False, OF_MANY.replace("\n  },", "\n  }")),  # none of the rest is JSON
+        (False, OF_MANY.replace("2\n  }", "2\n  },")),
+        (False, OF_MANY.replace("2\n  }\n ]", "2\n  }")),
+        (False, OF_MANY.replace('"n": 2', '"n": NaN')),
+        (False, OF_MANY.replace('"n": 2', '"n": 2, "n": 3')),
+        (False, OF_MANY.replace('"more"', '"subjects"')),
+        (False, OF_MANY.removesuffix("}")),
+        (False, OF_MANY + "}"),
+        (False, ""),
+    ],
+)
+def test_a_list_of_many_is_read_entry_by_entry(tmp_path, apart, text):
+    """Where it stands as we write it; any other file is read, or refused, in the words for the whole."""
+
+    def read(**how):
+        try:
+            return artefacts.read_json(path, **how)
+        except UserError as error:
+            return str(error)
+
+    path = tmp_path / "a.json"
+    path.write_text(text, newline="")
+    whole, found = read(), read(apart="subjects")
+    assert (isinstance(found, dict) and isinstance(found.get("subjects"), json_text.Each)) == apart
+    if apart:
+        assert list(found["subjects"]) == list(found["subjects"])  # it can be gone through again
+        found["subjects"] = list(found["subjects"])
+    assert found == whole
+
+
+def test_a_list_of_many_is_of_one_file(tmp_path):
+    """One that is written anew while it is read is not mixed with what was there; the seal is of all entries."""
+    path, document = tmp_path / "a.json", json.loads(OF_MANY)
+    artefacts.write_document(path, document)
+    found = artefacts.read_json(path, apart="subjects")["subjects"]
+    assert list(found) == document["subjects"]
+    artefacts.write_document(path, document)
+    with pytest.raises(UserError, match="one file while it is read, found another; run the command again"):
+        list(found)
+    path.write_text(path.read_text().replace('"n": 2', '"n": 3'))
+    with pytest.raises(UserError, match="expected the file as it was written"):
+        artefacts.read_json(path, apart="subjects")
 
 
 @pytest.mark.parametrize("place", ["title", "name", "channel"])

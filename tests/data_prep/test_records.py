@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -322,4 +323,26 @@ def test_stamps_are_left_out_where_nobody_asks(brats_data):
     whole, short = (records.read_manifest(brats_data, stamped) for stamped in (True, False))
     assert all(entry.files for entry in whole.subjects) and not any(entry.files for entry in short.subjects)
     assert tuple(dataclasses.replace(entry, files=()) for entry in whole.subjects) == short.subjects
-    assert whole.identity == short.identity and whole.checksums == short.checksums
+    assert whole.identity == short.identity
+
+
+def test_a_manifest_of_many_is_never_in_memory_as_text(tmp_path):
+    """What reading takes at most is what is kept of subjects: less than their text, of which a quarter is stamps."""
+    dataset(tmp_path, [volume()])
+    content = artefacts.read_json(tmp_path / "dataset.json")
+    stamps = {"files": [{"name": f"raw/{name}", "sha256": "0" * 64, "size": 1, "time": 2} for name in "xy"]}
+    one = {**content["subjects"][0], **stamps}
+    content["subjects"] = [{**one, "name": f"subject{index}"} for index in range(2000)]
+    artefacts.write_document(tmp_path / "dataset.json", content)
+    size = (tmp_path / "dataset.json").stat().st_size
+    del content
+    for stamped in (True, False):
+        records.read_manifest(tmp_path, stamped=stamped)  # what is imported or cached on the way
+    tracemalloc.start()
+    try:
+        manifest = records.read_manifest(tmp_path, stamped=False)
+        kept, most = tracemalloc.get_traced_memory()
+        assert len(manifest.subjects) == 2000 and not manifest.subjects[0].files
+        assert most < 0.9 * size and most < 1.3 * kept, (size, kept, most)
+    finally:
+        tracemalloc.stop()

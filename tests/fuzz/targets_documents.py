@@ -81,7 +81,7 @@ def _of_records(place):
         shutil.copytree(at, again)
         (again / shards.PARTS / f"{plan[0].name}.json").write_bytes(given)
         shards.shard_done(plan[0], again)
-        shards.noticed(plan[:1], again).lines()
+        shards.made(plan[:1], again, ()).noticed.lines()
         return shards.take_apart(plan, again, request)
 
     yield Target("JSON of a shard", json_of(shard), joined)
