@@ -47,12 +47,10 @@ def convert(
     """Converts raw data into sharded records with a manifest; continues where a killed run stopped.
 
     dataset: a name of `tasks.TASKS`, or a task as `datasets.find` has it. options: handed to the reader's `load`; those of
-    `tasks.OPTIONS`. seed, split_files, split_fold and allow_missing: see `splits.assign`. patients: a table of subjects and
-    patients, see `patients.known`. skip_bad: leave out subjects that cannot be converted, and say which in the manifest; without
-    it all of them are said and the conversion is refused. follow_links: whether links may lead out of raw_dir. executor: None to
-    work in this process. workers: how many it has; at most twice as many subjects are under way, which bounds memory.
-    say: called with each line for the user. Raises `UserError` for raw data, split files or folders to mend. The manifest that
-    is returned has no stamps of the raw files, which `records.read_manifest` reads.
+    `tasks.OPTIONS`. seed, split_files, split_fold and allow_missing: see `splits.assign`. patients: see `patients.known`.
+    skip_bad: leave out subjects that cannot be converted, and say which in the manifest; without it all are said and refused.
+    follow_links: whether links may lead out of raw_dir. executor: None for this process. workers: how many it has; at most twice
+    as many subjects are under way. Returns the manifest, without stamps. Raises `UserError` for what is to be mended.
     """
     options, data_dir = dict(options or {}), pathlib.Path(data_dir)
     with folders.kept_within(raw_dir, follow_links):

@@ -28,6 +28,8 @@ ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "1"}
 # what our code is written for, whatever the user set for other work; HDF5's locks would fail where a file system has
 # none, and each of our files has one writer, which writes it aside
 KERAS = {"KERAS_BACKEND": "tensorflow", "KERAS_NNX_ENABLED": "false"}
+# what Keras imports where it is installed, for functions that none of our programs calls: half a start's time
+UNUSED = ("IPython", "huggingface_hub", "matplotlib", "pandas", "sklearn")
 _starting = threading.Lock()
 RELIED_ON = {**KERAS, "MPLBACKEND": "Agg", "HDF5_USE_FILE_LOCKING": "FALSE"}
 PARENT = "TFUNC_PARENT"  # the process that a program ends with, by its number, where its starter asks for that
@@ -83,7 +85,7 @@ def start_tensorflow() -> None:
 
 
 def _start():
-    with _standard_error_aside(), _without_keras_json():
+    with _standard_error_aside(), _without_keras_json(), _without(UNUSED):
         _import()
 
 
@@ -92,6 +94,18 @@ def _import():
     import tensorflow as tf
 
     tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _without(packages):
+    """Inside, these packages are not installed, so far as whoever imports them can tell, unless they were imported before."""
+    hidden = [name for name in packages if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # as Python's documentation has it: None makes an import fail
+    try:
+        yield
+    finally:
+        for name in hidden:
+            sys.modules.pop(name, None)
 
 
 @contextlib.contextmanager
