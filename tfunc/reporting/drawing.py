@@ -57,6 +57,7 @@ SETTINGS: dict[Any, Any] = {
     "axes.grid": False,
     "axes.facecolor": "none",
 }
+DOTS = 200  # to the inch, of a PNG
 WIDTH = 7.2  # inches, a page's text width
 OTHERS_GREY = "0.66"  # of the others' curves, seen on white and, turned round, in the dark
 MANY = 4  # methods, of more each has a small panel of its own
@@ -89,14 +90,25 @@ def save(
         figure = draw(*arguments)
         if text := _above.get():
             figure.suptitle(text, x=0.995, ha="right", fontsize=7, fontstyle="italic", color="0.4")
+        shown = _laid_out(figure)
         for ending in endings:
             path = pathlib.Path(folder) / f"{name}.{ending}"
             with artefacts.aside(path) as temporary:
                 metadata = {"CreationDate": None} if ending == "pdf" else {}
                 ground = "white" if ending == "pdf" else "none"  # a page in the dark shows pictures too
-                figure.savefig(temporary, dpi=200, bbox_inches="tight", facecolor=ground, metadata=metadata)
+                figure.savefig(temporary, dpi=DOTS, bbox_inches=shown, facecolor=ground, metadata=metadata)
             paths.append(path)
     return tuple(paths)
+
+
+def _laid_out(figure):
+    """Places all that is in the figure, for all its forms; returns what is shown of it. Each form would do so again, and longer."""
+    import matplotlib
+
+    figure.set_dpi(DOTS)
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)  # with "none" saving would draw it twice
+    return figure.get_tightbbox().padded(matplotlib.rcParams["savefig.pad_inches"])
 
 
 @contextlib.contextmanager
