@@ -13,10 +13,11 @@ from tfunc.scoring.truth import FolderTruth
 AFFINE = np.array([[-1, 0.1, 0, 10], [0.1, 1, 0, -20], [0, 0, 2, 5], [0, 0, 0, 1.0]])
 
 
-def undrawn(monkeypatch):
-    """Leaves drawing out, which takes a second each time."""
+def undrawn(monkeypatch, overlays=False):
+    """Leaves drawing out, which takes seconds each time. overlays: whether maps over images are drawn all the same."""
     monkeypatch.setattr(publish.figures, "write_all", lambda *_: ())
-    monkeypatch.setattr(publish.overlays, "write", lambda *_: ())
+    if not overlays:
+        monkeypatch.setattr(publish.overlays, "write", lambda *_: ())
     monkeypatch.setattr(publish.patient_figures, "write", lambda *_: ())
     monkeypatch.setattr(publish.lesion_figures, "write", lambda *_: ())
 

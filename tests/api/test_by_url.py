@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from made_up_maps import undrawn
 from s3_server import files, upload
 
 import tfunc
@@ -38,8 +39,9 @@ def test_a_run_and_a_patient(bucket, s3, isic_run, isic_data, tmp_path):
     assert s3.content(f"{bucket}/maps") == files(written[0].parent)
 
 
-def test_an_evaluation(bucket, s3, tmp_path):
+def test_an_evaluation(bucket, s3, tmp_path, monkeypatch):
     """Maps and labels from the bucket, tables and report into it; the numbers are those of a disk."""
+    undrawn(monkeypatch)
     from data_prep import map_files
 
     labels, maps = tmp_path / "labels", tmp_path / "maps"

@@ -44,8 +44,9 @@ def test_without_a_folder_it_goes_to_a_new_one(tmp_path, monkeypatch):
     assert found.folder.parent == tmp_path and (found.folder / "subjects.csv").exists()
 
 
-def test_images_are_shown(tmp_path):
+def test_images_are_shown(tmp_path, monkeypatch):
     """They stand in the report, the numbers are those without; one that lies elsewhere is told, and one that changed is seen."""
+    undrawn(monkeypatch, overlays=True)
     make_study(tmp_path, 2)
     rng, where = np.random.default_rng(0), (tmp_path / "maps", tmp_path / "labels")
     for index, label in enumerate(sorted((tmp_path / "labels").glob("*.nii.gz"))):

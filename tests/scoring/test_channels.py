@@ -3,7 +3,7 @@
 import nibabel
 import numpy as np
 import pytest
-from made_up_maps import AFFINE, evaluate_study, make_study, read_csv
+from made_up_maps import AFFINE, evaluate_study, make_study, read_csv, undrawn
 
 from data_prep.base.errors import UserError
 from tfunc.scoring import sources, volumes
@@ -57,8 +57,9 @@ def test_other_channels_are_refused(tmp_path, array):
 
 
 @pytest.mark.parametrize("form", ["one", "softmax"])
-def test_the_same_table(tmp_path, form):
+def test_the_same_table(tmp_path, form, monkeypatch):
     """A folder of such maps scores as the plain ones, and what was read of them is said."""
+    undrawn(monkeypatch)
     make_study(tmp_path / "plain")
     make_study(tmp_path / "odd")
     for path in sorted((tmp_path / "odd" / "maps").glob("*_probability.nii.gz")):

@@ -261,8 +261,9 @@ def test_the_softmax_of_two_classes_in_an_archive(tmp_path):
     assert evaluate_study(tmp_path).summary["methods"]["maps"]["table1"] == expected
 
 
-def test_the_command(launch, tmp_path):
+def test_the_command(launch, tmp_path, monkeypatch):
     """--regions from raw labels, with an ignored one; the same again has nothing to do; two sayings are refused."""
+    undrawn(monkeypatch)
     make_classes(tmp_path, ignored=0.1)
     command = [
         "--predictions",
