@@ -102,7 +102,7 @@ def save(
 
 
 def _laid_out(figure):
-    """Places all that is in the figure, for all its forms; returns what is shown of it. Each form would do so again, and longer."""
+    """Places all that is in the figure, once for all its forms; returns what is shown of it."""
     import matplotlib
 
     figure.set_dpi(DOTS)
