@@ -1,5 +1,7 @@
 """Prediction's graphs of constants: one a size, shared draws once, and the same maps as the graph with everything open."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +9,7 @@ from conftest import untrained
 
 from data_prep.subject import Subject
 from tfunc import methods
-from tfunc.maps import by_size, predictives, predictor
+from tfunc.maps import by_size, predictives, predictor, sampled
 from tfunc.maps.by_size import BySize
 from tfunc.maps.options import Options
 from tfunc.maps.sampled import MonteCarlo, TestTimeAugmentation
@@ -36,6 +38,30 @@ def test_maps_are_those_of_the_open_graph(cls, same, shaken):
         assert found[name].shape == (3, 32, 48)
         np.testing.assert_allclose(found[name], expected[name], atol=2e-5, err_msg=name)
     assert np.ptp(expected["mutual_information"]) > 1e-3  # the samples differ, or equality would say nothing
+
+
+@pytest.mark.parametrize(("cls", "count"), [(MonteCarlo, 3), (TestTimeAugmentation, 2)])
+def test_samples_of_a_single_image_are_made_in_pairs(cls, count, shaken):
+    """In float32, of an even number; maps and bits are those of the image in a batch, whose samples are made one by one."""
+    images, options = slices(2, 16, 24), Options(samples=4, regions=((1,),) if count == 2 else ((1,), (1, 2)))
+    predictive = cls([shaken(unet(3, 4, 2, seed=1, classes=count))], options)
+    maps, network, seen = BySize(predictive, 3), predictive.network, []
+
+    def watched(images, *more):
+        seen.append(images.shape[0])
+        return network(images, *more)
+
+    watched.rates, watched.classes = network.rates, network.classes
+    whole = maps(images, np.array([[5, 0], [6, 0]], np.int64))
+    predictive.network = watched
+    alone = maps(images[1:], np.array([[6, 0]], np.int64))
+    assert seen == [2] and set(alone) == set(whole)
+    for name, values in alone.items():
+        tolerance = 2e-5 if values.dtype == tf.float32 else 0
+        np.testing.assert_allclose(values, whole[name][1:], rtol=0, atol=tolerance, err_msg=name)
+    assert np.ptp(whole["mutual_information"]) > 1e-3
+    for others in ({"samples": 5}, {"precision": "bfloat16"}, {"engine": "openvino"}):
+        assert sampled.pairs(dataclasses.replace(options, **others)) == 1
 
 
 @pytest.mark.parametrize("method", {of.predictive: name for name, of in methods.METHODS.items()}.values())

@@ -14,7 +14,8 @@ from data_prep.base.errors import UserError
 from tfunc.maps import packed
 from tfunc.maps.options import Options
 from tfunc.maps.predictives import Maps, entropy_maps
-from tfunc.nets import classes, folded, low_rank, sampling, stack, views
+from tfunc.nets import classes, engine, folded, low_rank, sampling, stack, views
+from tfunc.nets.precision import FLOAT32
 
 
 class MonteCarlo:
@@ -30,6 +31,7 @@ class MonteCarlo:
         if not model.dropout_rates:
             raise UserError("MC dropout", expected="a network with dropout", found="a network without any")
         self.samples, self.streams, self.regions = options.samples, options.streams, options.regions
+        self.together = pairs(options)
         self.uniform = sampling.stratified_uniform if options.stratified else sampling.sample_uniform
         self.network = folded.FoldedUNet(model, options.precision, sampled=True)
 
@@ -37,11 +39,13 @@ class MonteCarlo:
         """See `predictives.Predictive`."""
         rates = self.network.rates
         uniform = self.uniform(seeds, self.samples, rates, self.streams)
+        images, count = several(images, self.together)
 
         def sample(index):
-            return classes.probability(self.network(images, folded.dropout_masks(uniform[index], rates))), 1.0
+            drawn = uniform[index] if count == 1 else tf.reshape(uniform[index : index + count], [count, -1])
+            return classes.probability(self.network(images, folded.dropout_masks(drawn, rates))), 1.0
 
-        return mean_maps(sample, self.samples, images, self.network.classes, self.regions)
+        return mean_maps(sample, self.samples, images, self.network.classes, self.regions, count)
 
 
 class TestTimeAugmentation:
@@ -59,17 +63,20 @@ class TestTimeAugmentation:
     def __init__(self, models: Sequence[keras.Model], options: Options):
         (model,) = models
         self.samples, self.streams, self.regions = options.samples, options.streams, options.regions
+        self.together = pairs(options)
         self.network = folded.network(model, options.precision)
 
     def __call__(self, images: tf.Tensor, seeds: tf.Tensor) -> Maps:
         """See `predictives.Predictive`."""
         height, width = tf.shape(images)[1], tf.shape(images)[2]
         uniform = sampling.rows_uniform(seeds, [self.samples, views.UNIFORMS], "sampled_views", self.streams)
+        images, count = several(images, self.together)
         # where all rows have one view, what it shows of the frame is one for all of them, too
-        ones = tf.ones([tf.shape(seeds)[0], height, width, 1])
+        ones = tf.ones([count * tf.shape(seeds)[0], height, width, 1])
 
         def sample(index):
-            forth, back = views.views(self._drawn(uniform[:, index], index), height, width)
+            drawn = uniform[:, index] if count == 1 else uniform[0, index : index + count]
+            forth, back = views.views(self._drawn(drawn, index + tf.range(count)), height, width)
             view = stack.projective_transform(images, forth, fill_mode="reflect")
             probability = classes.probability(self.network(view))
             binary = not classes.has_classes(probability)
@@ -84,11 +91,11 @@ class TestTimeAugmentation:
             total = tf.reduce_sum(returned, axis=-1, keepdims=True)
             return tf.math.divide_no_nan(returned, total), tf.squeeze(seen, -1)
 
-        return mean_maps(sample, self.samples, images, self.network.classes, self.regions)
+        return mean_maps(sample, self.samples, images, self.network.classes, self.regions, count)
 
-    def _drawn(self, uniform, index):
+    def _drawn(self, uniform, indices):
         """What `views.draw` draws, but nothing for the first sample."""
-        first = tf.equal(index, 0)
+        first = tf.equal(indices, 0)
         nothing = (0.0, 1.0, 1.0, 1.0)
         drawn = views.draw(uniform, self.RANGE)
         return tuple(tf.where(first, still, value) for still, value in zip(nothing, drawn, strict=True))
@@ -150,25 +157,44 @@ def zeros(images: tf.Tensor, count: int = classes.BINARY) -> tf.Tensor:
     return tf.zeros(place if count == classes.BINARY else tf.concat([place, [count]], axis=0))
 
 
+def pairs(options: Options) -> int:
+    """How many samples of a single image are made at a time: two in float32, as oneDNN leaves a core idle with one image."""
+    own = options.precision == FLOAT32 and options.engine == engine.TENSORFLOW
+    return 2 if own and options.samples % 2 == 0 else 1
+
+
+def several(images: tf.Tensor, together: int) -> tuple[tf.Tensor, int]:
+    """(the images that the network is given, samples that it makes of them at a time): a single image is repeated."""
+    count = together if images.shape[0] == 1 else 1
+    return (images if count == 1 else tf.repeat(images, count, axis=0)), count
+
+
 def mean_maps(
     sample: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor | float]],
     samples: int,
     images: tf.Tensor,
     count: int = classes.BINARY,
     regions: packed.Regions = (),
+    together: int = 1,
 ) -> Maps:
-    """Runs `sample(index)` -> (probability, weight) `samples` times, one after the other, and keeps running sums.
+    """Runs `sample(index)` -> (probability, weight) for each sample, one after the other, and keeps running sums.
 
-    count: of the classes. regions: where there are some, whether each sample has a voxel in each is kept, as bits.
+    count: of the classes. regions: where there are some, whether each sample has a voxel in each is kept, as bits. together: the
+    rows of `images` are one, repeated, and a call makes that many samples from `index` on, which divide `samples`.
     """
+    one = images if together == 1 else images[:1]
 
     def body(index, probability, entropy, weight, *packs):
-        p, w = sample(index)
-        sums = probability + _each(w, p) * p, entropy + w * classes.entropy(p), weight + w
-        return index + 1, *sums, *(pack + packed.bits(p, index, samples, regions) for pack in packs)
+        made, weights = sample(index)
+        for number in range(together):
+            own = slice(None) if together == 1 else slice(number, number + 1)
+            p, w = made[own], weights if isinstance(weights, float) else weights[own]
+            probability, entropy, weight = probability + _each(w, p) * p, entropy + w * classes.entropy(p), weight + w
+            packs = [pack + packed.bits(p, index + number, samples, regions) for pack in packs]
+        return index + together, probability, entropy, weight, *packs
 
-    begin = 0, zeros(images, count), zeros(images), zeros(images)
-    packs = [packed.none_yet(images, samples, regions)] if regions else []
+    begin = 0, zeros(one, count), zeros(one), zeros(one)
+    packs = [packed.none_yet(one, samples, regions)] if regions else []
     _, *sums = tf.while_loop(lambda index, *_: index < samples, body, [*begin, *packs], parallel_iterations=1)
     return averaged_maps(*sums)
 
