@@ -1,5 +1,7 @@
 """`tfunc.evaluate`: the program's evaluation of anyone's folders, from Python."""
 
+import shutil
+
 import nibabel
 import numpy as np
 import pytest
@@ -33,6 +35,21 @@ def test_it_is_the_programs(launch, tmp_path, monkeypatch):
     assert found._repr_markdown_() == found.markdown and found.report.exists() and str(found.folder) in repr(found)
     again = tfunc.evaluate(tmp_path / "maps", **folders, kind="probability", out_dir=tmp_path / "ours")
     assert again.summary == found.summary
+
+
+def test_maps_that_are_left_out_are_told(tmp_path, monkeypatch):
+    """A folder of maps with method folders beside them is one method, and says so; method folders alone are all evaluated."""
+    undrawn(monkeypatch)
+    make_study(tmp_path, 1)
+    shutil.copytree(tmp_path / "maps", tmp_path / "both" / "first")
+    shutil.copytree(tmp_path / "maps", tmp_path / "both" / "second")
+    labels = tmp_path / "labels"
+    found = tfunc.evaluate(tmp_path / "both", labels, kind="probability", out_dir=tmp_path / "all")
+    assert set(found.methods) == {"first", "second"}
+    shutil.copytree(tmp_path / "maps", tmp_path / "both", dirs_exist_ok=True)
+    with pytest.warns(UserWarning, match="both: its own maps are evaluated.* those in first, second are left out"):
+        found = tfunc.evaluate(tmp_path / "both", labels, kind="probability", out_dir=tmp_path / "own")
+    assert set(found.methods) == {"both"}
 
 
 def test_without_a_folder_it_goes_to_a_new_one(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from data_prep.base.errors import UserError
 from data_prep.readers.labels import Rule
 from tfunc.api import arguments
 from tfunc.reporting import publish
-from tfunc.scoring import asked, sources
+from tfunc.scoring import asked, layouts, sources
 from tfunc.scoring.truth import FolderTruth, several
 
 Path = pathlib.Path | str
@@ -82,8 +82,9 @@ def evaluate(
     if not isinstance(workers, int) or workers < 1:
         raise UserError("workers", expected="1 or more", found=repr(workers))
     task, truth = _truth(labels, masks, images, regions, label_map, ignore_label)
-    all_maps = sources.folder_maps(mirrors.here(predictions), kind)
+    all_maps = sources.folder_maps(at := pathlib.Path(mirrors.here(predictions)), kind)
     truth.check(all_maps[0].subjects)
+    _tell_left_out(at, all_maps)
     if truth.classes is None:
         for line in sources.softmaxes(all_maps):
             arguments.warn(line)
@@ -98,6 +99,15 @@ def evaluate(
     if found.doubt:
         arguments.warn(f"{folder} can't be written, and {found.doubt}: another out_dir evaluates them")
     return found
+
+
+def _tell_left_out(folder, all_maps):
+    """A warning where a folder of maps has method folders beside them; who gives `--layout` to the program chooses there."""
+    one = pathlib.Path(all_maps[0].folder) == folder and not all_maps[0].places
+    if one and (others := layouts.with_maps(folder)):
+        names = ", ".join(path.name for path in others[:3])
+        do = "give a folder that holds method folders and no maps, or each by itself"
+        arguments.warn(f"{folder}: its own maps are evaluated, as one method, and those in {names} are left out: {do}")
 
 
 def _truth(labels, masks, images, regions, label_map, ignore_label):
