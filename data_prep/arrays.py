@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import nibabel
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -94,6 +93,8 @@ def _checked(affine):
 
 
 def _header(shape, affine):
+    import nibabel
+
     header = nibabel.Nifti1Header(endianness="<")
     header.set_data_shape(shape[::-1])
     header.set_xyzt_units("mm")

@@ -9,7 +9,6 @@ import itertools
 import math
 from typing import Any
 
-import nibabel
 import numpy as np
 
 from data_prep.base import notices
@@ -24,6 +23,8 @@ def of_block(block: bytes, path: object) -> np.ndarray:
 
     Remarks were made when the file was read.
     """
+    import nibabel  # photographs do without, and it is half of what a process imports
+
     raw = nibabel.Nifti1Header(block, "<", check=False)
     with notices.gathered():
         return affine(path, raw, tuple(int(size) for size in raw["dim"][1 : 1 + raw["dim"][0]]))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import collections
 from collections.abc import Mapping
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,6 +39,8 @@ def of_affine(affine: np.ndarray) -> str | None:
 
     None where an axis has no direction, which nothing is permuted for.
     """
+    import nibabel  # photographs do without, and it is half of what a process imports
+
     if not np.isfinite(affine).all():
         return None
     codes = nibabel.aff2axcodes(affine)
@@ -61,11 +62,11 @@ def permuted(array: NDArray, start: str | None, end: str | None) -> NDArray:
     """
     if start is None or end is None or start == end:
         return array
-    change = nibabel.orientations.ornt_transform(
-        nibabel.orientations.axcodes2ornt(start), nibabel.orientations.axcodes2ornt(end)
-    )
+    from nibabel import orientations
+
+    change = orientations.ornt_transform(orientations.axcodes2ornt(start), orientations.axcodes2ornt(end))
     rest = range(3, array.ndim)
-    moved = nibabel.orientations.apply_orientation(array.transpose(2, 1, 0, *rest), change)
+    moved = orientations.apply_orientation(array.transpose(2, 1, 0, *rest), change)
     return np.ascontiguousarray(moved.transpose(2, 1, 0, *rest))
 
 

@@ -19,11 +19,10 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import nibabel
 import numpy as np
 from isal import isal_zlib
 
-from data_prep import place
+from data_prep import place, voxel_order
 from data_prep.base import artefacts, notices, regular
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti_header
@@ -75,8 +74,7 @@ def read_header(path: pathlib.Path | str, dimensions: tuple[int, ...] = (3,), do
         block = start + file.read(length - 4)
     if len(block) < length:
         raise UserError(path, expected=f"a NIfTI header of {length} bytes", found=f"{len(block)} bytes", do=do)
-    kind = nibabel.Nifti1Header if length == 348 else nibabel.Nifti2Header
-    raw = kind(block, "<" if int.from_bytes(start, "little") == length else ">", check=False)
+    raw = nifti_header.of_block(block, "<" if int.from_bytes(start, "little") == length else ">")
     nifti_header.require_single_file(path, bytes(raw["magic"]), do)
     shape = nifti_header.shape(path, raw["dim"], dimensions, do)
     dtype = nifti_header.dtype(path, raw, do)
@@ -147,13 +145,13 @@ def require_same_space(reference: Space | Header, other: Space | Header) -> None
 
 def warn_unless_axial(header: Header) -> None:
     """Logs one line where array axis 0 (z, the slices) does not run along superior-inferior by the affine."""
-    direction = nibabel.aff2axcodes(header.affine)[2]
-    if direction not in ("S", "I"):
+    order = voxel_order.of_affine(header.affine)
+    if order is not None and order[2] not in "SI":
         logging.getLogger(__name__).warning(
             "%s: the slices (third voxel axis) run along %s, not superior-inferior; nothing is reoriented, and networks"
             " trained on axial slices will see other planes",
             header.path,
-            {"L": "left-right", "R": "left-right", "A": "anterior-posterior", "P": "anterior-posterior"}[direction],
+            {"L": "left-right", "R": "left-right", "A": "anterior-posterior", "P": "anterior-posterior"}[order[2]],
         )
 
 
@@ -177,7 +175,7 @@ def write_map(
     if array.ndim == 4:
         array = np.moveaxis(array, -1, 0)
     space = array.shape[-3:][::-1]
-    out = nifti_header.plain(space) if header is None else nibabel.Nifti1Header(header, "<", check=False)
+    out = nifti_header.plain(space) if header is None else nifti_header.of_block(header)
     shape = tuple(int(size) for size in out["dim"][1 : 1 + out["dim"][0]])
     if shape[:3] != space or array.dtype not in (np.uint8, np.uint16, np.int16, np.float32):
         raise ValueError(f"{path}: header of shape {shape} for a map {array.dtype} {array.shape[::-1]}")

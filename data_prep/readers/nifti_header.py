@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import nibabel
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
 
 from data_prep.base.errors import UserError
 
+if TYPE_CHECKING:
+    import nibabel
+
+NIFTI1 = 348  # bytes
 MAX_VOXELS = 2**29  # 60 BraTS volumes; a CT of the whole trunk, 512 x 512 x 1000, and twice that
 MOST_OF_SUBJECT = 2**30  # voxels of all files of a subject together, which are in memory at the same time
 SLACK = 16 << 20  # bytes allowed to header extensions, and to what follows the voxels
@@ -63,8 +65,18 @@ def require_budget(path: object, shapes: Iterable[tuple[int, ...]]) -> None:
         raise UserError(path, expected=expected, found=f"{sum(voxels)} in {len(voxels)} files")
 
 
+def of_block(block: bytes, endianness: str = "<") -> Any:
+    """A stored header as nibabel's, unchecked: of NIfTI-1, 348 bytes, or of NIfTI-2, 540."""
+    import nibabel  # photographs do without, and it is half of what a process imports
+
+    kind = nibabel.Nifti1Header if len(block) == NIFTI1 else nibabel.Nifti2Header
+    return kind(block, endianness, check=False)
+
+
 def dtype(path: object, raw: Any, do: str) -> np.dtype:
     """The dtype of the stored voxels, with their byte order."""
+    from nibabel.spatialimages import HeaderDataError
+
     try:
         stored = raw.get_data_dtype()
     except (HeaderDataError, KeyError):  # nibabel answers an unknown code with KeyError
@@ -94,6 +106,8 @@ def scaling(path: object, slope: float, inter: float, do: str) -> tuple[float, f
 
 def nifti1_block(raw: Any, shape: tuple[int, ...]) -> bytes:
     """Any header as little-endian NIfTI-1 of `shape`; geometry, units and text are kept."""
+    import nibabel
+
     if isinstance(raw, nibabel.Nifti2Header):
         plain = nibabel.Nifti1Header(endianness="<")
         for field in {*plain.keys()} & {*raw.keys()} - {"sizeof_hdr", "magic", "dim"}:
@@ -107,6 +121,8 @@ def nifti1_block(raw: Any, shape: tuple[int, ...]) -> bytes:
 
 def plain(shape: tuple[int, ...]) -> nibabel.Nifti1Header:
     """A header of that shape (x, y) or (x, y, z) with an identity affine."""
+    import nibabel
+
     header = nibabel.Nifti1Header(endianness="<")
     header.set_data_shape(shape)
     header.set_sform(np.eye(4), code="aligned")

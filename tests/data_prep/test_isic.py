@@ -5,10 +5,13 @@ import os
 import pathlib
 import pickle
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image, ImageOps
 
 from data_prep import triangle
@@ -482,3 +485,16 @@ def test_real_photographs():
         with Image.open(source.image) as image:
             theirs = np.asarray(image.resize((256, 192), Image.Resampling.BILINEAR)).astype(int)
         assert np.abs(subject.image[0] - theirs).max() <= 1
+
+
+def test_photographs_need_only_what_reads_them(isic_data, tmp_path):
+    """Neither NIfTI's library nor TensorFlow, whose imports take longer than hundreds of photographs."""
+    code = """
+import sys
+from data_prep import convert
+convert.convert("isic", sys.argv[1], sys.argv[2], {"image_size": (32, 48)}, say=lambda line: None)
+print([name for name in ("nibabel", "pydicom", "scipy", "tensorflow", "matplotlib") if name in sys.modules])
+"""
+    command = [sys.executable, "-c", code, str(isic_data.parent / "raw"), str(tmp_path / "data")]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert ended.stdout.strip() == "[]", ended.stderr
