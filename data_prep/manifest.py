@@ -106,7 +106,7 @@ class Document:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Manifest(Document):
-    """`dataset.json` that was read. path: of the file."""
+    """`dataset.json` that was read, at `path`."""
 
     path: pathlib.Path
 
@@ -133,6 +133,8 @@ class Manifest(Document):
     @functools.cached_property
     def _checksums(self) -> tuple[str, ...]:
         """Of the file, today's and as it was before tasks: runs named records so before records had an identity."""
+        if not self.path.exists():
+            return ()
         before = {name: value for name, value in artefacts.read_json(self.path).items() if name != "task"}
         return artefacts.sha256(self.path), artefacts.digest(itertools.chain(json_text.indented(before), "\n"))
 
