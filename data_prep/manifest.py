@@ -128,13 +128,11 @@ class Manifest(Document):
 
     def is_same(self, identity: str) -> bool:
         """Whether a run's record of its records, of any version of this toolkit, means these."""
-        return identity == self.identity or identity in self._checksums
+        return identity == self.identity or (self.path.exists() and identity in self._checksums)
 
     @functools.cached_property
     def _checksums(self) -> tuple[str, ...]:
         """Of the file, today's and as it was before tasks: runs named records so before records had an identity."""
-        if not self.path.exists():
-            return ()
         before = {name: value for name, value in artefacts.read_json(self.path).items() if name != "task"}
         return artefacts.sha256(self.path), artefacts.digest(itertools.chain(json_text.indented(before), "\n"))
 
