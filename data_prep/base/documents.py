@@ -70,10 +70,16 @@ def read_apart(path: pathlib.Path, name: str) -> Any:
             file.seek(0)  # in another form, or no JSON, which is said of the whole
             return parsed(file.read().decode())
 
+    changed = functools.partial(UserError, path, expected="one file while it is read", do="run the command again")
+
     def entries():
-        with open(path, "rb") as file:
+        try:
+            again = open(path, "rb")
+        except OSError as error:
+            raise changed(found=error.strerror) from None
+        with again as file:
             if _version(file) != seen:
-                raise UserError(path, expected="one file while it is read", found="another", do="run the command again")
+                raise changed(found="another")
             file.seek(begun)
             yield from _objects(file)
 

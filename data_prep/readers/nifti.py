@@ -74,7 +74,7 @@ def read_header(path: pathlib.Path | str, dimensions: tuple[int, ...] = (3,), do
         block = start + file.read(length - 4)
     if len(block) < length:
         raise UserError(path, expected=f"a NIfTI header of {length} bytes", found=f"{len(block)} bytes", do=do)
-    raw = nifti_header.of_block(block, "<" if int.from_bytes(start, "little") == length else ">")
+    raw = nifti_header.stored(block, "<" if int.from_bytes(start, "little") == length else ">")
     nifti_header.require_single_file(path, bytes(raw["magic"]), do)
     shape = nifti_header.shape(path, raw["dim"], dimensions, do)
     dtype = nifti_header.dtype(path, raw, do)
@@ -175,7 +175,7 @@ def write_map(
     if array.ndim == 4:
         array = np.moveaxis(array, -1, 0)
     space = array.shape[-3:][::-1]
-    out = nifti_header.plain(space) if header is None else nifti_header.of_block(header)
+    out = nifti_header.plain(space) if header is None else nifti_header.stored(header)
     shape = tuple(int(size) for size in out["dim"][1 : 1 + out["dim"][0]])
     if shape[:3] != space or array.dtype not in (np.uint8, np.uint16, np.int16, np.float32):
         raise ValueError(f"{path}: header of shape {shape} for a map {array.dtype} {array.shape[::-1]}")

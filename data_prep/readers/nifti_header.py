@@ -65,7 +65,7 @@ def require_budget(path: object, shapes: Iterable[tuple[int, ...]]) -> None:
         raise UserError(path, expected=expected, found=f"{sum(voxels)} in {len(voxels)} files")
 
 
-def of_block(block: bytes, endianness: str = "<") -> Any:
+def stored(block: bytes, endianness: str = "<") -> Any:
     """A stored header as nibabel's, unchecked: of NIfTI-1, 348 bytes, or of NIfTI-2, 540."""
     import nibabel  # photographs do without, and it is half of what a process imports
 

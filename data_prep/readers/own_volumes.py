@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import nibabel
 import numpy as np
 
 from data_prep.base.errors import UserError
@@ -62,6 +61,6 @@ def _three(header):
     """A header's 348 bytes for one channel of it, as maps are written with."""
     if len(header.shape) == 3:
         return header.block
-    block = nibabel.Nifti1Header(header.block, "<", check=False)
+    block = nifti_header.stored(header.block)
     block["dim"] = (3, *header.shape[:0:-1], 1, 1, 1, 1)
     return block.binaryblock

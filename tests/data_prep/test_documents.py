@@ -159,6 +159,10 @@ def test_a_list_of_many_is_of_one_file(tmp_path):
     artefacts.write_document(path, document)
     with pytest.raises(UserError, match="one file while it is read, found another; run the command again"):
         list(found)
+    kept = path.rename(tmp_path / "b.json")
+    with pytest.raises(UserError, match="one file while it is read, found No such file"):
+        list(found)
+    path = kept
     path.write_text(path.read_text().replace('"n": 2', '"n": 3'))
     with pytest.raises(UserError, match="expected the file as it was written"):
         artefacts.read_json(path, apart="subjects")
