@@ -74,14 +74,13 @@ def read_apart(path: pathlib.Path, name: str) -> Any:
 
     def entries():
         try:
-            again = open(path, "rb")
+            with open(path, "rb") as file:
+                if _version(file) != seen:
+                    raise changed(found="another")
+                file.seek(begun)
+                yield from _objects(file)
         except OSError as error:
             raise changed(found=error.strerror) from None
-        with again as file:
-            if _version(file) != seen:
-                raise changed(found="another")
-            file.seek(begun)
-            yield from _objects(file)
 
     return {**value, name: json_text.Each(entries)}
 
