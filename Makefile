@@ -52,7 +52,7 @@ LATER := whole benchmarks faults fuzz api data_prep/test_documents.py data_prep/
     reporting/test_parts.py reporting/test_report_classes.py serving/test_openvino.py maps/test_engine.py serving/test_several_export.py serving/test_several_request.py \
     reporting/test_lesion_files.py reporting/test_in_short.py reporting/test_report_pages.py data_prep/test_made_up.py $(addprefix scoring/test_,aggregate.py comparisons.py conformal.py failure.py findings.py ged.py) \
     $(addprefix scoring/test_,lesion_wise.py lesions.py qu_brats.py retention.py risk_coverage.py surface.py) \
-    $(addprefix learning/test_,ssn.py last_epochs.py loss_scale.py) maps/test_stochastic.py nets/test_adam.py study/test_seeds.py \
+    $(addprefix learning/test_,ssn.py last_epochs.py loss_scale.py) maps/test_stochastic.py nets/test_adam.py nets/test_kernel_gradient.py study/test_seeds.py \
     $(addprefix learning/test_,several_losses.py) maps/test_several_predictives.py \
     nets/test_several_classes.py $(addprefix scoring/test_,curves.py recalibrate.py recalibrated_rows.py temperature.py) \
     launch/test_recalibrate_launcher.py maps/test_recalibrated.py serving/test_recalibrated_export.py \

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-LONG = 5.0  # seconds of a call that is timed also where it is a turn's first
 SECONDS = 1.0  # a turn lasts at least so long, and at least one call, after one that is not timed
 
 
@@ -36,8 +35,8 @@ def serve(parts: Mapping[str, tuple[Callable[[], Any], int]], versions: Mapping[
     print(json.dumps([dict(versions), ready]), flush=True)
     for line in sys.stdin:
         call, _ = parts[line.strip()]
-        # the first is not timed: threads and memory that lay idle while others worked come back; a long one has them soon
-        times = [first] if (first := _seconds(call)) > LONG else []
+        call()  # not timed: threads and memory that lay idle while others worked come back
+        times: list[float] = []
         while not times or sum(times) < SECONDS:
             times.append(_seconds(call))
         print(json.dumps(times), flush=True)

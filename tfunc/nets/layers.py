@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfunc.nets import low_precision
+from tfunc.nets import kernel_gradient, low_precision
 
 BATCH_NORM_MOMENTUM = 0.9  # torch's momentum of 0.1
 BATCH_NORM_EPSILON = 1e-5
@@ -28,9 +28,8 @@ class Convolution(keras.layers.Conv2D):
     """Convolution with bias, stride 1, zero padding `same`. [batch, height, width, in] -> [batch, height, width, out]."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        kernel = tf.cast(self.kernel, self.compute_dtype)
-        outputs = tf.nn.conv2d(inputs, kernel, strides=1, padding="SAME")
-        return tf.nn.bias_add(outputs, tf.cast(self.bias, self.compute_dtype))
+        kernel, bias = (tf.cast(variable, self.compute_dtype) for variable in (self.kernel, self.bias))
+        return kernel_gradient.convolve(inputs, kernel, bias)
 
 
 def upsampling_kernel(kernel: tf.Tensor) -> tf.Tensor:
