@@ -63,6 +63,27 @@ def pytest_collection_finish(session):
 
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        _optimise(False)
+
+
+def _optimise(wanted):
+    """Whether grappler goes over a graph before it runs first: that costs a tiny graph a quarter of all its time.
+
+    The programs that tests start have it, and so have tests that are marked `optimised`, being about what it does.
+    """
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not wanted})
+
+
+@pytest.fixture(autouse=True)
+def _optimised(request):
+    marked = request.node.get_closest_marker("optimised") is not None
+    if marked:
+        _optimise(True)
+    yield
+    if marked:
+        _optimise(False)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ from tfunc.nets import folded_unit, sampling, weights
 from tfunc.nets.graphs import graph
 from tfunc.nets.unet import AuxiliaryHead, unet
 
+pytestmark = pytest.mark.optimised
+
 NETWORKS = {
     "baseline": {"dropout": 0.05},
     "center": {"dropout": 0.5, "center": True},

@@ -7,6 +7,8 @@ import tensorflow as tf
 from tfunc.nets import kernel_gradient, layers, precision, stack
 from tfunc.nets.unet import unet
 
+pytestmark = pytest.mark.optimised
+
 MANY = kernel_gradient.MANY
 # batch, height, width, in, out: each way, odd sizes, one pixel, a row, and channels that no vector is full of
 SIZES = [

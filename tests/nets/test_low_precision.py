@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from tfunc.nets import low_precision
 
+pytestmark = pytest.mark.optimised
+
 SIZES = [(2, 24, 20, 32), (2, 5, 3, low_precision.WIDEST + 1)]  # with the products, and too wide for them
 
 
