@@ -88,6 +88,35 @@ def test_a_network_learns_what_it_would_by_the_plain_op(always, monkeypatch):
         np.testing.assert_allclose(one, other, atol=2e-5 * max(1, np.abs(other).max()), rtol=1e-4)
 
 
+def test_replicas_have_each_their_own(always):
+    """In a graph that a strategy runs on two devices, a slice each: together what one has of both slices."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        layer = layers.Convolution(5, 3)
+        layer.build((None, None, None, 4))
+    inputs, weights = drawn(2, 6, 7, 4), drawn(2, 6, 7, 5, seed=1)
+
+    def gradients(images, factors):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(layer(images) * factors)
+        return tape.gradient(loss, [layer.kernel.value, layer.bias.value])
+
+    def of_replica(context):
+        return slice(context.replica_id_in_sync_group, context.replica_id_in_sync_group + 1)
+
+    given = [
+        strategy.experimental_distribute_values_from_function(
+            lambda context, v=values: tf.constant(v[of_replica(context)])
+        )
+        for values in (inputs, weights)
+    ]
+    run = tf.function(lambda *values: strategy.run(gradients, args=values), autograph=False)
+    kernel, bias = (strategy.reduce("SUM", one, axis=None) for one in run(*given))
+    wanted = exact(inputs, weights)
+    np.testing.assert_allclose(kernel, wanted, atol=1e-6 * np.abs(wanted).max())
+    np.testing.assert_allclose(bias, weights.sum((0, 1, 2)), atol=1e-5)
+
+
 def test_where_it_applies(monkeypatch):
     """In float32 on AVX2 without AVX-512 and of channels enough; elsewhere the op's own gradient was not seen to be slow."""
     images, kernel = tf.zeros([1, 4, 4, 32]), tf.zeros([3, 3, 32, 32])
