@@ -122,8 +122,8 @@ def results(
 ) -> Iterator[Result]:
     """Yields `function(item)` for each item, in order, with at most `ahead` calls under way.
 
-    ahead: by default two a process; on a cluster two a thread, whatever is asked for, each of which takes several items where
-        they are small.
+    ahead: by default two a process; on a cluster two a thread, whatever is asked for. In another process a call takes several
+        items where they are small.
     Memory stays flat in the number of items. The first exception stops it: nothing more is submitted, what waits is
     cancelled. A worker that dies (as when memory runs out) becomes a `UserError`.
     """
@@ -165,7 +165,8 @@ def unordered(
 
 
 def _calls(pool, function, items):
-    return (calls.Grouped if isinstance(pool, Cluster) else calls.Single)(pool, function, items)
+    elsewhere = isinstance(pool, (Cluster, concurrent.futures.ProcessPoolExecutor))
+    return (calls.Grouped if elsewhere else calls.Single)(pool, function, items)
 
 
 def _limit(pool, ahead):
