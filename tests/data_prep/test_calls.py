@@ -1,4 +1,4 @@
-"""Small items share a call of a cluster; what comes back is the same, in the same order, however long each takes."""
+"""Small items share a call to another process; what comes back is the same, in the same order, however long each takes."""
 
 import pytest
 
@@ -90,3 +90,17 @@ def test_an_error_comes_as_it_was_raised(clock):
             found += done
             call = rest or asked.begin()
     assert found == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("through", [pool.results, pool.unordered])
+def test_processes_of_this_machine_are_sent_several_at_a_time(through, monkeypatch):
+    """Every item comes back once; in this process each is a call of its own, as there is nothing to save."""
+    calls_made = []
+    with pool.executor(2, tensorflow=False) as executor:
+        submit = executor.submit
+        monkeypatch.setattr(executor, "submit", lambda *given: calls_made.append(1) or submit(*given))
+        assert sorted(through(executor, abs, range(-400, 0))) == list(range(1, 401))
+    assert len(calls_made) < 100
+    one, before = pool.Serial(), len(calls_made)
+    monkeypatch.setattr(one, "submit", lambda *given: calls_made.append(1) or pool.Serial().submit(*given))
+    assert list(through(one, abs, range(-3, 0))) == [3, 2, 1] and len(calls_made) == before + 3
