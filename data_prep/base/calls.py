@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-SECONDS = 0.1  # of work in a call, where it is small: a call costs 5 ms to a cluster, 2 ms to a process here
+SECONDS = 0.1  # of work in a call, where it is small: a call costs 5 ms to a cluster, 1 or 2 to a process here
 LONGEST = 4 * SECONDS  # after which a call comes back with what is done, where its items turn out to be larger
 MOST = 256  # items in a call
 
