@@ -2,7 +2,7 @@
 
 What lies in the folder, and what a kill at any moment leaves:
     prepare.json                    what was asked for, once a subject is converted, so that no other command mixes in
-    parts/<subject>.part            a converted subject, whose checksums say whether it is whole
+    parts/<subject>.part            a converted subject, or several small ones; checksums say whether it is whole
     <split>-00000-of-00004.tfrecord  a shard: the slices of its subjects, byte after byte
     parts/<shard>.json              written when the shard is whole; only then are its parts deleted
     dataset.json                    the manifest; only then are parts/ and prepare.json deleted

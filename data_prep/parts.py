@@ -1,30 +1,50 @@
-"""A part: one converted subject in one file, which says itself whether it is whole.
+"""Parts: subjects that are converted, in files which say themselves whether they are whole.
 
-    parts/<subject>.part  a TFRecord file: first a JSON document, then the subject's slices, as many as the document says
+    parts/<subject>.part  a TFRecord file: a JSON document, then the subject's slices, as many as the document says; then
+                          likewise of those that were converted with it, where they are small
 
-A part lives until its shard is written, and there may be thousands: it is written aside and renamed, but not forced to the
-disk, which for a photograph would take longer than all the rest. A kill leaves it whole or not there. A machine that loses its
-power may leave it torn, or full of zeros: every record has its checksums, so a conversion that goes on reads what it finds and
-makes anew what is not `whole`.
+A part lives until its subjects' shards are written, and there may be thousands: it is written aside and renamed, but not forced
+to the disk, which for a photograph would take longer than all the rest. A kill leaves it whole or not there. A machine that
+loses its power may leave it torn, or full of zeros: every record has its checksums, so a conversion that goes on reads what it
+finds and makes anew what is not `whole`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 
-from data_prep import tf_example
+from data_prep import splits, tf_example
 from data_prep.base import artefacts, documents, notices
 from data_prep.base.documents import Count
 from data_prep.base.errors import UserError
+from data_prep.base.names import Component
 
 ENDING = ".part"
 FORMER = (".json", ".tfrecord")  # the two files that a part was in earlier versions
 PIECE = 1 << 20  # bytes copied at a time
+SMALL, MOST = (
+    1 << 20,
+    32,
+)  # bytes of the files of subjects in one part, and how many: a file takes longer than such a subject
+
+
+class Place(NamedTuple):
+    """Where a converted subject lies: its part, and from which byte of it to which."""
+
+    part: str
+    start: int
+    end: int
+
+
+Whole = list[tuple[dict[str, Any], Place]]
 
 
 class Entry(msgspec.Struct):
@@ -42,71 +62,129 @@ class Entry(msgspec.Struct):
 
 
 class Part(msgspec.Struct):
-    """The document of a part: the digest of what it was converted by, and what was noticed; an earlier version's lacks both."""
+    """What a part says of a subject: the digest of what it was converted by, and what was noticed.
+
+    An earlier version's lacks these, and its name, which is that of the file.
+    """
 
     entry: Entry
+    name: Component | None = None
     request: str = ""
     noticed: notices.Document | None = None
 
 
+def together(sources: Iterable[splits.Source], alone: bool) -> Iterator[tuple[splits.Source, ...]]:
+    """Yields the sources of each part, in order: as many as are small. alone: one each, whatever their size."""
+    group: list[splits.Source] = []
+    size = 0
+    for source in sources:
+        own = SMALL if alone else sum(_size(file) for file in source.paths)
+        if group and (size + own > SMALL or len(group) == MOST):
+            yield tuple(group)
+            group, size = [], 0
+        group.append(source)
+        size += own
+    if group:
+        yield tuple(group)
+
+
+def _size(file):
+    with contextlib.suppress(OSError):  # is said when it is read
+        return os.path.getsize(file)
+    return 0
+
+
 def path(folder: pathlib.Path, name: str) -> pathlib.Path:
-    """Where the part of the subject `name` lies in the folder of parts."""
+    """Where the part lies whose first subject is `name`, in the folder of parts."""
     return folder / f"{name}{ENDING}"
 
 
-def write(folder: pathlib.Path, name: str, document: Mapping[str, Any], pieces: Iterable[Any]) -> None:
-    """Writes a part. document: plain JSON types, with `entry.slices`. pieces: bytes of that many framed records."""
-    head = json.dumps(document, allow_nan=False).encode()
-    with artefacts.aside(path(folder, name), sync=False) as temporary, open(temporary, "wb") as file:
-        file.writelines(tf_example.framed(head))
-        file.writelines(pieces)
+def write(folder: pathlib.Path, subjects: Iterable[tuple[Mapping[str, Any], Iterable[Any]]]) -> dict[str, Place]:
+    """Writes one part of several subjects, {name: where each lies}; nothing for no subjects, which are made as they are written.
+
+    subjects: of each its document, plain JSON types with `name` and `entry.slices`, and the bytes of that many framed records.
+    """
+    subjects = iter(subjects)
+    places: dict[str, Place] = {}
+    for first in subjects:
+        file_path = path(folder, first[0]["name"])
+        with artefacts.aside(file_path, sync=False) as temporary, open(temporary, "wb") as file:
+            for document, records in itertools.chain([first], subjects):
+                start = file.tell()
+                file.writelines(tf_example.framed(json.dumps(document, allow_nan=False).encode()))
+                file.writelines(records)
+                places[document["name"]] = Place(file_path.name, start, file.tell())
+    return places
 
 
-def whole(folder: pathlib.Path, name: str) -> dict[str, Any] | None:
-    """The document of a part that is there to its last byte, all checksums read; else None."""
+def whole(part: pathlib.Path) -> Whole:
+    """(the document of each subject, where it lies) of a part that is there to its last byte, all checksums read; else none."""
+    found: Whole = []
     try:
-        with open(path(folder, name), "rb") as file:
+        with open(part, "rb") as file:
             records = tf_example.records(file)
-            document = _head(next(records), path(folder, name))
-            slices = sum(1 for _ in records)
-    except (FileNotFoundError, StopIteration, ValueError, UserError):  # converted again
-        return None
-    return document if slices == document["entry"]["slices"] else None
+            for head in records:
+                document, start = _head(head, part), found[-1][1].end if found else 0
+                slices = document["entry"]["slices"]
+                if sum(1 for _ in itertools.islice(records, slices)) < slices:
+                    return []
+                found.append((document, Place(part.name, start, file.tell())))
+    except (FileNotFoundError, ValueError, UserError):  # converted again
+        return []
+    return found
 
 
-def _head(record: bytes, where: object) -> dict[str, Any]:
+def _head(record: bytes, where: pathlib.Path) -> dict[str, Any]:
     try:
         document = documents.parsed(record.decode())
     except ValueError as error:
         raise UserError(where, expected="JSON at the head of a part", found=error, do="remove it") from None
-    return documents.checked(document, Part, where, "remove it")
+    return {"name": where.stem, **documents.checked(document, Part, where, "remove it")}
 
 
-def read(file: BinaryIO) -> tuple[dict[str, Any], Iterator[bytes]]:
-    """(the document, the bytes of the records piece by piece) of a part's open file, which is known to be whole."""
-    return _head(next(tf_example.records(file)), file.name), pieces(file)
+def read(folder: pathlib.Path, place: Place) -> Iterator[Any]:
+    """Yields a subject's document, then the bytes of its records piece by piece; its part is known to be whole."""
+    with open(folder / place.part, "rb") as file:
+        file.seek(place.start)
+        yield _head(next(tf_example.records(file)), folder / place.part)
+        yield from pieces(file, place.end - file.tell())
 
 
-def pieces(file: BinaryIO, size: int | None = None) -> Iterator[bytes]:
-    """The next `size` bytes of a file, or all that follow, piece by piece."""
-    while size is None or size > 0:
-        piece = file.read(PIECE if size is None else min(size, PIECE))
-        if not piece:
-            return
-        if size is not None:
-            size -= len(piece)
+def pieces(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """The next `size` bytes of a file, piece by piece."""
+    while size > 0 and (piece := file.read(min(size, PIECE))):
+        size -= len(piece)
         yield piece
 
 
-def remove(folder: pathlib.Path, names: Iterable[str]) -> None:
-    """Removes the parts of these subjects, those that are there."""
+def alone(folder: pathlib.Path, part: pathlib.Path, subjects: Whole) -> Whole:
+    """Gives these subjects of a part, of which the others are not wanted, parts of their own; what `whole` says of those."""
+    found: Whole = []
+    own = False
+    for document, place in sorted(
+        subjects, key=lambda one: path(folder, one[0]["name"]) == part
+    ):  # what replaces it: last
+        records = read(folder, place)
+        next(records)
+        found.append((document, write(folder, [(document, records)])[document["name"]]))
+        own = path(folder, document["name"]) == part
+    if not own:
+        remove(folder, [part.name])
+    return found
+
+
+def remove(folder: pathlib.Path, parts: Iterable[str]) -> None:
+    """Removes these parts, those that are there."""
+    for part in parts:
+        artefacts.remove(folder / part, missing_ok=True)
+
+
+def remove_former(folder: pathlib.Path, names: Iterable[str]) -> set[str]:
+    """Removes what an earlier version converted of these subjects; of whom there was something."""
+    there, found = set(os.listdir(folder)) if folder.is_dir() else set(), set()
     for name in names:
-        artefacts.remove(path(folder, name), missing_ok=True)
-
-
-def remove_former(folder: pathlib.Path, name: str) -> bool:
-    """Removes what an earlier version converted of a subject; whether there was anything."""
-    former = [found for ending in FORMER if (found := folder / f"{name}{ending}").exists()]
-    for found in former:
-        artefacts.remove(found, missing_ok=True)
-    return bool(former)
+        for former in (f"{name}{ending}" for ending in FORMER):
+            if former in there:
+                artefacts.remove(folder / former, missing_ok=True)
+                found.add(name)
+    return found

@@ -1,6 +1,6 @@
-"""Parts and shards: a part is one converted subject (`parts`), a shard the slices of several, byte after byte.
+"""Parts and shards: a part is a converted subject, or several small ones (`parts`), a shard their slices, byte after byte.
 
-    parts/<subject>.part             a converted subject
+    parts/<subject>.part             a converted subject, and those that were converted with it
     <split>-00000-of-00004.tfrecord  a shard: the slices of its subjects' parts
     parts/<shard>.json               written when the shard is whole; only then are its parts deleted
 
@@ -14,6 +14,7 @@ import base64
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,7 +46,7 @@ class Shard:
 
 
 class _Subject(of_subjects.Part, kw_only=True):
-    """A part in its shard: its name, which record is its first, and the bytes of its records."""
+    """What a part says of a subject in its shard: which record is its first, and the bytes of its records."""
 
     name: Component
     first_record: Count
@@ -106,32 +107,39 @@ def plan(sources: Sequence[splits.Source], assignment: splits.Assignment, per_sh
     return shards
 
 
-def convert_subject(
+def convert_subjects(
     load: Callable[[Any, Mapping[str, Any], Task], Subject],
     request: Request,
     folder: pathlib.Path | str,
-    source: splits.Source,
-) -> tuple[str, UserError | None]:
-    """Loads one subject and writes its part into `folder`; runs in a worker.
+    sources: Sequence[splits.Source],
+) -> tuple[dict[str, of_subjects.Place], dict[str, UserError]]:
+    """Loads some subjects and writes their part into `folder`; runs in a worker.
 
-    load: of the task's reader. Returns the subject's name and what is wrong with it, None where its part is written.
+    load: of the task's reader. Returns ({name: where it lies} of those that are converted, {name: what is wrong} of the others).
     """
-    try:
-        keeping = contents.kept() if request.task.is_photograph else contextlib.nullcontext()
-        with keeping, notices.gathered() as noticed:
-            read = stamps.taken(source.paths, request.raw_dir)
-            subject = load(source, request.options, request.task)
-            voxels = None if subject.label is None else labels.of_classes(subject.label, request.task)
-            for odd in doubts.of_subject(subject, request.task, source.paths[-1], voxels):
-                notices.once(odd.kind, str(odd.error))
-        _write_part(subject, request, pathlib.Path(folder), read, noticed, voxels)
-    except UserError as error:
-        return source.name, error
-    return source.name, None
+    bad: dict[str, UserError] = {}
+
+    def converted():
+        for source in sources:
+            try:
+                yield _converted(load, request, source)
+            except UserError as error:
+                bad[source.name] = error
+
+    return of_subjects.write(pathlib.Path(folder), converted()), bad
 
 
-def _write_part(subject, request, folder, files, noticed, voxels):
+def _converted(load, request, source):
+    """(the document, the bytes of the records) of one subject; all that may be wrong with it is raised here."""
+    keeping = contents.kept() if request.task.is_photograph else contextlib.nullcontext()
+    with keeping, notices.gathered() as noticed:
+        read = stamps.taken(source.paths, request.raw_dir)
+        subject = load(source, request.options, request.task)
+        voxels = None if subject.label is None else labels.of_classes(subject.label, request.task)
+        for odd in doubts.of_subject(subject, request.task, source.paths[-1], voxels):
+            notices.once(odd.kind, str(odd.error))
     trained = subject.training_slices(request.task)
+    examples = records.subject_examples(subject, request.task, trained)
     depth, height, width, _ = subject.image.shape
     information = {
         "slices": depth,
@@ -141,14 +149,13 @@ def _write_part(subject, request, folder, files, noticed, voxels):
         "source": stores.shown(subject.source),
         "source_size": subject.source_size,
         "header": None if subject.header is None else base64.b64encode(subject.header).decode(),
-        "files": files,
+        "files": read,
     }
     if voxels is not None:
         information["voxels"] = voxels
-    document = {"request": request.digest, "entry": information, "noticed": noticed.document()}
-    examples = records.subject_examples(subject, request.task, trained)
-    pieces = (piece for example in examples for piece in tf_example.framed(example))
-    of_subjects.write(folder, subject.name, document, pieces)
+    document = {"name": source.name, "request": request.digest, "entry": information, "noticed": noticed.document()}
+    first = list(itertools.islice(examples, 1))  # refuses what the schema does not have
+    return document, (piece for one in itertools.chain(first, examples) for piece in tf_example.framed(one))
 
 
 def any_made(data_dir: pathlib.Path) -> bool:
@@ -168,37 +175,46 @@ def shard_done(shard: Shard, data_dir: pathlib.Path) -> bool:
     return record.exists() and path.exists() and read_record(record)["shard"]["bytes"] == path.stat().st_size
 
 
-def join(shard: Shard, data_dir: pathlib.Path) -> None:
-    """Joins the parts of a shard's subjects: TFRecord files may be concatenated byte by byte."""
+def join(shard: Shard, data_dir: pathlib.Path, places: dict[str, of_subjects.Place]) -> None:
+    """Joins the records of a shard's subjects: TFRecord files may be concatenated byte by byte.
+
+    places: of all subjects that are converted and in no shard; this shard's are taken out, and parts of no other removed.
+    """
     parts, digest, first, subjects = data_dir / PARTS, hashlib.sha256(), 0, []
-    mirrors.fetch_each(of_subjects.path(parts, source.name) for source in shard.sources)  # of workers on other machines
+    files = {places[source.name].part for source in shard.sources}
+    mirrors.fetch_each(parts / name for name in sorted(files))  # of workers on other machines
     with artefacts.aside(data_dir / shard.name) as temporary, open(temporary, "wb") as joined:
         for source in shard.sources:
             start = joined.tell()
-            with open(of_subjects.path(parts, source.name), "rb") as part:
-                information, pieces = of_subjects.read(part)
-                for piece in pieces:
-                    joined.write(piece)
-                    digest.update(piece)
+            pieces = of_subjects.read(parts, places[source.name])
+            information = next(pieces)
+            for piece in pieces:
+                joined.write(piece)
+                digest.update(piece)
             own = {"name": source.name, "first_record": first, "bytes": joined.tell() - start}
-            subjects.append({**own, **information})
+            subjects.append({**information, **own})
             first += information["entry"]["slices"]
         total = joined.tell()
     entry = {"name": shard.name, "bytes": total, "records": first, "sha256": digest.hexdigest()}
     whole = artefacts.sealed({"shard": entry, "subjects": subjects})
     document = json.dumps(whole, allow_nan=False)  # not indented: ten times as fast
     artefacts.write_text(parts / f"{shard.name}.json", document)
-    of_subjects.remove(parts, [source.name for source in shard.sources])
+    for source in shard.sources:
+        del places[source.name]
+    of_subjects.remove(parts, files - {place.part for place in places.values()})
 
 
-def take_apart(shards: Sequence[Shard], data_dir: pathlib.Path, request: Request) -> tuple[dict[str, str], set[str]]:
+def take_apart(
+    shards: Sequence[Shard], data_dir: pathlib.Path, request: Request
+) -> tuple[dict[str, str], dict[str, of_subjects.Place]]:
     """Turns finished shards that are no longer planned back into parts, so that nothing is converted again without need.
 
-    Returns ({subject: why} of what was converted and is stale, whose part is removed; the subjects whose part is whole).
+    Returns ({subject: why} of what was converted and is stale and removed; {subject: where it lies} of what is whole).
     """
     planned = {shard.name: [source.name for source in shard.sources] for shard in shards}
     sources, parts = {source.name: source for shard in shards for source in shard.sources}, data_dir / PARTS
     stale: dict[str, str] = {}
+    done: set[str] = set()
 
     def look(name, information):
         why = request.stale(sources[name], information) if name in sources else ""
@@ -212,22 +228,23 @@ def take_apart(shards: Sequence[Shard], data_dir: pathlib.Path, request: Request
         if path.exists() and path.stat().st_size == content["shard"]["bytes"]:
             why = [look(subject["name"], subject) for subject in content["subjects"]]
             if planned.get(path.name) == held and not any(why):
-                of_subjects.remove(parts, held)  # a kill after the shard's JSON left some
+                done.update(held)
                 continue
-            _write_parts(path, content["subjects"], parts)
+            with open(path, "rb") as shard:
+                for subject in content["subjects"]:
+                    _write_part(parts, subject, of_subjects.pieces(shard, subject["bytes"]))
         artefacts.remove(path, missing_ok=True)
         artefacts.remove(record)
-    found = set()
-    for name in sources:
-        if of_subjects.remove_former(parts, name):
-            stale[name] = FORMER
-        if (information := of_subjects.whole(parts, name)) is None:
-            continue
-        if look(name, information):
-            of_subjects.remove(parts, [name])
-        else:
-            found.add(name)
-    return stale, found
+    stale |= dict.fromkeys(of_subjects.remove_former(parts, sources), FORMER)
+    places: dict[str, of_subjects.Place] = {}
+    for part in sorted(parts.glob(f"*{of_subjects.ENDING}")):
+        held = of_subjects.whole(part)
+        kept = [(document, place) for document, place in held if document["name"] not in done]
+        good = [(document, place) for document, place in kept if not look(document["name"], document)]
+        if len(good) < len(held) or not held:  # torn, or with some that are not wanted
+            good = of_subjects.alone(parts, part, good)
+        places |= {document["name"]: place for document, place in good if document["name"] in sources}
+    return stale, places
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,8 +275,7 @@ def made(shards: Sequence[Shard], data_dir: pathlib.Path, trained: Iterable[str]
     return found
 
 
-def _write_parts(path, subjects, parts):
-    with open(path, "rb") as shard:
-        for subject in subjects:
-            document = {name: subject[name] for name in ("request", "entry", "noticed") if name in subject}
-            of_subjects.write(parts, subject["name"], document, of_subjects.pieces(shard, subject["bytes"]))
+def _write_part(parts, subject, pieces):
+    """Writes what a shard has of a subject as a part again."""
+    document = {name: subject[name] for name in ("name", "request", "entry", "noticed") if name in subject}
+    return of_subjects.write(parts, [(document, pieces)])

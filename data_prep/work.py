@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep import forecast, grid, planner, preparation, records, shards, splits, tasks, voxel_order, windows
+from data_prep import forecast, grid, parts, planner, preparation, records, shards, splits, tasks, voxel_order, windows
 from data_prep import patients as people
 from data_prep.base import artefacts, json_text, made_up, notices, pool, stamps
 from data_prep.base.errors import UserError
@@ -86,10 +86,10 @@ class Work:
 
         Returns {subject: what is wrong with it}; their shards are not made.
         """
-        stale, whole = shards.take_apart(planned, self.data_dir, request)
+        stale, places = shards.take_apart(planned, self.data_dir, request)
         self._say_stale(stale)
         planned = [shard for shard in planned if not shards.shard_done(shard, self.data_dir)]
-        waiting = {shard.name: {s.name for s in shard.sources} - whole for shard in planned}
+        waiting = {shard.name: {s.name for s in shard.sources} - places.keys() for shard in planned}
         owner = {source.name: shard for shard in planned for source in shard.sources}
         todo = [source for shard in planned for source in shard.sources if source.name in waiting[shard.name]]
         claimed = shards.any_made(self.data_dir)
@@ -99,26 +99,27 @@ class Work:
             self.say(f"continuing in {self.data_dir}: {len(todo)} subjects are left to convert")
         for shard in planned:
             if not waiting[shard.name]:
-                shards.join(shard, self.data_dir)
+                shards.join(shard, self.data_dir, places)
         bad: dict[str, UserError] = {}
         if not todo:
             return bad
         part = functools.partial(
-            shards.convert_subject, self.task.load_reader().load, request, str(self.data_dir / shards.PARTS)
+            shards.convert_subjects, self.task.load_reader().load, request, str(self.data_dir / shards.PARTS)
         )
+        groups = parts.together(todo, alone=not self.task.is_photograph)
         with Progress("converting", len(todo), " subjects") as progress:
-            for name, error in pool.unordered(executor, part, todo, ahead=2 * workers):
-                progress.advance(note=name)
-                if error is not None:
-                    bad[name] = error
-                    continue
-                if not claimed:
+            for converted, refused in pool.unordered(executor, part, groups, ahead=2 * workers):
+                for name in (*converted, *refused):
+                    progress.advance(note=name)
+                bad |= refused
+                if converted and not claimed:
                     preparation.claim(self.data_dir, self.asked)
                     claimed = True
-                shard = owner[name]
-                waiting[shard.name].remove(name)
-                if not waiting[shard.name]:
-                    shards.join(shard, self.data_dir)
+                places |= converted
+                for shard in {owner[name].name: owner[name] for name in converted}.values():
+                    waiting[shard.name] -= converted.keys()
+                    if not waiting[shard.name]:
+                        shards.join(shard, self.data_dir, places)
         return bad
 
     def _say_stale(self, stale):

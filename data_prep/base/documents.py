@@ -26,6 +26,7 @@ T = TypeVar("T")
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # bytes, records, voxels, steps: what NumPy's int64 holds
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 
+PIECE, LARGE = 1 << 16, 1 << 22  # bytes of a file that are looked through at a time; of an entry that is none of ours
 DEEPEST = 100  # objects and lists in each other; ours have 8, and whoever shows or checks more would run out of stack
 LONGEST = 60  # characters of a value that is shown
 _AT = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>.*)`)?$", re.DOTALL)
@@ -86,18 +87,23 @@ def read_apart(path: pathlib.Path, name: str) -> Any:
 
 
 def _objects(file):
-    """Yields the entries of a list as we indent it, from its first line on; raises `ValueError` for another form."""
-    lines = []
-    for line in iter(file.readline, b""):
-        if line == b"  },\n":
-            yield parsed(b"".join([*lines, b"  }"]).decode())
-            lines.clear()
-        elif line.startswith(b" ]"):
-            file.seek(len(b" ]") - len(line), os.SEEK_CUR)
-            yield parsed(b"".join(lines).decode())
+    """Yields the entries of a list as we indent it, from its first line on; raises `ValueError` for another form.
+
+    A line break in a string is written as `\\n`, so a line of the list's own stands nowhere else.
+    """
+    begun, rest = file.tell(), b""
+    while len(rest) < LARGE and (piece := file.read(PIECE)):
+        *entries, rest = (rest + piece).split(b"\n  },\n")
+        for entry in entries:
+            if b"\n ]" in entry:  # the delimiter is that of a later list
+                rest = entry
+                break
+            begun += len(entry) + len(b"\n  },\n")
+            yield parsed((entry + b"\n  }").decode())
+        if (end := rest.find(b"\n ]")) >= 0:
+            yield parsed(rest[:end].decode())
+            file.seek(begun + end + len(b"\n ]"))
             return
-        else:
-            lines.append(line)
     raise ValueError("a list without its end")
 
 

@@ -485,7 +485,7 @@ def test_a_full_disk_and_a_dead_worker_are_explained(raw_dir, tmp_path, monkeypa
     full, dead = OSError(28, "No space left on device"), concurrent.futures.process.BrokenProcessPool()
     for name, error, match in (
         ("join", full, "room on the disk.*the same command goes on"),
-        ("convert_subject", dead, "worker process died.*same command again"),
+        ("convert_subjects", dead, "worker process died.*same command again"),
     ):
         with monkeypatch.context() as patch, pytest.raises(UserError, match=match):
             patch.setattr(shards, name, lambda *_, error=error: (_ for _ in ()).throw(error))

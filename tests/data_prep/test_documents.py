@@ -113,6 +113,7 @@ OF_MANY = json.dumps({"a": {"subjects": []}, "subjects": [{"n": 1, "in": [{}, []
         (True, OF_MANY),
         (True, json.dumps({"subjects": [{"n": 1}]}, indent=1)),
         (True, OF_MANY.replace('{\n   "n": 2\n  }', "[\n   2\n  ]")),  # another kind of entry
+        (True, json.dumps({"subjects": [{"n": "\n  },\n"}, {"n": 2}], "shards": [{"n": 3}, {"n": 4}]}, indent=1)),
         (False, json.dumps(json.loads(OF_MANY))),  # not indented
         (False, OF_MANY.replace("\n", "\r\n")),
         (False, OF_MANY.replace("\n  },", "\n  } ,")),
@@ -131,8 +132,13 @@ OF_MANY = json.dumps({"a": {"subjects": []}, "subjects": [{"n": 1, "in": [{}, []
         (False, ""),
     ],
 )
-def test_a_list_of_many_is_read_entry_by_entry(tmp_path, apart, text):
-    """Where it stands as we write it; any other file is read, or refused, in the words for the whole."""
+@pytest.mark.parametrize("piece", [1, 7, 1 << 16])
+def test_a_list_of_many_is_read_entry_by_entry(tmp_path, monkeypatch, apart, text, piece):
+    """Where it stands as we write it; any other file is read, or refused, in the words for the whole.
+
+    piece: bytes that are read at a time, so that entries and delimiters are cut anywhere.
+    """
+    monkeypatch.setattr(documents, "PIECE", piece)
 
     def read(**how):
         try:
@@ -148,6 +154,16 @@ def test_a_list_of_many_is_read_entry_by_entry(tmp_path, apart, text):
         assert list(found["subjects"]) == list(found["subjects"])  # it can be gone through again
         found["subjects"] = list(found["subjects"])
     assert found == whole
+
+
+def test_an_entry_that_is_none_of_ours_is_not_looked_through_for_long(tmp_path, monkeypatch):
+    """So large that what is looked through again and again would take time; the file is read as a whole."""
+    monkeypatch.setattr(documents, "PIECE", 16)
+    monkeypatch.setattr(documents, "LARGE", 64)
+    for text, kind in (("a" * 20, json_text.Each), ("a" * 200, list)):
+        (tmp_path / "a.json").write_text(json.dumps({"subjects": [{"n": text}, {"n": 2}]}, indent=1))
+        found = artefacts.read_json(tmp_path / "a.json", apart="subjects")["subjects"]
+        assert isinstance(found, kind) and list(found) == [{"n": text}, {"n": 2}]
 
 
 def test_a_list_of_many_is_of_one_file(tmp_path):

@@ -34,11 +34,12 @@ def begun(place: pathlib.Path):
     plan = shards.plan(sources, splits.assign(sources, task.ratio), task.per_shard)
     request = shards.Request(task, {}, str(made["nnunet"]))
     (at / shards.PARTS).mkdir(parents=True, exist_ok=True)
+    places = {}
     for shard in plan:
         for source in shard.sources:
-            shards.convert_subject(nnunet.load, request, at / shards.PARTS, source)
+            places |= shards.convert_subjects(nnunet.load, request, at / shards.PARTS, [source])[0]
     part = parts.path(at / shards.PARTS, plan[0].sources[0].name).read_bytes()
-    shards.join(plan[0], at)
+    shards.join(plan[0], at, places)
     return at, plan, request, read(at / shards.PARTS / f"{plan[0].name}.json"), part
 
 

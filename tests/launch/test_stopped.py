@@ -65,7 +65,7 @@ def test_prepare(stopped, launch, isic_data, tmp_path, number):
         f"--data_dir={tmp_path / 'data'}",
         "--workers=1",
     ]
-    assert "continues" in stopped("prepare", "data_prep.shards.convert_subject", number, *flags)
+    assert "continues" in stopped("prepare", "data_prep.shards.convert_subjects", number, *flags)
     assert left(tmp_path) == [] and not (tmp_path / "data" / "dataset.json").exists()
     assert launch("prepare", *flags).code == 0
 
