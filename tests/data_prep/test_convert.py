@@ -330,20 +330,24 @@ def crash_at(monkeypatch, owner, name, number):
     monkeypatch.setattr(owner, name, crashing)
 
 
+def crashes_at(monkeypatch, owner, name, number, act):
+    """Whether `act` has so many calls of a function, the `number`-th of which ends it."""
+    with monkeypatch.context() as patch:
+        crash_at(patch, owner, name, number)
+        try:
+            act()
+        except Crash:
+            return True
+    return False
+
+
 @pytest.mark.parametrize(("owner", "name"), [(os, "replace"), (pathlib.Path, "unlink")])
 def test_stopped_at_any_step_it_ends_the_same(raw_dir, tmp_path, monkeypatch, owner, name):
     """Each rename and each deletion in turn is where it stops; the next run redoes no finished part. About 3 s."""
     run(raw_dir, tmp_path / "whole")
     for step in range(200):
         data_dir, before = tmp_path / f"{name}{step}", len(loads(raw_dir))
-        with monkeypatch.context() as patch:
-            crash_at(patch, owner, name, step)
-            try:
-                run(raw_dir, data_dir)
-            except Crash:
-                crashed = True
-            else:
-                crashed = False
+        crashed = crashes_at(monkeypatch, owner, name, step, lambda data_dir=data_dir: run(raw_dir, data_dir))
         parts = data_dir / "parts"
         finished = len(list(parts.glob("s?.part")))
         between = len(loads(raw_dir))

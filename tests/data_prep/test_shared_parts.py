@@ -5,16 +5,13 @@ import pathlib
 import shutil
 
 import pytest
+from test_convert import Crash, crash_at, crashes_at
 
 from data_prep import convert, parts, records, shards, work
 from data_prep.base.errors import UserError
 from data_prep.readers import isic
 
 OPTIONS = {"image_size": (32, 48), "intensity": "unit"}
-
-
-class Crash(BaseException):
-    """Stands for a kill: nothing catches it."""
 
 
 @pytest.fixture
@@ -36,22 +33,10 @@ def run(raw_dir, data_dir, **settings):
     return lines
 
 
-def stop_at(monkeypatch, owner, name, number=0):
-    """The `number`-th call of a function ends the run before it does anything."""
-    original, calls = getattr(owner, name), iter(range(10**6))
-
-    def stopping(*arguments, **named):
-        if next(calls) == number:
-            raise Crash
-        return original(*arguments, **named)
-
-    monkeypatch.setattr(owner, name, stopping)
-
-
 def begun(raw_dir, data_dir, monkeypatch, owner=shards, name="join", number=0):
     """A conversion that stops there; the parts that it left, in order of their names."""
     with monkeypatch.context() as patch, pytest.raises(Crash):
-        stop_at(patch, owner, name, number)
+        crash_at(patch, owner, name, number)
         run(raw_dir, data_dir)
     return sorted((data_dir / shards.PARTS).glob("*.part"))
 
@@ -98,13 +83,8 @@ def test_stopped_at_any_step_it_ends_the_same(raw_dir, isic_data, loaded, tmp_pa
     """Each rename and each deletion in turn is where it stops; what lies in a part is not loaded again. About 2 s."""
     monkeypatch.setattr(parts, "MOST", 4)  # two parts hold subjects of two shards
     for step in range(100):
-        data_dir, crashed = tmp_path / f"{name}{step}", False
-        with monkeypatch.context() as patch:
-            stop_at(patch, owner, name, step)
-            try:
-                run(raw_dir, data_dir)
-            except Crash:
-                crashed = True
+        data_dir = tmp_path / f"{name}{step}"
+        crashed = crashes_at(monkeypatch, owner, name, step, lambda data_dir=data_dir: run(raw_dir, data_dir))
         kept = {document["name"] for part in data_dir.glob("parts/*.part") for document, _ in parts.whole(part)}
         loaded.clear()
         run(raw_dir, data_dir)
