@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Sequence
 
 from data_prep import grid, splits
-from data_prep.base import notices, room
+from data_prep.base import leftovers, notices, room
 from data_prep.base.errors import UserError
 from data_prep.readers import nifti
 from data_prep.tasks import Task
@@ -27,8 +27,8 @@ def require_room(data_dir: pathlib.Path, task: Task, sources: Sequence[splits.So
 
     What an unfinished conversion has made already is counted.
     """
-    there = sum(path.stat().st_size for path in data_dir.glob("*.tfrecord"))
-    there += sum(path.stat().st_size for path in data_dir.glob("parts/*.part"))
+    made = (*leftovers.finished(data_dir, "*.tfrecord"), *leftovers.finished(data_dir / "parts", "*.part"))
+    there = sum(path.stat().st_size for path in made)
     room.require(
         data_dir, max(0, least(task, sources) - there), f"the records of {len(sources)} subjects, at the least"
     )

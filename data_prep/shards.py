@@ -24,7 +24,7 @@ import msgspec
 
 from data_prep import doubts, records, splits, tf_example
 from data_prep import parts as of_subjects
-from data_prep.base import artefacts, contents, mirrors, notices, stamps, stores
+from data_prep.base import artefacts, contents, leftovers, mirrors, notices, stamps, stores
 from data_prep.base.documents import Count
 from data_prep.base.errors import UserError
 from data_prep.base.names import Component
@@ -161,7 +161,7 @@ def _converted(load, request, source):
 def any_made(data_dir: pathlib.Path) -> bool:
     """Whether anything of a conversion under way is there: a part, a shard, or what an earlier version had for a part."""
     folder = data_dir / PARTS
-    return any(folder.glob(f"*{of_subjects.ENDING}")) or any(folder.glob("*.json"))
+    return any(leftovers.finished(folder, pattern) for pattern in (f"*{of_subjects.ENDING}", "*.json"))
 
 
 def read_record(path: pathlib.Path) -> dict[str, Any]:
@@ -222,7 +222,7 @@ def take_apart(
             stale[name] = why
         return why
 
-    for record in sorted(parts.glob("*.tfrecord.json")):
+    for record in leftovers.finished(parts, "*.tfrecord.json"):
         content, path = read_record(record), data_dir / record.name.removesuffix(".json")
         held = [subject["name"] for subject in content["subjects"]]
         if path.exists() and path.stat().st_size == content["shard"]["bytes"]:
@@ -237,7 +237,7 @@ def take_apart(
         artefacts.remove(record)
     stale |= dict.fromkeys(of_subjects.remove_former(parts, sources), FORMER)
     places: dict[str, of_subjects.Place] = {}
-    for part in sorted(parts.glob(f"*{of_subjects.ENDING}")):
+    for part in leftovers.finished(parts, f"*{of_subjects.ENDING}"):
         held = of_subjects.whole(part)
         kept = [(document, place) for document, place in held if document["name"] not in done]
         good = [(document, place) for document, place in kept if not look(document["name"], document)]

@@ -275,8 +275,10 @@ def _common(values):
 def _finish(data_dir, content):
     planned = {shard["name"] for shard in content["shards"]}
     for path in data_dir.glob("*-of-*.tfrecord"):
-        if path.name not in planned:  # of an earlier plan, killed before its JSON was written
-            artefacts.remove(path)
+        if (
+            path.name not in planned
+        ):  # of an earlier plan, killed before its JSON was written, or while it was written itself
+            artefacts.remove(path, missing_ok=True)
     artefacts.write_document(data_dir / records.MANIFEST, content)
     tidy(data_dir)
 

@@ -39,6 +39,11 @@ def meant(path: str) -> str:
     return str(pathlib.PurePath(*map(_name_meant, pathlib.PurePath(path).parts))) if ".partial-" in path else path
 
 
+def finished(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+    """What a pattern finds in a folder, in order of names, but for what is being written aside, or was when it was killed."""
+    return sorted(path for path in folder.glob(pattern) if meant(path.name) == path.name)
+
+
 def sweep(folder: pathlib.Path | str) -> None:
     """Removes what is left in `folder` by processes of this host that are gone, and whatever of the kind is a week old.
 

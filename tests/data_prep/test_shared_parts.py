@@ -8,6 +8,7 @@ import pytest
 from test_convert import Crash, crash_at, crashes_at
 
 from data_prep import convert, parts, records, shards, work
+from data_prep.base import leftovers
 from data_prep.base.errors import UserError
 from data_prep.readers import isic
 
@@ -136,6 +137,19 @@ def test_one_of_them_cannot_be_converted(raw_dir, loaded, tmp_path):
     loaded.clear()
     run(raw_dir, tmp_path / "data")
     assert loaded == ["ISIC_9000002"]
+
+
+def test_what_a_kill_was_writing_is_not_read(raw_dir, isic_data, loaded, tmp_path, monkeypatch):
+    """A part, or a shard's JSON, whole or half, that was to be renamed: it may be swept away at any moment."""
+    (part,) = begun(raw_dir, tmp_path / "data", monkeypatch)
+    gone = leftovers.partial("x").replace(f"-{os.getpid()}-x", "-999999999-")  # of no process that is alive
+    part.rename(part.with_name(gone + part.name))
+    (part.parent / f"{gone}train-00000-of-00001.tfrecord.json").write_text('{"shard": {')
+    (tmp_path / "data" / f"{gone}train-00000-of-00001.tfrecord").write_bytes(b"half")
+    loaded.clear()
+    run(raw_dir, tmp_path / "data")
+    assert len(loaded) == 10
+    assert shard_bytes(tmp_path / "data") == shard_bytes(isic_data)
 
 
 def test_a_torn_part_is_made_anew(raw_dir, isic_data, loaded, tmp_path, monkeypatch):
