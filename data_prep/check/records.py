@@ -12,7 +12,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from data_prep import doubts, preparation, records, shards, splits
-from data_prep.base import artefacts, pool
+from data_prep.base import artefacts, leftovers, pool
 from data_prep.base.errors import UserError, command
 from data_prep.base.findings import Finding, finding, guarded
 from data_prep.base.progress import Progress
@@ -104,7 +104,7 @@ def _of_places(manifest: Manifest) -> Iterator[Finding]:
 def _of_folder(manifest: Manifest) -> Iterator[Finding]:
     """What lies beside the shards and is none of theirs."""
     folder, listed = manifest.path.parent, {shard.name for shard in manifest.shards}
-    for path in sorted(folder.glob("*.tfrecord")):
+    for path in leftovers.finished(folder, "*.tfrecord"):
         if path.name not in listed:
             yield finding(
                 "warning", "not listed", path, expected=f"shards that {manifest.path.name} lists", do="remove it"

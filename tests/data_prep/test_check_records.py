@@ -175,11 +175,12 @@ def test_what_lies_beside(data):
     (data / "parts" / "S.part").write_bytes(b"")
     left = data / leftovers.partial("x").replace(f"-{leftovers.os.getpid()}-", "-999999999-")
     left.write_bytes(b"")
+    left.with_name(f"{left.name}.tfrecord").write_bytes(b"")  # is left behind, and not "not listed"
     said = {(severity, kind): line for severity, kind, line in checked(data)}
     assert "train-00009" in said["warning", "not listed"]
     assert set(said) == {("warning", "not listed"), ("note", "left behind")}
     lines = [line for _, kind, line in checked(data) if kind == "left behind"]
-    assert len(lines) == 3 and any(str(left) in line for line in lines)
+    assert len(lines) == 4 and any(str(left) in line for line in lines)
     assert left.exists()  # nothing is removed by looking
 
 

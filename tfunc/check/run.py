@@ -7,7 +7,7 @@ import contextlib
 import functools
 import pathlib
 
-from data_prep.base import pool
+from data_prep.base import leftovers, pool
 from data_prep.base.errors import UserError
 from data_prep.base.findings import Finding, guarded
 from data_prep.base.progress import Progress
@@ -67,7 +67,7 @@ def _of_run(run, manifest, counts):
         findings += guarded(folder, functools.partial(predictions.check, folder, dataset, manifest))
         with contextlib.suppress(AttributeError, LookupError, TypeError, ValueError):  # said just now
             places += predictions.places(folder, dataset, task, manifest)
-    for path in sorted((run / recalibration.FOLDER).glob("*.json")):
+    for path in leftovers.finished(run / recalibration.FOLDER, "*.json"):
         findings += guarded(path, functools.partial(evaluations.of_recalibration, path, dataset, manifest))
     for folder in (path for path in _folders(run) if path.name.partition("@")[0] == "evaluation"):
         counts["evaluations"] += 1
