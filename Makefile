@@ -45,7 +45,7 @@ test-all: test test-whole
 # knows no TensorFlow, and the shape of the code, are looked at once, by make test
 LATER := whole benchmarks faults fuzz api data_prep/test_documents.py data_prep/test_budgets.py launch/test_odd_paths.py \
     test_register.py test_floors.py scoring/test_counts.py scoring/test_new_metric.py data_prep/test_base.py data_prep/test_tasks.py \
-    data_prep/test_map_files.py learning/test_selection.py launch/test_program.py launch/test_edge.py launch/test_stopped.py data_prep/test_room.py \
+    data_prep/test_map_files.py learning/test_selection.py launch/test_program.py launch/test_edge.py launch/test_stopped.py data_prep/test_room.py data_prep/test_shared_parts.py \
     $(addprefix data_prep/test_,resample.py grid.py datasets.py nnunet.py decathlon.py pairs.py own_words.py own_records.py) \
     $(addprefix data_prep/test_,phantom_organs.py tumour_parts.py) launch/test_own_data_refused.py launch/test_ratio.py maps/test_own_grid.py maps/test_draws.py maps/test_patient_scores.py \
     learning/test_several_training.py learning/test_crops.py scoring/test_class_map.py scoring/test_class_files.py \
