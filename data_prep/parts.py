@@ -30,10 +30,8 @@ from data_prep.base.names import Component
 ENDING = ".part"
 FORMER = (".json", ".tfrecord")  # the two files that a part was in earlier versions
 PIECE = 1 << 20  # bytes copied at a time
-SMALL, MOST = (
-    1 << 20,
-    32,
-)  # bytes of the files of subjects in one part, and how many: a file takes longer than such a subject
+SMALL = 1 << 20  # bytes of the files of all subjects in one part: making it takes as long as decoding a small one
+MOST = 32  # subjects in one part
 
 
 class Place(NamedTuple):
@@ -143,11 +141,22 @@ def _head(record: bytes, where: pathlib.Path) -> dict[str, Any]:
 
 
 def read(folder: pathlib.Path, place: Place) -> Iterator[Any]:
-    """Yields a subject's document, then the bytes of its records piece by piece; its part is known to be whole."""
-    with open(folder / place.part, "rb") as file:
+    """Yields a subject's document, then the bytes of its records piece by piece. Raises `UserError` for another part than was
+    written, as a worker that was given up for dead may leave it."""
+    part = folder / place.part
+    changed = UserError(part, expected="the part as it was written", found="another", do="run the same command again")
+    with open(part, "rb") as file:
         file.seek(place.start)
-        yield _head(next(tf_example.records(file)), folder / place.part)
+        try:
+            head = next(tf_example.records(file), None)
+        except ValueError:
+            raise changed from None
+        if head is None:
+            raise changed
+        yield _head(head, part)
         yield from pieces(file, place.end - file.tell())
+        if file.tell() != place.end:
+            raise changed
 
 
 def pieces(file: BinaryIO, size: int) -> Iterator[bytes]:
@@ -160,15 +169,12 @@ def pieces(file: BinaryIO, size: int) -> Iterator[bytes]:
 def alone(folder: pathlib.Path, part: pathlib.Path, subjects: Whole) -> Whole:
     """Gives these subjects of a part, of which the others are not wanted, parts of their own; what `whole` says of those."""
     found: Whole = []
-    own = False
-    for document, place in sorted(
-        subjects, key=lambda one: path(folder, one[0]["name"]) == part
-    ):  # what replaces it: last
+    # last comes the subject whose own part replaces this one
+    for document, place in sorted(subjects, key=lambda one: path(folder, one[0]["name"]) == part):
         records = read(folder, place)
         next(records)
         found.append((document, write(folder, [(document, records)])[document["name"]]))
-        own = path(folder, document["name"]) == part
-    if not own:
+    if part.name not in {place.part for _, place in found}:
         remove(folder, [part.name])
     return found
 

@@ -275,9 +275,7 @@ def _common(values):
 def _finish(data_dir, content):
     planned = {shard["name"] for shard in content["shards"]}
     for path in data_dir.glob("*-of-*.tfrecord"):
-        if (
-            path.name not in planned
-        ):  # of an earlier plan, killed before its JSON was written, or while it was written itself
+        if path.name not in planned:  # of an earlier plan, or what a kill was writing; its JSON was not written
             artefacts.remove(path, missing_ok=True)
     artefacts.write_document(data_dir / records.MANIFEST, content)
     tidy(data_dir)

@@ -82,7 +82,7 @@ def test_records_are_those_of_subjects_alone(raw_dir, isic_data, tmp_path, monke
 @pytest.mark.parametrize(("owner", "name"), [(os, "replace"), (pathlib.Path, "unlink")])
 def test_stopped_at_any_step_it_ends_the_same(raw_dir, isic_data, loaded, tmp_path, monkeypatch, owner, name):
     """Each rename and each deletion in turn is where it stops; what lies in a part is not loaded again. About 2 s."""
-    monkeypatch.setattr(parts, "MOST", 4)  # two parts hold subjects of two shards
+    monkeypatch.setattr(parts, "MOST", 4)  # one part holds subjects of two shards
     for step in range(100):
         data_dir = tmp_path / f"{name}{step}"
         crashed = crashes_at(monkeypatch, owner, name, step, lambda data_dir=data_dir: run(raw_dir, data_dir))
@@ -149,6 +149,28 @@ def test_what_a_kill_was_writing_is_not_read(raw_dir, isic_data, loaded, tmp_pat
     loaded.clear()
     run(raw_dir, tmp_path / "data")
     assert len(loaded) == 10
+    assert shard_bytes(tmp_path / "data") == shard_bytes(isic_data)
+
+
+@pytest.mark.parametrize("how", ["cut", "other", "gone to its beginning"])
+def test_a_part_that_is_written_over_meanwhile(raw_dir, isic_data, tmp_path, monkeypatch, how):
+    """By a worker that nobody waits for any more: one line, nothing wrong in a shard, and the same command goes on."""
+
+    def written_over(shard, data_dir, places):
+        (part,) = (data_dir / shards.PARTS).glob("*.part")
+        content = part.read_bytes()
+        part.write_bytes({"cut": content[:-9], "other": content[7:]}.get(how, content[:9]))
+        join(shard, data_dir, places)
+
+    join = shards.join
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(UserError, match=r"as it was written.*run the same command again"),
+    ):
+        patch.setattr(shards, "join", written_over)
+        run(raw_dir, tmp_path / "data")
+    assert shard_bytes(tmp_path / "data").items() <= shard_bytes(isic_data).items()
+    run(raw_dir, tmp_path / "data")
     assert shard_bytes(tmp_path / "data") == shard_bytes(isic_data)
 
 
