@@ -53,9 +53,9 @@ def test_links_among_links_end(tmp_path):
             for name in ("x", "y"):
                 (tmp_path / f"d{index:02d}" / f"{name}{other:02d}").symlink_to(tmp_path / f"d{other:02d}")
     (tmp_path / "self").symlink_to(".")
-    begun = time.monotonic()
+    begun = time.process_time()
     assert len(walked(tmp_path)) == 1 + 12 + 12 * 11 * 2
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_a_link_to_itself_is_no_folder(tmp_path):
