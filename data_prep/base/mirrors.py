@@ -103,7 +103,9 @@ def _look(url: str, path: pathlib.Path, wants: Wants, say: Callable[[str], Any])
     """One listing, and what follows from it; whether anything was brought."""
     from data_prep.base import store_client as client
 
-    here = _here(path)  # before the listing: what is here, and not in it, is gone from the store
+    # Both before the listing: what was in the store by then, and is not in it, is gone; a log that is taken there later isn't.
+    here, top = _here(path), str(stores.root())
+    known = index.read(top)
     there = client.listed(url)
     out = tuple(stores.hidden(list(there)))
     there = {
@@ -111,7 +113,6 @@ def _look(url: str, path: pathlib.Path, wants: Wants, say: Callable[[str], Any])
         for name, entry in there.items()
         if not (stores.is_lease(name) or name.startswith(out) or stores.UPLOADING in name)
     }
-    known, top = index.read(str(stores.root())), str(stores.root())
     parts = [_Part(name, path / name if name else path, entry) for name, entry in there.items()]
     differ = [part for part in parts if not _is_same(part, here.get(part.name), known, top)]
     bring = [part for part in differ if wants(part.name)]

@@ -209,6 +209,28 @@ def test_logs_grow_here_and_are_taken_there(machine, s3):
     assert log.read_text() == "a line\nanother\n"
 
 
+def test_a_log_that_is_taken_there_during_a_look_stays(machine, s3, monkeypatch):
+    """As a job takes its last lines to the store while its study looks: the listing is older than the log's object."""
+    from data_prep.base import store_client
+
+    folder = machine("one")
+    log = folder / "study" / "logs" / "evaluate.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("a line\n")
+    real = store_client.listed
+
+    def listed(url):
+        monkeypatch.setattr(store_client, "listed", real)
+        found = real(url)
+        mirrors.push(folder)
+        return found
+
+    monkeypatch.setattr(store_client, "listed", listed)
+    mirrors.fetch(folder)
+    assert log.read_text() == "a line\n"
+    assert s3.content(machine.url) == {"study/logs/evaluate.log": b"a line\n"}
+
+
 @pytest.mark.parametrize("name", ["../../outside", "a/../../outside", "a//b"])
 def test_an_object_stays_below_its_folder(machine, s3, name):
     """A store may be a stranger's."""
