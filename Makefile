@@ -1,7 +1,8 @@
 # make demo    made-up patients -> records -> all methods -> maps -> Table 1 and a report to open, in demo/
 # make demo-organs  the same with three organs and a tumour in CT, in nnU-Net's form, by regions, in demo-organs/
 # make test    the test suite             make test-addons   the same on the stack of TensorFlow Addons
-# make lint    style, imports, types      make test-all      make test, then whole studies and the installed wheel
+#              LONG=1 for the long ones   make test-all      all tests, whole studies and the installed wheel too
+# make lint    style, imports, types
 # make docs    the site, in site/, to open at site/index.html
 # make bench   how time and memory grow     make bench-peers  beside PyTorch, ONNX Runtime and OpenVINO
 #              QUICK=1 for a minute of it   both write benchmarks/results and docs/reference/performance.md
@@ -20,7 +21,7 @@ CURRENT := .venv/bin/python
 ADDONS := .venv-addons/bin/python
 PEERS := .venv-peers/bin/python
 
-.PHONY: demo demo-organs test test-whole test-all test-addons fuzz lint docs bench bench-peers performance clean check-python check-python-addons
+.PHONY: demo demo-organs install test test-whole test-all test-addons fuzz lint docs bench bench-peers performance clean check-python check-python-addons
 
 # ---------------------------------------------------------------------------------------------------------------- demo
 
@@ -32,13 +33,18 @@ demo-organs: .venv/installed
 
 # --------------------------------------------------------------------------------------------------------------- tests
 
+# tests that are marked `long`, each seconds of trainings, programs or kills, are run by make test-all and by LONG=1
+LONG ?=
+SHORT = $(if $(LONG),,-m "not long")
+
 test: .venv/installed
-	@TF_CPP_MIN_LOG_LEVEL=2 $(CURRENT) -m pytest $(PARALLEL) --ignore=tests/whole $(PYTEST)
+	@TF_CPP_MIN_LOG_LEVEL=2 $(CURRENT) -m pytest $(PARALLEL) --ignore=tests/whole $(SHORT) $(PYTEST)
 
-# a file's tests in one process, which makes what they share. Not by xdist_group: pytest-xdist 3.8 finds no groups with pytest 9
+# whole studies and the installed wheel: a file's tests in one process, which makes what they share. Not by xdist_group: pytest-xdist 3.8 finds no groups with pytest 9
 test-whole: .venv/installed
-	@TF_CPP_MIN_LOG_LEVEL=2 $(CURRENT) -m pytest --numprocesses=2 --dist=loadfile tests/whole $(PYTEST)
+	@TF_CPP_MIN_LOG_LEVEL=2 $(CURRENT) -m pytest --numprocesses=2 --dist=loadfile tests/whole $(SHORT) $(PYTEST)
 
+test-all: LONG = 1
 test-all: test test-whole
 
 # frozen: what the stack did stays tested, and reading old runs; what came later, features of the current stack and what
@@ -64,7 +70,7 @@ LATER := whole benchmarks faults fuzz api data_prep/test_documents.py data_prep/
     maps/test_mutual_information.py launch/test_storage.py launch/test_places.py \
     test_docs.py test_packaging.py test_site.py scoring/test_score_nnunet_howto.py
 test-addons: .venv-addons/installed
-	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) $(LATER:%=--ignore=tests/%) $(PYTEST)
+	@TF_CPP_MIN_LOG_LEVEL=2 $(ADDONS) -m pytest $(PARALLEL) $(LATER:%=--ignore=tests/%) $(SHORT) $(PYTEST)
 
 # each kind of input gets its share of the time; a fault makes it fail, and is in the file with the input that did it
 MINUTES ?= 10
@@ -103,6 +109,9 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -------------------------------------------------------------------------------------------------------- environments
+
+# both environments; with -j2 at the same time
+install: .venv/installed .venv-addons/installed
 
 # The stamp is written last, so an installation that was interrupted is taken up again; one that is older than what it
 # was made from is brought up to date.

@@ -51,6 +51,15 @@ TINY = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
+def pytest_collection_modifyitems(items):
+    """Of a test that is marked `long(but=[…])` the cases of these ids are not long: one or two of many, for each landing."""
+    for item in items:
+        mark = item.get_closest_marker("long")
+        if mark is not None and hasattr(item, "callspec") and item.callspec.id in mark.kwargs.get("but", ()):
+            item.own_markers = [own for own in item.own_markers if own.name != "long"]
+
+
 def pytest_collection_finish(session):
     """Two logical CPUs, for the tests of replicas; TensorFlow allows it before it has run anything only.
 

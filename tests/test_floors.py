@@ -28,6 +28,7 @@ def lines_of(node):
     return node.end_lineno - node.lineno + 1
 
 
+@pytest.mark.long
 def test_nothing_is_too_long():
     """No module over 300 lines, no class over 200, no function over 50."""
     found = {}

@@ -41,6 +41,7 @@ def test_import_is_cheap():
     assert ended.stdout.strip() == "[]"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_help_reads_without_tensorflow(launcher):
     """`--helpshort` prints the launcher's docstring and its flags, shared ones too; 0 or 1, absl's code for help."""

@@ -24,6 +24,7 @@ def run(launch, launcher, *flags):
     return ended.out
 
 
+@pytest.mark.long
 def test_brats(launch, tmp_path):
     """Two labelled subjects of different years through everything, the unlabelled one through `predict --input`."""
     raw = REAL / "brats"

@@ -54,6 +54,7 @@ def test_a_stored_run_does_not_follow_the_table(brats_run, brats_data, tmp_path,
         np.testing.assert_array_equal(changed[name], values)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("made_by", ["current", "addons"])
 def test_nor_does_a_run_of_an_earlier_version(made_by, tmp_path, other_tables):
     """Whose config.json only names its networks: MC dropout draws with 0.05 as it did, equal to the stored maps to 1e-4."""

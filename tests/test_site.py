@@ -24,6 +24,7 @@ import schema_pages
 import tfunc
 
 
+@pytest.mark.long
 def test_every_flag_has_a_row():
     """A section for each program, and in it a row for each of its flags, with default, bounds and words."""
     page = flag_pages.page(ROOT)
@@ -86,6 +87,7 @@ def test_arguments_become_a_list():
     assert argument_lists.listed(SAID, ()) == SAID
 
 
+@pytest.mark.long
 def test_the_page_of_python_has_lists():
     """By the extension that mkdocs.yml names: each argument of `load` is an item, and each field of `Maps`."""
     named = re.search(r'extensions: \["(.*)"\]', (ROOT / "mkdocs.yml").read_text())[1]

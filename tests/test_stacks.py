@@ -62,6 +62,7 @@ def test_records(made_by, dataset, count):
     assert read_json("current", "contents.json") == read_json("addons", "contents.json")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dataset", ["isic", "brats"])
 def test_records_in_the_pipeline(made_by, dataset):
     """The pipeline that trains gives the same slices, in the order of their own reading."""
@@ -103,6 +104,7 @@ def test_maps(made_by, method, tmp_path):
             assert np.ptp(theirs) > 1e-2  # a constant map would agree with anything
 
 
+@pytest.mark.long
 def test_resume(made_by, launch, tmp_path):
     """A training is continued on the stack that began it, and refused on the other: 2, one line, nothing changed."""
     run = shutil.copytree(FIXTURES / made_by / "unfinished", tmp_path / "run")
@@ -138,6 +140,7 @@ def test_evaluation(made_by, tmp_path, monkeypatch):
         assert float(row["dice"]) == pytest.approx(dice, abs=1e-9)
 
 
+@pytest.mark.long
 def test_finished_work_is_found(made_by, launch, tmp_path):
     """This stack's commands find the other's networks trained and its subjects predicted; they change neither."""
     run = copied(made_by, tmp_path)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import contextlib
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from data_prep.base import calls, cluster, processes
+from data_prep.base import calls, cluster, processes, spawned
 from data_prep.base.cluster import Cluster
 from data_prep.base.errors import UserError
 
@@ -50,7 +49,7 @@ def executor(
     """Yields an Executor and shuts it down at the end.
 
     workers: processes on this machine; 1 is this process itself; None is one a CPU. Processes are spawned, not forked,
-        since TensorFlow does not survive a fork.
+        since TensorFlow does not survive a fork, and their functions are of modules, not of a script (`spawned`).
     scheduler: address of a Dask scheduler (`tcp://host:8786`); needs the extra `[cluster]`, and every worker must see the
         data under the same paths. `workers` is then the cluster's own affair.
     tensorflow: whether the work needs it, so that the workers start it first.
@@ -66,7 +65,7 @@ def executor(
         yield Serial()
         return
     with concurrent.futures.ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), processes.start_worker, (tensorflow,)
+        workers, spawned.Context(), processes.start_worker, (tensorflow,)
     ) as pool:
         try:
             yield pool

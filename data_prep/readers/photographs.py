@@ -37,7 +37,7 @@ def read_photograph(path: pathlib.Path | str, formats: tuple[str, ...] = FORMATS
     if image.mode not in ("RGB", "RGBA", "L", "LA", "P") or is_deep:
         deep = "16 bits a channel" if is_deep else f"Pillow mode {image.mode}"
         raise UserError(path, expected="a photograph of 8 bits a channel", found=deep, do="convert it to 8-bit RGB")
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))  # without a copy of what is right already
 
 
 def read_mask(path: pathlib.Path | str) -> np.ndarray:
@@ -224,6 +224,8 @@ def resize_in_graph(image: np.ndarray | tf.Tensor, height: int, width: int) -> t
 
 def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
     """Nearest-neighbour resize of a uint8 [rows, columns] mask by Pillow, as the reference does."""
+    if mask.shape == (height, width):
+        return mask
     return np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
 
 

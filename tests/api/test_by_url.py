@@ -22,6 +22,7 @@ def bucket(s3, tmp_path, monkeypatch):
     yield f"s3://{s3.bucket()}/of hospital"
 
 
+@pytest.mark.long
 def test_a_run_and_a_patient(bucket, s3, isic_run, isic_data, tmp_path):
     """The maps are those of the paths; what a prediction does not read is not brought; maps are saved in the bucket."""
     upload(s3, isic_run, f"{bucket}/run")
@@ -39,6 +40,7 @@ def test_a_run_and_a_patient(bucket, s3, isic_run, isic_data, tmp_path):
     assert s3.content(f"{bucket}/maps") == files(written[0].parent)
 
 
+@pytest.mark.long
 def test_an_evaluation(bucket, s3, tmp_path, monkeypatch):
     """Maps and labels from the bucket, tables and report into it; the numbers are those of a disk."""
     undrawn(monkeypatch)

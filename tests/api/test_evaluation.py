@@ -12,6 +12,7 @@ from data_prep.base.errors import UserError
 from data_prep.readers import nifti
 
 
+@pytest.mark.long
 def test_it_is_the_programs(launch, tmp_path, monkeypatch):
     """The same tables to the byte; what is there already is read; shown in Jupyter as Table 1."""
     undrawn(monkeypatch)
@@ -61,6 +62,7 @@ def test_without_a_folder_it_goes_to_a_new_one(tmp_path, monkeypatch):
     assert found.folder.parent == tmp_path and (found.folder / "subjects.csv").exists()
 
 
+@pytest.mark.long
 def test_images_are_shown(tmp_path, monkeypatch):
     """They stand in the report, the numbers are those without; one that lies elsewhere is told, and one that changed is seen."""
     undrawn(monkeypatch, overlays=True)

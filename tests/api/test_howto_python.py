@@ -31,6 +31,7 @@ def demo(brats_raw, brats_data, brats_run, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["load", "wrap", "evaluate"])
 def test_examples_run(demo, name):
     """Those of the functions that users begin with, in doctest's form."""
@@ -44,6 +45,7 @@ def test_examples_run(demo, name):
     )
 
 
+@pytest.mark.long
 def test_its_blocks_run(demo):
     """On a phantom, with the numbers of samples that it says."""
     text, names = (ROOT / "docs" / "howto" / "python.md").read_text(encoding="utf-8"), {}

@@ -48,6 +48,7 @@ def same(maps, theirs):
     return all(np.array_equal(np.squeeze(getattr(maps, name)), theirs[name]) for name in MAPS)
 
 
+@pytest.mark.long
 def test_a_path_gives_the_programs_maps(patient, brats_run, tmp_path):
     """With MC dropout: equal samples, scores, volumes with the spread of the samples; saved they are its files."""
     theirs, document = program("baseline_mc", "brats", patient, brats_run, tmp_path / "theirs", samples=3)
@@ -92,6 +93,7 @@ def test_several_paths_give_a_list(brats_raw, brats_run):
     assert found[0].mutual_information is None and found[0].volume_interval is None
 
 
+@pytest.mark.long
 def test_files_whose_names_do_not_tell(patient, brats_run, tmp_path):
     """Named by channel, also as paths and of a list: the program's maps; the program's words where they are wrong."""
     folder = tmp_path / "patients" / patient.name
@@ -247,6 +249,7 @@ def test_what_cannot_be_loaded_is_one_line(brats_run, tmp_path):
         tfunc.load(brats_run, recalibrated=True)
 
 
+@pytest.mark.long
 def test_nothing_is_printed(patient, brats_run):
     """Importing starts no TensorFlow; loading and predicting write nothing, and leave the user's settings."""
     script = f"""

@@ -119,6 +119,7 @@ def test_one_sample_is_one_network(images):
     assert even == pytest.approx(RATE**2 + (1 - RATE) ** 2, abs=0.05)
 
 
+@pytest.mark.long
 def test_views_and_members(images):
     """Test-time augmentation's first view is the image; an ensemble is the mean of its members."""
     one, other = model(), model()
@@ -143,6 +144,7 @@ def test_evaluation(images):
     assert found["uncertainty_error"] == pytest.approx(2 * (wrong & unsure).sum() / (wrong.sum() + unsure.sum()))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("make", "words"),
     [

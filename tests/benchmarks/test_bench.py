@@ -87,6 +87,7 @@ def test_growth_claims_find_what_is_not_linear(monkeypatch):
     assert [one.points[-1][0] for one in series] == [50, 50, 50, 50] and len(rows) == 5
 
 
+@pytest.mark.long
 def test_a_prediction_is_measured(capsys):
     """What the children print: seconds, peak memory, and the weights of all members."""
     for members in (0, 2):

@@ -20,6 +20,7 @@ for part in parts:
 """
 
 
+@pytest.mark.long
 def test_all_parts_run(monkeypatch):
     """Every part gives rates for each of its forms at the least size, none is left out, and all name the device."""
     said = []

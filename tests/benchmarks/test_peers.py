@@ -80,6 +80,7 @@ def test_claims_are_of_the_best_of_each_engine():
     assert eager["tfunc's best is faster by"] == 3.5 and eager["engine"] == "torch"
 
 
+@pytest.mark.long
 def test_own_parts_do_the_peers_work():
     """tfunc's probability alone is that of all its maps, float32 in [0, 1], whichever engine computes it."""
     flags = peers.flags_of(

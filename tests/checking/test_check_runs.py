@@ -78,6 +78,7 @@ def edited(path, change):
     artefacts.write_document(path, document)
 
 
+@pytest.mark.long
 def test_a_clean_run_has_no_findings(whole, brats_data):
     """With its records beside it and without; what was looked at is counted."""
     assert checked(whole) == [] == checked(whole, brats_data)
@@ -386,6 +387,7 @@ def test_runs_of_further_seeds(place):
     assert severity == "error" and str(place / "seeds" / "21") in line
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("value", [7, [], {"a": 1}, None])
 def test_documents_of_any_form(place, value):
     """Without a seal they may hold anything; whoever looks at them says so and looks at the rest."""

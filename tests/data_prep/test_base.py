@@ -105,6 +105,7 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch, reason):
         locks.taken(tmp_path / "one.lock")
 
 
+@pytest.mark.long
 def test_how_tensorflow_starts():
     """HDF5's locks, which fail where a file system has none, are off. What Keras imports beside takes no time of ours, and is
     there for who asks for it.

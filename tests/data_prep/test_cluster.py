@@ -57,6 +57,7 @@ def two():
         yield started
 
 
+@pytest.mark.long
 def test_a_clusters_worker_is_made_ready_as_ours_are(two, monkeypatch, tmp_path):
     """Calls run in other processes, in this one's folder, with its settings and TensorFlow, though we did not start them."""
     monkeypatch.chdir(tmp_path)
@@ -68,6 +69,7 @@ def test_a_clusters_worker_is_made_ready_as_ours_are(two, monkeypatch, tmp_path)
         assert {one[1:] for one in found} == {(setting, str(tmp_path), setting == "1")}
 
 
+@pytest.mark.long
 def test_the_number_of_threads_travels(two, monkeypatch):
     """The last digits of a training depend on it: a worker computes with as many as the command would."""
     for number in ("1", None):
@@ -78,6 +80,7 @@ def test_the_number_of_threads_travels(two, monkeypatch):
             assert set(pool.results(executor, os.environ.get, ["TF_NUM_INTRAOP_THREADS"] * 4)) == {number}
 
 
+@pytest.mark.long
 def test_a_call_is_read_in_a_process_that_is_ready(tmp_path):
     """A module that reads the environment when it is imported, as TensorFlow does, finds ours, not the worker's."""
     (tmp_path / "imported_late.py").write_text(
@@ -130,6 +133,7 @@ def test_a_killed_workers_calls_are_made_by_another(tmp_path):
         assert sorted(worker.poll() is None for worker in started.workers) == [False, True]
 
 
+@pytest.mark.long
 def test_a_call_that_kills_every_worker_is_one_line():
     """Dask gives it up; the line says how many died and where to look."""
     few = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
@@ -142,6 +146,7 @@ def test_a_call_that_kills_every_worker_is_one_line():
     assert "see its log" in line and "\n" not in line
 
 
+@pytest.mark.long
 def test_a_killed_scheduler_is_one_line(capfd):
     """Soon, and nothing of Dask's own words around it."""
     with cluster(1) as started, pytest.raises(UserError) as raised:
@@ -158,6 +163,7 @@ def test_a_killed_scheduler_is_one_line(capfd):
         pass
 
 
+@pytest.mark.long
 def test_a_scheduler_that_is_killed_as_it_is_asked(monkeypatch, capfd):
     """Between the connection and the first call: the same line."""
     with cluster(1) as started:
@@ -196,6 +202,7 @@ def test_a_worker_whose_folder_is_gone_goes_on(two, tmp_path, monkeypatch):
         assert {one[2] for one in pool.results(executor, state_of_the_process, range(8))} == {str(tmp_path)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("who", ["the scheduler", "tcp://127.0.0.1:"])
 @pytest.mark.parametrize(("there", "said"), [("raise ImportError", "none"), ("__version__ = '0.0.1'", "0.0.1")])
 def test_processes_with_another_package_are_one_line(who, there, said, tmp_path):
@@ -221,6 +228,7 @@ def test_without_the_extra_it_is_named(monkeypatch):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("address", ["nowhere://8786", "tcp://127.0.0.1:1", "8786"])
 def test_what_is_no_scheduler(address):
     """No such protocol, nobody there: a user's error that names the flag."""
@@ -229,6 +237,7 @@ def test_what_is_no_scheduler(address):
         pass
 
 
+@pytest.mark.long
 def test_jobs_go_where_a_gpu_is_declared():
     """A call that wants one runs on the worker that has it; where none has, anywhere."""
     with cluster(1) as started, pool.for_jobs(1, started.address) as executor:
@@ -238,6 +247,7 @@ def test_jobs_go_where_a_gpu_is_declared():
     assert found == {started.workers[1].pid}
 
 
+@pytest.mark.long
 def test_waiting_for_a_gpu_is_said(monkeypatch, caplog):
     """The worker that declared one is gone: the others take no job that was asked for there, and that is said."""
     monkeypatch.setattr(dask, "COUNTED_SECONDS", 0.05)
@@ -256,6 +266,7 @@ def test_waiting_for_a_gpu_is_said(monkeypatch, caplog):
     assert f"{started.address}: no worker that declares GPU=1 is there; waiting for one" in caplog.text
 
 
+@pytest.mark.long
 def test_waiting_for_workers_is_said(monkeypatch, caplog):
     """A scheduler without workers: the program goes on waiting, and says so."""
     monkeypatch.setattr(dask, "COUNTED_SECONDS", 0.05)

@@ -44,6 +44,7 @@ def test_a_link_is_followed_once(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.long
 def test_links_among_links_end(tmp_path):
     """Twelve folders each with two links to each of the others, and to their own: a few hundred places, not 22 factorial."""
     for index in range(12):

@@ -68,6 +68,7 @@ def test_a_killed_one_holds_nothing(other, tmp_path, monkeypatch):
             time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_a_living_one_keeps_its_lease(other, tmp_path, monkeypatch):
     """However long it works: it touches the file."""
     monkeypatch.setattr(leases, "LAPSED", 4.0)  # many beats, also of a process that must wait for the processor

@@ -272,6 +272,7 @@ def test_launcher(tmp_path):
     assert f"python launch/prepare.py --dataset=isic --raw_dir={tmp_path}" in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flag", ["--shape=16,a", "--dataset=chest", "--colour=red"])
 def test_launcher_errors(flag, tmp_path):
     """One line on standard error and exit code 2. Starts a process (about half a second)."""

@@ -326,6 +326,7 @@ def test_stamps_are_left_out_where_nobody_asks(brats_data):
     assert whole.identity == short.identity
 
 
+@pytest.mark.long
 def test_a_manifest_of_many_is_never_in_memory_as_text(tmp_path):
     """What reading takes at most is what is kept of subjects: less than their text, of which a quarter is stamps."""
     dataset(tmp_path, [volume()])

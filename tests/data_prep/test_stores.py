@@ -326,6 +326,7 @@ def test_a_lease_of_this_host_falls_with_its_process(machine, s3):
         pass
 
 
+@pytest.mark.long
 def test_of_many_that_find_a_lapsed_lease_one_at_most_goes_on(machine, s3, monkeypatch):
     machine("one")
     forged(s3, machine.url, time=0)

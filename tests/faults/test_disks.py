@@ -38,6 +38,7 @@ def goes_on(tried, program):  # noqa: F811
         assert tried.differences(program) == []
 
 
+@pytest.mark.long(but=["predict-0.5"])
 @pytest.mark.parametrize(
     ("name", "share"),
     # half of what a study needs is met by one of its jobs, which are tried by themselves
@@ -58,6 +59,7 @@ def test_a_full_disk(tried, disk, name, share):  # noqa: F811
     goes_on(tried, program)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_a_closed_disk(tried, disk, name):  # noqa: F811
     """One that is mounted read-only."""

@@ -20,6 +20,7 @@ from data_prep.base.errors import UserError
 EXAMPLES = int(os.environ.get("TFUNC_FUZZ_EXAMPLES", "15"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("tensorflow", "examples"), [("none", EXAMPLES), ("only", 2)])
 def test_every_input_ends_in_a_result_or_a_line(tensorflow, examples):
     """Without TensorFlow in a process in which memory is told apart; the output names the first input of each fault."""

@@ -34,6 +34,7 @@ def test_every_whole_number_has_a_most():
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("program", "flag"),
     [
@@ -49,6 +50,7 @@ def test_beyond_it_is_one_line(launch, program, flag):
         refused(launch(program, f"--{flag}={number}"), 2, f"--{flag}", str(number), "is not an integer")
 
 
+@pytest.mark.long
 def test_sizes_and_ratios(launch, tmp_path):
     """Numbers in lists too: a side or a share that no data set has, and digits without end."""
     where = [f"--raw_dir={tmp_path}", f"--data_dir={tmp_path / 'data'}", "--dataset=isic"]

@@ -76,6 +76,7 @@ def test_a_folder_that_cannot_say_what_it_is(launch, tmp_path):
     assert document["findings"][0]["file"] == str(folder / "dataset.json")
 
 
+@pytest.mark.long
 def test_records_and_run(launch, isic_run, isic_data, tmp_path):
     """Commands are typed with the folders that were given; records of another data set are named."""
     run_dir = shutil.copytree(isic_run, tmp_path / "run")
@@ -91,6 +92,7 @@ def test_records_and_run(launch, isic_run, isic_data, tmp_path):
     assert ended.code == 2 and "other data set" in ended.out
 
 
+@pytest.mark.long
 def test_what_cannot_be_looked_at(launch, tmp_path):
     """Flags without folders and folders that are not there: one line, before anything is read."""
     refused(launch("check"), 2, "--raw_dir, --data_dir or --run_dir")
@@ -105,6 +107,7 @@ def test_what_cannot_be_looked_at(launch, tmp_path):
     refused(launch("check", *where, f"--workers={2**40}"), 2, "--workers")
 
 
+@pytest.mark.long
 def test_what_it_says_mends(launch, isic_run, isic_data, tmp_path):
     """The command of a finding, as it stands there, makes the maps whole again, with the samples that they were begun with."""
     run_dir = shutil.copytree(isic_run, tmp_path / "run")

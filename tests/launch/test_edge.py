@@ -98,6 +98,7 @@ def test_a_bug_stays_one(error):
     assert edge.explained(error) is None
 
 
+@pytest.mark.long
 def test_real_ones_of_tensorflow(tmp_path):
     """As the installed TensorFlow words them."""
     (tmp_path / "file").write_bytes(b"")

@@ -37,6 +37,7 @@ def test_flags(launch, where):
     refused(launch("evaluate", *where, "--methods=best"), 2, "best", "baseline_mc")
 
 
+@pytest.mark.long
 def test_a_process_of_its_own(tmp_path):
     """Started as a user starts it, TensorFlow's own messages do not drown the one line."""
     flags = [
@@ -59,6 +60,7 @@ def test_impossible_numbers(launch, where):
         refused(launch("predict", "--method=baseline_mc", flag, *where), 2, flag)
 
 
+@pytest.mark.long
 def test_a_study_that_cannot_be(launch, where, tmp_path):
     """Refused before anything is written, so that the right command works in the same folder."""
     flags = ["study", *where[:2], f"--run_dir={tmp_path / 'run'}", *TINY]
@@ -211,6 +213,7 @@ def ask_too_much(path):
     path.write_bytes(gzip.compress(bytes(header)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), break_off, bend, crop, ask_too_much])
 def test_a_patient_that_cannot_be_read(launch, where, brats_raw, tmp_path, damage):
     """Missing modality, truncated file, other affine, other shape, a header that asks for gigabytes: 2, and no maps."""
@@ -244,6 +247,7 @@ def test_inputs_that_make_no_sense(launch, where, isic_run, tmp_path):
     refused(launch(*other, f"--input={tmp_path / 'none'}"), 2, "photograph")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_exits_with_its_code(launch, isic_data, tmp_path, number):
     """During a training: its state is saved, one line says how to go on, and the code is the signal's, 143 for SIGTERM."""

@@ -10,6 +10,7 @@ def records(calibration_data):
     return calibration_data["brats"]
 
 
+@pytest.mark.long
 def test_recalibrate(launch, records, tmp_path):
     """Prints T, ECE before and after, thresholds and what is assumed, writes its file last, and finds it the second time."""
     flags = [f"--method={METHOD}", "--dataset=brats", f"--data_dir={records}", f"--run_dir={tmp_path}"]
@@ -58,6 +59,7 @@ def test_the_validation_set_is_approximate(launch, records, tmp_path):
     assert "approximate: valid chose" in ended.out and "volume: any: too few subjects" in ended.out
 
 
+@pytest.mark.long
 def test_predict_and_evaluate_recalibrated(launch, records, tmp_path):
     """`predict --recalibrated` rewrites a split and `evaluate --recalibrated` adds its row; flags that do not fit are refused."""
     flags = ["--dataset=brats", f"--data_dir={records}", f"--run_dir={tmp_path}"]

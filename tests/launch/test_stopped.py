@@ -70,6 +70,7 @@ def test_prepare(stopped, launch, isic_data, tmp_path, number):
     assert launch("prepare", *flags).code == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_predict_and_export(stopped, launch, isic_data, isic_run, tmp_path, number):
     """Maps are whole or not there; an export has no version then."""
@@ -99,6 +100,7 @@ def test_evaluate(stopped, tmp_path, number):
     assert left(tmp_path) == [] and not list((tmp_path / "out").glob("*.csv"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_check(stopped, isic_data, number):
     """Nothing that it has found so far is told as if it were all."""
@@ -133,14 +135,16 @@ def test_before_the_work_begins(tmp_path):
 
 def test_workers_end_with_it(tmp_path):
     """Ctrl-C in a terminal goes to the workers as well: they say nothing, and are gone when the program is."""
+    (tmp_path / "named.py").write_text(
+        "import os, time\ndef work(number):\n    open(f'{number}.{os.getpid()}', 'w').close()\n    time.sleep(2)\n"
+    )
     script = tmp_path / "script.py"
     script.write_text(
-        f"import os, sys, time\nsys.path.insert(0, {str(ROOT)!r})\n"
+        f"import named, sys\nsys.path.insert(0, {str(ROOT)!r})\n"
         "from data_prep.base import pool\nfrom launch import program\n"
-        "def work(number):\n    open(f'{number}.{os.getpid()}', 'w').close()\n    time.sleep(2)\n"
         "def main():\n"
         "    with pool.executor(2, tensorflow=False) as executor:\n"
-        "        list(pool.results(executor, work, range(100)))\n"
+        "        list(pool.results(executor, named.work, range(100)))\n"
         "if __name__ == '__main__':\n    program.run(main)\n"
     )
     started = subprocess.Popen(

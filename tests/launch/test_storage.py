@@ -58,6 +58,7 @@ def study_of(run, top):
     return run()("evaluate", *both)
 
 
+@pytest.mark.long
 def test_the_same_files_as_on_a_disk(launch, machine, s3, isic_data, tmp_path):
     """Every program on a machine of its own, which had nothing."""
     url = f"s3://{s3.bucket()}/a study"
@@ -78,6 +79,7 @@ def test_the_same_files_as_on_a_disk(launch, machine, s3, isic_data, tmp_path):
     assert not [name for name, content in stored.items() if str(tmp_path).encode() in content]
 
 
+@pytest.mark.long
 def test_what_is_finished_is_found_finished_elsewhere(machine, s3, top):
     both = ["--dataset=isic", *where(top, "data", "run")]
     for name in s3.content(f"{top}/data"):
@@ -116,6 +118,7 @@ def put(ending):
     return lambda method, path: method == "PUT" and path.endswith(ending)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ending", [".part", "test-00000-of-00001.tfrecord", "dataset.json"])
 def test_a_preparation_that_is_killed(machine, reader, s3, isic_data, ending):
     url = f"s3://{s3.bucket()}/isic"
@@ -133,6 +136,7 @@ def test_a_preparation_that_is_killed(machine, reader, s3, isic_data, ending):
     ] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ending", ["/best.weights.h5", "finished.json"])
 def test_a_training_that_is_killed(launch, machine, reader, s3, isic_data, tmp_path, ending):
     """It goes on elsewhere and comes to the same weights as one that was not."""
@@ -151,6 +155,7 @@ def test_a_training_that_is_killed(launch, machine, reader, s3, isic_data, tmp_p
     runs.require_network(reader(f"{url}/run"), "baseline", None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ending", ["_probability.nii.gz", "predictions.json"])
 def test_predictions_that_are_killed(machine, reader, s3, top, ending):
     command = ["predict", "--method=baseline", "--dataset=isic", *where(top, "data", "run")]
@@ -166,6 +171,7 @@ def test_predictions_that_are_killed(machine, reader, s3, top, ending):
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ending", ["summary.json", ".v2"])
 def test_an_evaluation_that_is_killed(machine, reader, s3, top, ending):
     """The last: in the middle of a folder for TensorBoard."""
@@ -180,6 +186,7 @@ def test_an_evaluation_that_is_killed(machine, reader, s3, top, ending):
     assert (folder / runs.EVALUATED).exists() and (folder / "tensorboard").is_dir()
 
 
+@pytest.mark.long
 def test_new_maps_over_old_ones_are_unfinished_meanwhile(machine, reader, s3, isic_data):
     """What vouches for the old ones is gone from the store before the first of them is."""
     top = f"s3://{s3.bucket()}/isic"
@@ -194,6 +201,7 @@ def test_new_maps_over_old_ones_are_unfinished_meanwhile(machine, reader, s3, is
     assert runs.read_predictions(runs.predictions_dir(reader(f"{top}/run"), "baseline")) is None
 
 
+@pytest.mark.long
 def test_a_training_goes_on_from_another_machine_after_a_signal(machine, s3, isic_data):
     """It says so, saves, and takes its TensorBoard file to the store."""
     url = f"s3://{s3.bucket()}/isic"
@@ -248,6 +256,7 @@ def test_a_store_that_can_only_be_read(machine, s3, top):
     assert line.startswith(f"error: {top}/run/evaluation/") and "expected permission" in line
 
 
+@pytest.mark.long
 def test_new_patients_by_url(machine, s3, top):
     photo = next(name for name in s3.content(f"{top}/raw") if name.endswith(".jpg"))
     flags = ["--method=baseline", "--dataset=isic", f"--run_dir={top}/run", f"--input={top}/raw/{photo}"]

@@ -42,6 +42,7 @@ def evaluated(folders, tmp_path_factory):
     return folder, start("evaluate", *folders, f"--out_dir={folder}", encoding="ascii")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "ascii:strict"])
 def test_output_that_is_not_utf8(folders, evaluated, encoding):
     """Every line comes out; arrows and dashes have their likes in ASCII, other characters can be told; files are UTF-8.
@@ -93,6 +94,7 @@ def test_a_path_that_is_no_text(tmp_path):
     assert found.returncode == 0 and b"r\\udcfcw" in found.stdout
 
 
+@pytest.mark.long
 def test_a_locale_without_utf8(folders, tmp_path):
     """In the C locale as it is, file names are no text to Python: what is written is UTF-8, and the name in it is right."""
     c = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

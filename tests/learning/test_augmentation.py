@@ -165,6 +165,7 @@ def test_pipeline_moves_the_given_mask_with_the_label(slices, monkeypatch):
         np.testing.assert_array_equal(label, mask)
 
 
+@pytest.mark.long
 def test_a_training_with_augmentation(trainer, train, brats_data, brats_run):
     """Its slices are the changed ones, those of its validation are not, and it is another configuration than without."""
     from data_prep.base.errors import UserError

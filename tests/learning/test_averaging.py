@@ -138,6 +138,7 @@ def make_copy(one):
     return model
 
 
+@pytest.mark.long
 def test_averaging_leaves_the_training_alone(whole, small):
     """The raw weights take the path that they take without; there `averaged` changes nothing and nothing is averaged."""
     plain, (averaging, seen) = small(average_weights=False), whole
@@ -177,6 +178,7 @@ def test_one_adam(small):
             close(layer.get_weights(), [weights], 1e-6)
 
 
+@pytest.mark.long
 def test_replicas_train_and_average_alike(small):
     """On two devices the averages follow the formula too, and both replicas hold the same, averaged, raw and running.
 

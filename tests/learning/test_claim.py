@@ -46,6 +46,7 @@ def whole(isic_data, train, made_once):
     return runs.network_dir(made_once("claimed_whole", make), "baseline")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at", [0, 1])
 def test_a_diverged_training_leaves_the_folder_to_another(whole, isic_data, train, tmp_path, monkeypatch, at):
     """At its first step, or after an epoch was saved: one line with the advice, and the same command with another rate works.
@@ -66,6 +67,7 @@ def test_a_diverged_training_leaves_the_folder_to_another(whole, isic_data, trai
     assert artefacts.read_json(folder / runs.CONFIG)["learning_rate"] == 1e-2
 
 
+@pytest.mark.long
 def test_the_same_training_may_try_again(whole, isic_data, train, tmp_path, monkeypatch):
     """The same command goes on from what was saved, as if nothing had happened, should it not diverge again."""
     diverging(monkeypatch, 1)
@@ -122,6 +124,7 @@ def test_predictions_claim_nothing_before_the_first_subject(isic_run, isic_data,
         predict.predict_split(*where, Options(samples=3), say=quiet)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "error", [tf.errors.ResourceExhaustedError(None, None, "a\nOOM when allocating [512] by allocator"), MemoryError()]
 )

@@ -67,6 +67,7 @@ def batches(slices, *place, **how):
     return {name: np.concatenate([batch[name] for batch in found]) for name in found[0]}
 
 
+@pytest.mark.long
 def test_crops_are_a_function_of_seed_epoch_and_slice(slices):
     """Image and label are cropped alike, and the same whatever came before; another epoch crops elsewhere."""
     whole, first, again = batches(slices, 20, 0), batches(slices, 20, 0, crop=(16, 12)), None
@@ -86,6 +87,7 @@ def test_crops_are_a_function_of_seed_epoch_and_slice(slices):
     assert (first["image"][order] != later["image"][other]).any(axis=(1, 2, 3)).mean() > 0.5
 
 
+@pytest.mark.long
 def test_crops_of_augmented_slices(slices):
     """A crop is cut from the slice as it was changed, and is at most the frame."""
     whole, part = (batches(slices, 20, 0, augment="strong", crop=crop) for crop in (None, (100, 20)))

@@ -73,6 +73,7 @@ def test_other_channels(brats_data, source, tmp_path):
     assert "but not 1" in said and said.count("down 0, unit 0, convolution") == 1
 
 
+@pytest.mark.long
 def test_nothing_that_fits(isic_data, source, tmp_path):
     """A network of another width shares no layer: refused."""
     with pytest.raises(UserError, match=r"--init_from: expected .* found none of"):
@@ -90,6 +91,7 @@ def test_what_is_no_trained_network(isic_data, isic_run, train, tmp_path, where)
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_it_is_remembered(isic_data, source, train, tmp_path):
     """config.json says whose weights; the same command finds it, also where the source lies elsewhere; others are refused."""
     folder, done = train("baseline", "isic", isic_data, tmp_path / "run", epochs=1, init_from=source)
@@ -118,6 +120,7 @@ def test_a_head_begins_from_a_head(isic_data, isic_run):
     assert len(places[0]) == 7 and not set(places[0]) & set(places[1])
 
 
+@pytest.mark.long
 def test_what_is_meant_is_said_where_another_place_is_given(brats_run, tmp_path):
     """The run, the file of weights, and a network that was copied out of its run."""
     network = runs.network_dir(brats_run, "baseline")

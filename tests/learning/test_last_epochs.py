@@ -20,6 +20,8 @@ from tfunc.study.plan import plan
 
 EXACT = {"deterministic": True, "kept_epochs": 2}
 
+pytestmark = pytest.mark.long
+
 
 def numbers(path):
     """All numbers of a file of weights."""

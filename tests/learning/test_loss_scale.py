@@ -22,6 +22,7 @@ def steps(one, count):
     return [float(one.step_fn(next(data), tf.constant(number, tf.int64))) for number in range(count)]
 
 
+@pytest.mark.long
 def test_it_learns_and_saves_its_scale(trainer, brats_data):
     """The loss falls over the epochs, the scale stands where it began, and it and its count are the state's last entries."""
     one = trainer("baseline", brats_data, **HALF, epochs=2)
@@ -32,6 +33,7 @@ def test_it_learns_and_saves_its_scale(trainer, brats_data):
     assert one.steps.model.compute == "float16"
 
 
+@pytest.mark.long
 def test_taken_up_again_to_the_bit(trainer, brats_data, tmp_path, monkeypatch):
     """Stopped in the middle of an epoch, at a scale that has changed, and continued: the same as never stopped."""
     monkeypatch.setattr(loss_scale, "GROWS_AFTER", 2)  # so that the scale moves meanwhile
@@ -61,6 +63,7 @@ def test_taken_up_again_to_the_bit(trainer, brats_data, tmp_path, monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_a_step_that_overflows_is_left_out(trainer, brats_data, replicas):
     """Its scale is halved, nothing that learns and no moment of Adam has changed; the next step is taken, on each replica."""

@@ -19,6 +19,8 @@ from tfunc.study.jobs import PredictJob, TrainJob
 
 EXACT = {"deterministic": True, "average_weights": True}
 
+pytestmark = pytest.mark.long
+
 
 def quiet(line):
     pass

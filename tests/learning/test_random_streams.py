@@ -58,6 +58,7 @@ def test_version_1_augments_as_ever():
     assert bits(tf.random.stateless_normal([5, 5, 2], own, alg="philox")) == FORMER["elastic"]
 
 
+@pytest.mark.long
 def test_version_1_begins_and_orders_as_ever():
     """Initial weights of this stack, and the order of three epochs."""
     for center, expected in FORMER["weights"][stack.name()].items():
@@ -69,6 +70,7 @@ def test_version_1_begins_and_orders_as_ever():
         assert [int(subject) for batch in batches for subject in batch["subject"]] == expected
 
 
+@pytest.mark.long
 def test_a_training_of_before_continues_with_its_own_numbers(tmp_path):
     """One that was stopped before streams had versions ends with the log that the code of then gave it.
 
@@ -164,6 +166,7 @@ def kernels(model):
     return [weights for weights in model.get_weights() if weights.ndim == 4]
 
 
+@pytest.mark.long
 def test_networks_of_one_seed_begin_alike():
     """Center and aleatoric begin with the baseline's weights, as the reference's do, who are seeded alike; heads do not."""
     baseline = kernels(unet(3, 2, 2, seed=20))
@@ -191,6 +194,7 @@ def test_an_epoch_is_shuffled_whole(brats_data, monkeypatch):
     assert found == [trained[index] for index in chosen]
 
 
+@pytest.mark.long
 def test_larger_records_are_shuffled_by_a_buffer(brats_data, monkeypatch):
     """Above the budget: all slices once, a function of seed and epoch, and never an index of them."""
     manifest = records.read_manifest(brats_data)

@@ -69,6 +69,7 @@ def test_two_replicas_give_one_devices_loss_and_gradients(network, trainer, two,
         np.testing.assert_allclose(double, single, rtol=1e-4, atol=1e-5 * scale)
 
 
+@pytest.mark.long
 def test_without_dropout_too(trainer, two, brats_data, shaken, monkeypatch):
     """The same with dropout off, so that nothing rests on the masks."""
     results = []
@@ -98,6 +99,7 @@ def test_validation_counts_every_slice_once(trainer, two, brats_data, shaken):
     assert scores[0][1] == pytest.approx(scores[1][1], rel=1e-5)
 
 
+@pytest.mark.long
 def test_more_replicas_than_rows(trainer, two, brats_data):
     """A batch of one slice leaves no replica empty: the second repeats it with weight 0."""
     one = trainer("baseline", brats_data, two, batch_size=1, depth=1)

@@ -71,6 +71,7 @@ def test_not_while_another_trains(finished):
     assert (finished / runs.RESUME).exists()
 
 
+@pytest.mark.long
 def test_a_training_that_diverged(launch, isic_data, tmp_path):
     """Its line names the rate, the folder and --restart, with which the same command begins anew."""
     flags = ["--method=baseline", "--dataset=isic", f"--data_dir={isic_data}", f"--run_dir={tmp_path}", *SMALL]

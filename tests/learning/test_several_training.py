@@ -60,6 +60,7 @@ def in_regions(index, known):
     return np.stack([np.isin(index, region) & known for region in REGIONS], axis=-1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", [TASK, IGNORING], ids=["all", "ignoring"])
 @pytest.mark.parametrize("name", ["baseline", "aleatoric"])
 def test_segmentation_by_regions(shaken, task, name):
@@ -84,6 +85,7 @@ def test_segmentation_by_regions(shaken, task, name):
     np.testing.assert_array_equal(target, label)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", [TASK, IGNORING], ids=["all", "ignoring"])
 @pytest.mark.parametrize("name", ["auxiliary_feat", "auxiliary_segm"])
 def test_an_error_is_any_wrong_class(shaken, task, name):
@@ -172,6 +174,7 @@ def regions_run(regions_data, train, made_once, tmp_path_factory):
     return shutil.copytree(made_once("regions_trained", make), tmp_path_factory.mktemp("regions_run") / "run")
 
 
+@pytest.mark.long
 def test_trainings_say_how_many_classes_they_have(regions_run):
     """config.json has the task's number for what segments and 2 for what tells errors; the weights are read back so."""
     loaded = {name: trained.load(regions_run, name, "brats_regions") for name in ("baseline", "aleatoric")}
@@ -248,6 +251,7 @@ def folds_run(regions_run, regions_data, made_once, tmp_path_factory):
     return shutil.copytree(made_once("regions_folds", make), tmp_path_factory.mktemp("folds_run") / "run")
 
 
+@pytest.mark.long
 def test_folds_predict_as_an_ensemble(folds_run, regions_data):
     """`cv_ensemble` finds how many there are, and its maps are the mean of their softmax, in raw labels."""
     from tfunc.maps import predict
@@ -295,6 +299,7 @@ def test_crops_and_dice_ce_train(regions_data, launch, train, tmp_path):
     assert "trained already" in said[0]
 
 
+@pytest.mark.long
 def test_auxiliary_segm_learns_from_written_segmentations(regions_data, train, folds_run):
     """From folds to held-out maps in raw labels to the second input, each lying as its slice does."""
     from tfunc.maps import predict

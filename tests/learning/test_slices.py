@@ -52,6 +52,7 @@ def test_batches_hold_what_the_records_hold(brats_data):
     assert batch["image"].dtype == np.float32 and batch["label"].dtype == np.uint8
 
 
+@pytest.mark.long
 def test_order_is_a_function_of_seed_and_epoch(brats_data):
     """The same twice, another for another epoch or seed; neighbours in the order come from all shards."""
     data = slices(brats_data)

@@ -127,6 +127,7 @@ def objective(task, **settings):
     return contract.find(config.network.objective)(config, None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["brats", "brats_regions"])
 def test_the_objective(name, shaken):
     """The loss is the slice's over the number of its voxels that count, and nearly the cross-entropy before anything is learnt.
@@ -180,6 +181,7 @@ def test_it_needs_the_baseline(isic_data, train, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_a_training_begins_with_the_baseline_and_learns(isic_data, isic_run, train, tmp_path):
     """It begins with the baseline's weights and says so; its loss falls; it keeps its last epoch and is found again."""
     run, said = shutil.copytree(isic_run, tmp_path / "run"), []
@@ -198,6 +200,7 @@ def test_a_training_begins_with_the_baseline_and_learns(isic_data, isic_run, tra
     assert train("ssn", "isic", isic_data, run, epochs=6, say=said.append)[1] == done and "trained already" in said[0]
 
 
+@pytest.mark.long
 def test_a_stopped_one_goes_on_without_the_baseline(isic_data, isic_run, train, tmp_path):
     """What was begun needs its beginning no more: prolonged where the baseline is gone, it is the longer training."""
     runs_of = [shutil.copytree(isic_run, tmp_path / name) for name in ("longer", "prolonged")]

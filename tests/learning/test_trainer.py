@@ -105,6 +105,7 @@ def scripted(one, scores, monkeypatch):
     return one.run(), kept
 
 
+@pytest.mark.long
 def test_best_is_strictly_greater(trainer, isic_data, monkeypatch):
     """An equal score does not replace the best weights; the first of equals is kept, however low."""
     done, kept = scripted(trainer("baseline", isic_data, epochs=5), [0.0, 0.3, 0.3, 0.1, 0.3], monkeypatch)
@@ -411,6 +412,7 @@ def same(one, other):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.long
 def test_same_seed_same_metrics_and_weights(deterministic, launch, isic_data, tmp_path):
     """Two processes, same seed, `--deterministic`: equal logs and weights to the bit."""
     flags = training_flags(isic_data, tmp_path / "same", epochs=EPOCHS)
@@ -418,6 +420,7 @@ def test_same_seed_same_metrics_and_weights(deterministic, launch, isic_data, tm
     same(contents(deterministic), contents(runs.network_dir(tmp_path / "same", "baseline")))
 
 
+@pytest.mark.long
 def test_kill_9_at_random_moments(deterministic, launch, isic_data, tmp_path):
     """Killed five times anywhere, also while it saves: log, best and last weights equal the uninterrupted run's.
 

@@ -25,6 +25,7 @@ def made(cls, shaken, **options):
     return cls([shaken(unet(3, 4, 2, seed=1))], Options(samples=4, **options))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("same", [True, False])
 @pytest.mark.parametrize("cls", [MonteCarlo, TestTimeAugmentation])
 def test_maps_are_those_of_the_open_graph(cls, same, shaken):
@@ -64,6 +65,7 @@ def test_samples_of_a_single_image_are_made_in_pairs(cls, count, shaken):
         assert sampled.pairs(dataclasses.replace(options, **others)) == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", {of.predictive: name for name, of in methods.METHODS.items()}.values())
 def test_every_method_in_every_form_of_batch(method):
     """One image or several, draws shared or not, two classes or more: each is a graph of its own, and every one traces."""

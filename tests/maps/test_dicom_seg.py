@@ -113,6 +113,7 @@ def test_nothing_but_the_segmentation_names_the_patient(maps, patient):
     assert found.SeriesInstanceUID != image.SeriesInstanceUID
 
 
+@pytest.mark.long
 def test_the_same_again_is_not_written_again(maps, patient, brats_run, tmp_path):
     """Nor where a segmentation was not asked for before: then it is added; removed, it has the same UIDs again."""
     out = shutil.copytree(maps / "dicom", tmp_path / "out")
@@ -130,6 +131,7 @@ def test_the_same_again_is_not_written_again(maps, patient, brats_run, tmp_path)
     assert str(before) == str(after) and before.PixelData == after.PixelData
 
 
+@pytest.mark.long
 def test_a_changed_image_is_predicted_again(maps, patient, brats_run, tmp_path):
     """Of all files of all series it is known what they were."""
     mine, out = shutil.copytree(patient, tmp_path / patient.name), tmp_path / "out"
@@ -144,6 +146,7 @@ def test_a_changed_image_is_predicted_again(maps, patient, brats_run, tmp_path):
     assert found == [patient.name] and f"{file.name} is another file" in lines[-1]
 
 
+@pytest.mark.long
 def test_python_takes_the_folder(maps, raw, patient, brats_run, tmp_path):
     """`Model.predict` reads it as the program does; what it saves is the same object to an archive."""
     found = tfunc.load(brats_run, "baseline").predict(patient)

@@ -36,6 +36,7 @@ def close(found, expected, images, tolerance):
     np.testing.assert_array_equal(np.asarray(found["prediction"])[sure], np.asarray(expected["prediction"])[sure])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", {of.predictive: name for name, of in methods.METHODS.items()}.values())
 def test_maps_are_those_of_tensorflow(name, images, shaken):
     """Every predictive, in batches of several and of one, with shared draws and a row's own, within 1e-5 in float32."""
@@ -65,6 +66,7 @@ def test_networks_run_outside_of_tensorflow(images, shaken):
     assert kinds & {"PyFunc", "EagerPyFunc"} and not kinds & {"Conv2D", "_FusedConv2D"}
 
 
+@pytest.mark.long
 def test_bfloat16_is_asked_of_the_engine(images, shaken):
     """Its maps are near float32's; networks are given to it in float32, which it rounds once."""
     options = Options(precision="bfloat16", engine="openvino")

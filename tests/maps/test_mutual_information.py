@@ -26,6 +26,7 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.glob("*.nii.gz")}
 
 
+@pytest.mark.long
 def test_of_a_split(brats_run, brats_data, brats_raw, tmp_path):
     """Asked for later it is added; the others keep their bytes; it is Python's; made anew without, it does not stay behind."""
     run = shutil.copytree(brats_run, tmp_path / "run")

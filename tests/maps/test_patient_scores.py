@@ -14,6 +14,7 @@ from tfunc.scoring import aggregate, recalibration, spread, triage
 from tfunc.scoring.aggregate import AGGREGATORS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["baseline", "baseline_mc", "aleatoric"])
 def test_a_new_patient_has_them(brats_run, brats_raw, tmp_path, method):
     """In its JSON by region and in a line: those of the written maps, with its samples'; a sigma by itself has none."""

@@ -214,6 +214,7 @@ def run(brats_run, tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.long
 def test_a_split_is_written_once_and_taken_up_again(run, brats_data, test_names, whole):
     """Three maps a subject and, last, predictions.json; again: nothing. After a loss only the lost subject is made."""
     folder = split(run, brats_data)
@@ -257,6 +258,7 @@ def test_some_subjects_now_and_the_rest_later(run, brats_data, test_names):
     assert artefacts.read_json(folder / "predictions.json")["subjects"] == test_names
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("change", [{"samples": 4}, {"seed": 1}, {"precision": "bfloat16"}, {"draws": "slice"}])
 def test_another_configuration_is_refused(run, brats_data, test_names, change):
     """Maps of other samples, seed or precision do not mix; the error names the difference."""
@@ -300,6 +302,7 @@ def test_a_subject_of_another_split_is_refused(run, brats_data):
         split(run, brats_data, names=[trained_on])
 
 
+@pytest.mark.long
 def test_other_records_than_the_networks_are_refused(run, brats_data, tmp_path):
     """Records prepared again may be split or scaled otherwise: test subjects could have been trained on."""
     other = tmp_path / "other"

@@ -81,6 +81,7 @@ def test_monte_carlo_is_the_mean_of_explicit_dropout_passes(shaken, center):
     np.testing.assert_array_equal(maps["prediction"], np.asarray(maps["probability"]) > 0.5)
 
 
+@pytest.mark.long
 def test_samples_differ_and_converge(model):
     """One sample differs from the next and from the pass without dropout; many passes come near each other."""
     image = images(1, 16, 16, 3)
@@ -134,6 +135,7 @@ def test_no_samples_are_refused(model):
         make("MonteCarlo", model, samples=0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["MonteCarlo", "TestTimeAugmentation"])
 def test_the_graph_does_not_grow_with_the_samples(model, name):
     """Samples run in a loop: twenty of them are as many graph nodes as two, so memory stays flat."""
@@ -189,6 +191,7 @@ def test_one_view_is_the_image_itself(model):
     assert np.abs(first - plain[0]).max() > 0.01 and np.abs(first - second).max() > 0.01
 
 
+@pytest.mark.long
 def test_ensemble_is_the_mean_of_its_members(shaken):
     """Average of the members' softmax, its entropy, and mutual information above zero where they disagree."""
     members, image = [shaken(unet(3, 4, 2, seed=s), s) for s in range(3)], images(2, 16, 16, 3)

@@ -51,6 +51,7 @@ def new_patient(folder, run_dir, out_dir, said=None, method="baseline", **option
     return predict_one(*arguments, say=say)
 
 
+@pytest.mark.long
 def test_one_new_patient(calibrated, patient, tmp_path):
     """Probability is the plain one at T, uncertainty its entropy, the segmentation the same; the JSON has T and the volume."""
     folder, name = patient
@@ -170,6 +171,7 @@ def test_what_is_written_is_what_is_evaluated(calibration_data, tmp_path, datase
         np.testing.assert_allclose(entropy, kinds.softmax_entropy(tuple(own)), atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_calibration_set_is_predicted(calibration_data, train, tmp_path):
     """A set that a split file names is predicted and calibrates; the guarantee is then exact, and said of it."""
     data = calibration_data["brats"]
@@ -181,6 +183,7 @@ def test_a_calibration_set_is_predicted(calibration_data, train, tmp_path):
     assert done.found.made_by["networks"] == runs.read_predictions(folder)["networks"]
 
 
+@pytest.mark.long
 def test_one_photograph_at_its_own_size(isic_run, isic_data, tmp_path):
     """PNG maps at the photograph's own size are of the recalibrated probability too; pixels are no millilitres."""
     from PIL import Image

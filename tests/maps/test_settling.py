@@ -34,6 +34,7 @@ def test_subsets_differ(script):
         assert len(set(every)) == len(every) and set(every) <= set(itertools.combinations(range(5), number))
 
 
+@pytest.mark.long
 def test_rows_are_the_evaluations(script, launch, brats_run, brats_data, tmp_path):
     """ECE, U-E, Dice and mean entropy of a draw are those of the maps predicted from its seed; draws differ."""
     where = [f"--run_dir={brats_run}", f"--data_dir={brats_data}", f"--out_dir={tmp_path / 'out'}"]

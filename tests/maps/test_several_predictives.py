@@ -80,6 +80,7 @@ def test_ties_are_the_lowest_class():
     assert (maps["probability"] == 0.25).all() and not maps["prediction"].any() and (maps["uncertainty"] == 1).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("center", [False, True])
 def test_monte_carlo_is_the_mean_of_explicit_dropout_passes(shaken, center):
     """`baseline_mc` and `center_mc`: sample by sample with the seeds' masks; mutual information over log C."""
@@ -103,6 +104,7 @@ def seen_through(view, image, mode):
     return np.stack([ndimage.map_coordinates(c, points, order=1, mode=mode) for c in np.moveaxis(image, -1, 0)], -1)
 
 
+@pytest.mark.long
 def test_augmented_at_test_time_is_the_mean_over_views(model):
     """Each class's probability seen, brought back and renormalised; the mean is over the views that saw the voxel."""
     image = ndimage.gaussian_filter(images(1, 24, 31, 3), (0, 2, 2, 0)) * 4
@@ -174,6 +176,7 @@ def test_a_row_is_the_same_in_every_batch(model, name):
         np.testing.assert_allclose(alone[name][0], values[1], atol=3e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["MonteCarlo", "TestTimeAugmentation"])
 def test_the_graph_does_not_grow_with_the_samples(model, name):
     """Samples run in a loop that keeps one sum of each class, so memory stays flat."""

@@ -72,6 +72,7 @@ def test_folded_equals_the_model(model):
         np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
+@pytest.mark.long
 def test_maps_are_the_mean_of_the_samples(model):
     """Probability, segmentation, entropy and mutual information are NumPy's of the same samples."""
     image = images(3, 17, 20, 3)
@@ -85,6 +86,7 @@ def test_maps_are_the_mean_of_the_samples(model):
     assert maps["mutual_information"].max() > 0.05
 
 
+@pytest.mark.long
 def test_a_row_is_the_same_in_every_batch_and_another_for_another_seed(model):
     """A slice's maps depend on its image and seed alone; two slices that look alike draw their own."""
     image = images(3, 16, 16, 3)
@@ -107,6 +109,7 @@ def test_a_sample_does_not_depend_on_how_many_there_are(model):
     np.testing.assert_allclose(found, expected[..., 1] if found.ndim == 3 else expected, atol=1e-4)
 
 
+@pytest.mark.long
 def test_samples_of_a_slice_are_coherent(model):
     """Voxels of a slice go up and down together over samples, as the covariance says; those of two slices do not."""
     image = images(2, 8, 8, 3)
@@ -129,6 +132,7 @@ def test_samples_of_a_slice_are_coherent(model):
     assert np.abs(expected[:size, :size])[~np.eye(size, dtype=bool)].mean() > 0.2
 
 
+@pytest.mark.long
 def test_the_graph_does_not_grow_with_the_samples(model):
     """Samples are drawn in a loop, one at a time, so memory stays flat."""
 
@@ -141,6 +145,7 @@ def test_the_graph_does_not_grow_with_the_samples(model):
     assert nodes(20) == nodes(2)
 
 
+@pytest.mark.long
 def test_a_trained_one_predicts_the_same_in_any_batch(trained_run, brats_data, tmp_path):
     """From records to files: equal for one seed whatever the batch size, another for another seed."""
     run_dir = trained_run

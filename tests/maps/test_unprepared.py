@@ -84,6 +84,7 @@ def test_a_pattern_means_several_places(cohort, brats_run, tmp_path):
         finding.new_at(reader, cohort / "nobody*", None, task)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kept_time", [False, True])
 def test_new_files_under_old_names_are_predicted_again(cohort, brats_run, tmp_path, kept_time):
     """And the others of the cohort are not."""
@@ -126,6 +127,7 @@ def test_maps_that_do_not_say_what_they_were_made_from_are_made_again(cohort, br
     assert all(found.values()) and "did not keep what it read; predicted again" in lines[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("codes", ["RAS", "PIR", "SAL"])
 def test_a_patient_in_another_voxel_order_gets_the_same_maps(cohort, there, brats_run, tmp_path, codes):
     """To the bit, lying on the patient's own files; said once for the cohort."""
@@ -143,6 +145,7 @@ def test_a_patient_in_another_voxel_order_gets_the_same_maps(cohort, there, brat
             np.testing.assert_array_equal(np.asarray(back.dataobj), np.asarray(expected.dataobj))
 
 
+@pytest.mark.long
 def test_a_run_of_before_learns_its_order_from_its_records(cohort, brats_run, brats_data, tmp_path):
     """Without them the patient is taken as it lies, which is said."""
     run = shutil.copytree(brats_run, tmp_path / "run")

@@ -15,6 +15,7 @@ def variables():
     return [keras.Variable(random.normal(size=shape).astype(np.float32)) for shape in SHAPES]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("decay", [None, 0.9])
 def test_the_steps_are_kerass(decay):
     """Thirty steps move weights, moments and averages as Keras does, to the rounding of 1 - 0.999 in float32."""

@@ -37,6 +37,7 @@ def test_golden_network_folded(golden_unet):
     close(features, golden_unet.features(image))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NETWORKS)
 def test_folded_equals_the_model(name, shaken):
     """Uneven batch statistics and negative scales fold away exactly, in every kind of network."""
@@ -46,6 +47,7 @@ def test_folded_equals_the_model(name, shaken):
     assert np.std(tf.nest.flatten(output)[0][..., 0]) > 0.1  # or equality would say nothing
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["baseline", "center", "sigma"])
 def test_sampling_equals_the_model_with_the_same_masks(name, shaken):
     """With live dropout too: a dropped channel becomes the normalised zero, not zero."""
@@ -100,6 +102,7 @@ def fixed(function, *arguments):
         return graph(function, *specs).get_concrete_function()(*map(tf.constant, arguments))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(32, 48), (17, 24), (33, 50)])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_joined_without_a_copy_equals_the_model(name, size, shaken):
@@ -108,6 +111,7 @@ def test_joined_without_a_copy_equals_the_model(name, size, shaken):
     close(fixed(inference.FoldedUNet(model), image), model(image))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(32, 48), (17, 24)])
 @pytest.mark.parametrize("name", ["baseline", "center", "sigma"])
 def test_a_mask_in_the_weights_equals_the_mask_on_the_maps(name, size, shaken, monkeypatch):

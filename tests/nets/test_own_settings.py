@@ -37,6 +37,7 @@ def made(learning_rate=1e-8):
 START, LIBRARY = "processes.start_tensorflow()", "import tfunc.nets"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("start", "document"),
     # in a library's process Keras itself refuses the second, before anything of ours runs
@@ -62,6 +63,7 @@ def test_keras_json_and_backend_of_the_user(tmp_path, start, document):
     assert (tmp_path / "keras.json").read_text() == document
 
 
+@pytest.mark.long
 def test_started_from_two_threads_at_once(tmp_path):
     """As a cluster's worker may: both find it started, and the process's own KERAS_HOME is what it was."""
     code = """

@@ -46,6 +46,7 @@ def fake(monkeypatch, name):
     monkeypatch.setattr(devices, "precision_of", lambda strategy=None: precision.Choice(name, "by the test"))
 
 
+@pytest.mark.long
 def test_a_training_keeps_what_it_was_begun_in(isic_data, train, tmp_path, monkeypatch):
     """`auto` is resolved once and recorded; on another machine the same, prolonged too; another one asked for is refused."""
     said = []

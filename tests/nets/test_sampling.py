@@ -68,6 +68,7 @@ def test_strata_are_a_latin_hypercube():
     np.testing.assert_array_equal((half == 0).sum(0), samples // 2)
 
 
+@pytest.mark.long
 def test_each_stratified_sample_is_a_draw_of_dropout():
     """Within a sample the channels are independent: over many seeds the number dropped has the binomial's mean and variance."""
     rates, seeds = [(0.25, 32)], tf.stack([tf.range(800, dtype=tf.int64), tf.zeros(800, tf.int64)], 1)

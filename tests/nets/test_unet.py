@@ -81,6 +81,7 @@ def test_auxiliary_head_equals_the_authors():
     np.testing.assert_allclose(output, golden["logits"].transpose(0, 2, 3, 1), atol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [(16, 16), (17, 31), (33, 48), (48, 81), (16, 47)])
 def test_any_size_from_two_to_the_depth(size):
     """Odd heights and widths, each axis alone and both, give outputs of the input's size, eagerly and in a graph."""

@@ -79,6 +79,7 @@ def test_without_tensorflow(tmp_path):
     assert ended.stdout == "False\n", ended.stderr
 
 
+@pytest.mark.long
 def test_an_evaluation_of_a_run_needs_none(brats_run, brats_data, launch, tmp_path):
     """Nor any of its other steps: from maps to tables, pictures and the report, where TensorFlow cannot be imported."""
     run = shutil.copytree(brats_run, tmp_path / "run")

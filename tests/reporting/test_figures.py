@@ -198,6 +198,7 @@ def test_subjects_are_counted_in_whole_numbers():
     assert gaps.get_title(loc="left") == "each subject, aleatoric"
 
 
+@pytest.mark.long
 def test_made_up_data_stand_above_a_figure(tmp_path):
     """Inside the block each figure is headed, outside it none, and the picture is another."""
     drawn = []
@@ -213,6 +214,7 @@ def test_made_up_data_stand_above_a_figure(tmp_path):
     assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
 
 
+@pytest.mark.long
 def test_every_form_is_written(tmp_path):
     """PNG and PDF of each figure, also for a single subject."""
     paths = figures.write_all(tmp_path, study(1, ("ours",)), {"S1": "s0"}, by_rule=True, task=None)
@@ -249,6 +251,7 @@ def draw(folder):
     return {path.name: path.read_bytes() for path in paths}
 
 
+@pytest.mark.long
 def test_the_users_matplotlib_changes_nothing(tmp_path):
     """Odd settings of the process, a matplotlibrc and a backend that needs a display: the same bytes, and theirs stay."""
     expected = draw(tmp_path / "plain")

@@ -98,6 +98,7 @@ def run(*arguments):
     return subprocess.run(list(map(str, command)), capture_output=True, text=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -250,6 +251,7 @@ def evaluate_run(data_dir, run_dir, names, **request):
     return publish.evaluate_run(asked, run_dir, data_dir, names, serial)
 
 
+@pytest.mark.long
 def test_run(data_dir, tmp_path, pictures):
     """A run's evaluation takes labels and brain masks from the records and writes every promised file."""
     made = predict(data_dir, tmp_path, "baseline", "probability")

@@ -145,6 +145,7 @@ def test_names_are_escaped(folders, tmp_path):
     assert "<" not in text and json.loads(text) == {"a": "</script><!--"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("side", AFFINES)
 def test_voxels_come_back(tmp_path, kind, side):
@@ -369,6 +370,7 @@ def test_opens_quietly(run, tab):
     assert drawn > 20
 
 
+@pytest.mark.long
 def test_slider_changes_picture_and_number(run, tab):
     """Arrow keys on the slider: at each threshold and method another picture, and the numbers of subjects.csv."""
     opened(tab, run[0] / "report.html")

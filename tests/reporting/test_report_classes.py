@@ -141,6 +141,7 @@ def test_a_probability_that_does_not_fit_is_left_out(run, tmp_path):
     assert "leaves it out" in json.dumps(said.remarks)
 
 
+@pytest.mark.long
 def test_thresholds_of_the_validation_set(run, data_dir, tmp_path, monkeypatch):
     """Chosen there for each part by itself, and named in each table."""
     undrawn(monkeypatch)
@@ -176,6 +177,7 @@ def test_tensorboard_has_regions(run):
     assert "when evaluated/ece_class" not in tags("aleatoric", "classes")  # undefined
 
 
+@pytest.mark.long
 def test_pictures_by_region(data_dir, tmp_path, monkeypatch):
     """Figure 1 of each region and of the top label, each region's lesions, and an overlay in the regions' colours."""
     without_pdf(monkeypatch)

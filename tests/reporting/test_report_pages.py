@@ -18,6 +18,8 @@ from PIL import Image
 KEPT = ROOT / "docs" / "images"
 MOST = 300_000  # bytes of a picture in the repository
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):

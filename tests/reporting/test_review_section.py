@@ -22,6 +22,8 @@ from tfunc.scoring import risk_coverage, triage
 from tfunc.scoring.spread import Spread, write
 from tfunc.scoring.truth import RecordsTruth
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):

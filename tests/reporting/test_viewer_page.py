@@ -436,6 +436,7 @@ def test_windows_of_ct(run, tab):
     assert "in 64 greys between -1400 and 1500 HU" in said(tab, "stored") and tab.complaints == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("width", (390, 1280))
 @pytest.mark.parametrize("scheme", ("light", "dark"))
 def test_small_and_dark(run, tab, width, scheme):

@@ -140,6 +140,7 @@ def as_npz(folder, arrays, **more):
         write(folder / f"{name}.nii.gz", RAW[of["prediction"]])
 
 
+@pytest.mark.long
 def test_nnunet(tmp_path, capsys):
     """CASE.npz with its segmentation; the pickle beside it is never opened, which is said once."""
     arrays = make_classes(tmp_path)
@@ -261,6 +262,7 @@ def test_the_softmax_of_two_classes_in_an_archive(tmp_path):
     assert evaluate_study(tmp_path).summary["methods"]["maps"]["table1"] == expected
 
 
+@pytest.mark.long
 def test_the_command(launch, tmp_path, monkeypatch):
     """--regions from raw labels, with an ignored one; the same again has nothing to do; two sayings are refused."""
     undrawn(monkeypatch)

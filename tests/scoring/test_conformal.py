@@ -28,6 +28,7 @@ def test_coverage(count, alpha):
     assert inside / REPETITIONS == pytest.approx(expected, abs=3 * math.sqrt(expected * (1 - expected) / REPETITIONS))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("count", "alpha"), [(19, 0.05), (30, 0.1), (60, 0.2)])
 def test_risk_is_controlled(count, alpha):
     """The mean share of lesion voxels that a new subject's outer mask misses is at most alpha, and not idly below it."""

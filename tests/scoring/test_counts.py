@@ -51,6 +51,7 @@ def test_against_plain_loops(made):
     np.testing.assert_allclose(found[1], sums, rtol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_equal_one_pass(kind):
     """`count` is both of its kind's uncertainty and foreground probability, voxel for voxel."""

@@ -83,6 +83,7 @@ def test_a_subject_named_all(tmp_path):
         evaluate_study(tmp_path)
 
 
+@pytest.mark.long
 def test_processes_give_the_same(tmp_path):
     """Two processes give the counts that one gives, in the same order; a worker's error comes back whole."""
     make_study(tmp_path, subjects=5)

@@ -314,6 +314,7 @@ def test_against_brute_force(kind):
     check()
 
 
+@pytest.mark.long
 @hypothesis.settings(QUICK, max_examples=200)
 @hypothesis.given(subjects(), subjects())
 def test_counts_add_up(one, other):

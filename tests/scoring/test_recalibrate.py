@@ -78,6 +78,7 @@ def test_temperature_of_the_set(calibrated, calibration_data, dataset):
         assert found.temperatures[name].temperature == pytest.approx(exact([one]).temperature, rel=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_calibration_is_the_evaluations(calibrated, calibration_data, dataset):
     """ECE before and after is, subject by subject, what evaluation finds on the same maps, as written and at the temperature."""

@@ -46,6 +46,7 @@ def run(block, folder):
     return artefacts.read_json(folder / "scored" / "summary.json")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("index", "classes"), [(0, 2), (1, 4)])
 def test_its_blocks_run(tmp_path, index, classes):
     """Two classes, and several by their regions: the segmentations are nearly right, and no pickle is asked for."""
@@ -56,6 +57,7 @@ def test_its_blocks_run(tmp_path, index, classes):
     assert list(found.get("regions", ())) == (["whole", "core", "enhancing"] if classes > 2 else [])
 
 
+@pytest.mark.long
 def test_trainings_beside_each_other(tmp_path):
     """A folder for each is a row for each."""
     write_cases(tmp_path, 2)

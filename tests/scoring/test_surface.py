@@ -75,6 +75,7 @@ def pairs(draw):
     return bits & 1, bits >> 1, draw(st.tuples(*[st.sampled_from([0.5, 0.8, 1.0, 3.0])] * axes))
 
 
+@pytest.mark.long
 @QUICK
 @hypothesis.given(pairs())
 def test_hd95_against_brute_force(made):

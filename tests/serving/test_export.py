@@ -184,6 +184,7 @@ def scaled(raw, kind, sigma_range=None):
     return kind.uncertainty_map(raw, kind.limits(raw, sigma_range))
 
 
+@pytest.mark.long(but=["brats-aleatoric", "isic-baseline"])
 @pytest.mark.parametrize(
     ("dataset", "method"),
     [(dataset, name) for dataset, fewer in FEWER.items() for name in METHODS if name not in fewer],
@@ -232,6 +233,7 @@ def test_the_form_decides_not_the_data_set():
         assert described.document()["dataset"] == task.name and described.document()["channels"] == images.shape[-1]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["baseline_mc", "auxiliary_feat", "aleatoric"])
 def test_images_as_the_network_sees_them(studies, method):
     """serving_default: the same probability; a sigma scaled, an error probability raw, since its range is a subject's."""
@@ -402,6 +404,7 @@ for argv in (
 """
 
 
+@pytest.mark.long
 def test_it_runs_where_only_tensorflow_is(brats_study, tmp_path):
     """A process without Keras, this package or TensorFlow Probability gives the same maps, and saved_model_cli works."""
     folder, signatures = brats_study.exported("baseline_mc")
@@ -707,6 +710,7 @@ def test_a_failure_leaves_nothing(isic_study, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["seed[1]", "a*b?", "Prüfung-σ x", "back\\slash"])
 def test_a_folder_whose_name_looks_like_a_pattern(isic_study, tmp_path, monkeypatch, name):
     """TensorFlow takes brackets and stars for patterns; the export lies there all the same, and nothing beside it."""

@@ -132,6 +132,7 @@ def differences(found, expected):
     return every
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", PROMISED)
 def test_maps_are_those_of_tensorflow(converted, core, images, method):
     """In float32 each voxel's values are within 1e-5, and its class is the same."""
@@ -155,6 +156,7 @@ def test_bfloat16_is_as_near_as_tensorflows(served, converted, core, images, met
         assert name == "prediction" or mean <= AVERAGE, name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", REFUSED)
 def test_what_openvino_cannot_convert(served, method, tmp_path):
     """It says which operations it has no rule for: those of the list. One that is converted now is to be promised."""

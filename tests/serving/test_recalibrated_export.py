@@ -54,6 +54,7 @@ def load(folder, name, kind):
     return np.asarray(nibabel.load(folder / f"{name}_{kind}.nii.gz").dataobj).T
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", ["baseline", "baseline_mc"])
 def test_served_is_predicted(calibrated, brats_raw, brats_data, tmp_path, method):
     """Raw voxels in: probability and uncertainty are those that are written, within 1e-5; the segmentation is the same."""

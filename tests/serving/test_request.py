@@ -340,6 +340,7 @@ def read(folder, name, kind):
     return np.asarray(nibabel.load(folder / f"{name}_{kind}.nii.gz").dataobj)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("protocol", "dtype", "tolerance", "codes"),
     [("rest", np.int16, 2.5e-4, "LPS"), ("grpc", np.float32, 1e-5, "LPS"), ("rest", np.int16, 2.5e-4, "SAR")],

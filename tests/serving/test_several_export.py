@@ -82,6 +82,7 @@ def written(folder, name, part):
     return np.asarray(image.dataobj), image
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", NAMES)
 def test_served_maps_are_those_of_predict(method, organs, tmp_path):
     """Raw voxels on the networks' grid in, and out of nothing but TensorFlow come predict.py's files: labels, all classes."""
@@ -148,6 +149,7 @@ def baseline(organs, tmp_path_factory):
     return folder, tf.saved_model.load(str(folder)).signatures
 
 
+@pytest.mark.long
 def test_bytes_of_either_width(baseline):
     """subject_bytes takes int16 and float32, told by the number of bytes; labels, classes and volumes are subject's."""
     signatures = baseline[1]

@@ -25,6 +25,8 @@ SPACINGS = (1.0, 1.3, 0.8, 1.3)
 PARTS = ("prediction", "probability", "uncertainty")
 CLASSES = ["background", "liver", "spleen", "tumour"]
 
+pytestmark = pytest.mark.long
+
 
 class Silent:
     """A model as it was exported before it said what it is."""

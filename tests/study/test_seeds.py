@@ -101,6 +101,7 @@ def test_an_evaluation_that_lacks_a_method(tmp_path):
     assert not (tmp_path / "evaluation" / "seeds.csv").exists()
 
 
+@pytest.mark.long
 def test_the_launcher_plans_them(launch, isic_data, tmp_path):
     """--dry_run lists all jobs, one a line; no seeds, or more than there are, are refused in one line."""
     flags = ["--dataset=isic", f"--data_dir={isic_data}", f"--run_dir={tmp_path}", "--methods=baseline", "--dry_run"]

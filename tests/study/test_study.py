@@ -225,6 +225,7 @@ path.write_text(text)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("user", "seen", "jobs", "expected", "said"),
     [

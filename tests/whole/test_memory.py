@@ -5,7 +5,11 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[2]
+
+pytestmark = pytest.mark.long
 
 
 def test_memory_does_not_grow_with_samples():

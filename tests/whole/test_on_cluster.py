@@ -22,6 +22,8 @@ SETTINGS = (
 TABLES = "*.csv"
 SUBJECTS = 12
 
+pytestmark = pytest.mark.long
+
 
 def same(folder, other, pattern):
     """Compares the files of a pattern, all of which must be there, byte by byte; returns their names."""

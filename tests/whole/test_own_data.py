@@ -39,7 +39,7 @@ def settings(form):
     return (*SETTINGS, f"--methods={','.join(FORMS[form])}")
 
 
-@pytest.fixture(scope="module", params=FORMS)
+@pytest.fixture(scope="module", params=[pytest.param("nnunet", marks=pytest.mark.long), "decathlon"])
 def own(request, made_once):
     """(form, folder in which the three commands were run on the phantom of organs, what the study said)."""
     form = request.param

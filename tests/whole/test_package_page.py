@@ -8,7 +8,10 @@ import subprocess
 import sys
 
 import documents
+import pytest
 from conftest import ROOT
+
+pytestmark = pytest.mark.long
 
 
 def test_its_commands_end_with_a_report(tmp_path):

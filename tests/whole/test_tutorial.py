@@ -6,11 +6,14 @@ import subprocess
 import sys
 
 import documents
+import pytest
 from conftest import ROOT
 
 PAGE = ROOT / "docs" / "tutorial" / "own_data.md"
 SMALLER = {"--epochs=10": "--epochs=1", "--start_filters=16": "--start_filters=2", "--depth=3": "--depth=1"}
 SMALLER |= {"--shape=16,48,48": "--shape=16,32,32", "--subjects=24": "--subjects=10", "--samples=5": "--samples=2"}
+
+pytestmark = pytest.mark.long
 
 
 def test_its_blocks_run(tmp_path):

@@ -9,6 +9,8 @@ from data_prep.base import artefacts
 from tfunc import runs
 from whole.conftest import SETTINGS
 
+pytestmark = pytest.mark.long
+
 
 def test_a_second_seed(whole, launch, tmp_path):
     """Only the other seed's jobs run; seeds.csv holds both runs' numbers of Table 1; a second call does nothing."""

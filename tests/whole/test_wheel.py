@@ -96,6 +96,7 @@ def test_it_works_from_another_folder(installed, tmp_path):
     assert (tmp_path / "runs" / "brats" / "evaluation" / "report.html").exists()
 
 
+@pytest.mark.long
 def test_the_notebook(installed, tmp_path):
     """docs/tutorial/first_hour.ipynb runs from the wheel outside the checkout, every call of Python's contract in it.
 

@@ -67,8 +67,7 @@ def evaluate(
     labels: `<subject>.nii.gz`, or with a usual ending. images: `<subject>.nii.gz` or nnU-Net's `<subject>_0000.nii.gz`, shown in
     the report; no number needs them. out_dir: where the files go; None: a new temporary folder, which stays. masks: calibration
     is measured inside. kind: `probability`, `error` or `sigma`, where the predictions don't say it. regions: {name: raw labels}
-    of several classes. label_map: {raw label: 0 or 1} of two. ignore_label: voxels that count nowhere. workers: processes; with
-    more than one, a script guards its calls by `if __name__ == "__main__":`, as multiprocessing asks.
+    of several classes. label_map: {raw label: 0 or 1} of two. ignore_label: voxels that count nowhere. workers: processes.
 
     Raises `UserError` naming the file or the argument at fault. An evaluation of the same files that is there already is read.
 
