@@ -94,6 +94,7 @@ def test_a_call_is_read_in_a_process_that_is_ready(tmp_path):
         assert list(_from(started, pool.results, imported_late.found, [0])) == ["7"]
 
 
+@pytest.mark.long
 def test_a_users_error_comes_back_from_a_cluster(two):
     """Through two picklings: its line, its exit code and the command in it."""
     with pool.executor(scheduler=two.address, tensorflow=False) as executor, pytest.raises(UserError) as raised:

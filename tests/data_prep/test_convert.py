@@ -5,7 +5,6 @@ import concurrent.futures.process
 import dataclasses
 import io
 import json
-import multiprocessing
 import os
 import pathlib
 import signal
@@ -18,8 +17,7 @@ import numpy as np
 import pytest
 
 from data_prep import convert, normalisation, records, shards, splits, subject, tasks, tf_example, work
-from data_prep.base import artefacts, locks, notices
-from data_prep.base import processes as workers
+from data_prep.base import artefacts, locks, notices, pool
 from data_prep.base.errors import NotReady, UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -181,10 +179,8 @@ def test_the_number_of_workers_changes_nothing(raw_dir, tmp_path):
 
 
 def test_process_pool(raw_dir, tmp_path):
-    """Two spawned workers, as the launcher has them, and an error that comes back from one. About 6 seconds: each
-    worker imports TensorFlow."""
-    spawn = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(2, spawn, workers.start_worker) as executor:
+    """Two spawned workers, as the launcher has them, and an error that comes back from one."""
+    with pool.executor(2, tensorflow=False) as executor:
         with pytest.raises(UserError, match=r"s2\.json.*half of one"):
             run(raw_dir, tmp_path / "broken", {"broken": ["s2"]}, executor=executor, workers=2)
         run(raw_dir, tmp_path / "two", executor=executor, workers=2)
@@ -501,12 +497,9 @@ def test_workers_die_with_their_parent(tmp_path):
     """kill -9 of the parent leaves no worker behind. About 2 s: two processes."""
     program = tmp_path / "parent.py"
     program.write_text(
-        "import concurrent.futures, multiprocessing, os, sys\n"
-        "from data_prep.base import processes as workers\n"
-        "if __name__ == '__main__':\n"
-        "    spawn = multiprocessing.get_context('spawn')\n"
-        "    pool = concurrent.futures.ProcessPoolExecutor(1, spawn, workers.start_worker)\n"
-        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "import os\nfrom data_prep.base import pool\n"
+        "with pool.executor(2, tensorflow=False) as executor:\n"
+        "    print(executor.submit(os.getpid).result(), flush=True)\n"
         "    os.kill(os.getpid(), 9)\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -38,7 +38,7 @@ def goes_on(tried, program):  # noqa: F811
         assert tried.differences(program) == []
 
 
-@pytest.mark.long(but=["predict-0.5"])
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "share"),
     # half of what a study needs is met by one of its jobs, which are tried by themselves

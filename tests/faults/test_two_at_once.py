@@ -8,7 +8,7 @@ from writing_programs import tried  # noqa: F401 - a fixture
 NAMES = [name for name, program in writing_programs.BY_NAME.items() if not program.heavy]
 
 
-@pytest.mark.long(but=["prepare", "predict"])
+@pytest.mark.long(but=["prepare"])
 @pytest.mark.parametrize("name", NAMES)
 def test_two_of_a_program(tried, name):  # noqa: F811
     """Both end well, or one with 3 and the other's process in its line."""

@@ -77,6 +77,7 @@ def test_the_same_training_may_try_again(whole, isic_data, train, tmp_path, monk
     assert done["last_sha256"] == runs.finished(whole)["last_sha256"] and not (folder / claim.DIVERGED).exists()
 
 
+@pytest.mark.long
 def test_a_prolonged_training_that_diverges_keeps_what_was_finished(isic_run, isic_data, train, tmp_path, monkeypatch):
     """No other configuration may remove it."""
     run = shutil.copytree(isic_run, tmp_path / "run")
@@ -88,6 +89,7 @@ def test_a_prolonged_training_that_diverges_keeps_what_was_finished(isic_run, is
     assert (runs.network_dir(run, "baseline") / runs.WEIGHTS).exists()
 
 
+@pytest.mark.long
 def test_a_training_that_was_killed_before_it_saved_anything(whole, isic_data, train, tmp_path):
     """Its config.json claims nothing: other settings work in its place, weights to begin from among them."""
     done, config = runs.finished(whole), artefacts.read_json(whole / runs.CONFIG)

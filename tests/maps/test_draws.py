@@ -79,6 +79,7 @@ def test_overlaps_are_those_of_the_samples_themselves(brats_run, subject):
     np.testing.assert_array_equal(maps["samples"], [expected])
 
 
+@pytest.mark.long
 def test_members_of_an_ensemble_spread_too(brats_run, subject):
     """An ensemble's are its members' volumes; one network has none, and neither have slices that draw by themselves."""
     from tfunc.maps.sampled import Ensemble

@@ -250,6 +250,7 @@ def test_images_as_the_network_sees_them(studies, method):
 
 def test_a_sigma_outside_the_range_is_clipped(isic_study):
     """Other images may have a sigma that the evaluation's set had not: 0 and 1, but for the 1e-5 that keeps off them."""
+    isic_study.sigma_range()
     raw = nifti.read_map(isic_study.predicted("aleatoric") / f"{isic_study.names[0]}_uncertainty.nii.gz")[0]
     low, high = raw.min() + np.ptp(raw) * np.array([0.3, 0.6])
     method, options = METHODS["aleatoric"], Options()

@@ -382,6 +382,7 @@ def test_served_equals_predicted_patient(protocol, dtype, tolerance, codes, expo
     assert answer.document["predicted_volume"] == ours.sum()
 
 
+@pytest.mark.long
 def test_served_equals_predicted_photograph(exported, isic_data, isic_run, tmp_path):
     """The same for a photograph, its JPEG decoded by the server; its PNG maps within two of 65535 grey levels."""
     photograph = next((isic_data.parent / "raw").glob("*Test*Data/*.jpg"))
@@ -402,6 +403,7 @@ def test_served_equals_predicted_photograph(exported, isic_data, isic_run, tmp_p
     assert (masks[0] == masks[1]).mean() > 0.99 and set(np.unique(masks[0])) <= {0, 255}
 
 
+@pytest.mark.long
 def test_the_page_on_serving(exported, brats_raw, tmp_path, monkeypatch):
     """The Python of docs/howto/serving.md runs as it stands, against a model exported for it; its map overlays the patient."""
     page = (ROOT / "docs" / "howto" / "serving.md").read_text()
@@ -426,6 +428,7 @@ def test_the_page_on_serving(exported, brats_raw, tmp_path, monkeypatch):
     assert ran["uncertainty"].std() > 2.5e-3
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_the_pages_curl(exported, isic_data, tmp_path):
     """The shell command of docs/howto/serving.md runs as it stands and leaves maps of the photograph."""

@@ -173,6 +173,7 @@ def test_bytes_of_either_width(baseline):
         signatures["subject_bytes"](volume=tf.constant([b"7 bytes"]), shape=tf.constant([volume.shape], tf.int64))
 
 
+@pytest.mark.long
 def test_slices_beyond_the_frame(baseline, organs):
     """A volume larger than the frame gets the next larger one, as in predict.py; a smaller one than poolings need is framed."""
     task = runs.read_config(runs.network_dir(organs / "run", "baseline")).task

@@ -44,6 +44,7 @@ def test_each_seed_has_the_whole_study_in_its_own_run(tmp_path):
     assert study.command(study.jobs["train_baseline"])[-1] == "--network=baseline"
 
 
+@pytest.mark.long
 def test_a_job_is_done_in_its_own_run(isic_data, isic_run, train, tmp_path):
     """By what lies in the seed's folder, trained from that very seed."""
     run_dir = shutil.copytree(isic_run, tmp_path / "run")

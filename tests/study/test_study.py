@@ -355,6 +355,7 @@ def test_a_job_is_asked_once_and_waited_for(made_up, tmp_path, monkeypatch):
     assert (tmp_path / "run" / "a.saved").exists()
 
 
+@pytest.mark.long
 def test_a_study_without_workers_is_stopped_at_once(made_up):
     """Jobs that wait for a worker are given up, not waited for."""
     pytest.importorskip("distributed")
