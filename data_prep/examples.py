@@ -23,6 +23,7 @@ TensorFlow is imported where it is needed.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -61,10 +62,10 @@ def bounding_box(subject: Subject, outside: tuple[float, ...] = ()) -> tuple[int
         used = np.any(image != np.array(outside), axis=(0, 3))
         if image.dtype.kind == "f":
             used = used | np.any(np.signbit(image), axis=(0, 3))
+    elif all(edge.any() for edge in (image[:, 0], image[:, -1], image[:, :, 0], image[:, :, -1])):
+        return 0, 0, *image.shape[1:3]  # photographs are seldom black at an edge
     else:  # any bit: -0.0 counts, so that the round trip is exact to the bit
         bits = np.bitwise_or.reduce(image.view(f"u{image.itemsize}"), axis=0)
-        if all(edge.any() for edge in (bits[0], bits[-1], bits[:, 0], bits[:, -1])):
-            return 0, 0, *bits.shape[:2]  # photographs are seldom black at an edge
         used = np.any([bits[..., channel] != 0 for channel in range(bits.shape[-1])], axis=0)
     for extra in (subject.label, subject.raw_label):
         if extra is not None:
@@ -89,30 +90,40 @@ def subject_examples(subject: Subject, task: Task, trained: np.ndarray | None = 
     train = subject.training_slices(task) if trained is None else trained
     common = {
         "subject": tf_example.of_bytes(subject.name.encode()),
-        "offset": tf_example.of_integers((y0, x0)),
-        "shape": tf_example.of_integers(subject.image.shape[:3]),
         "mean": tf_example.of_floats(subject.mean),
         "std": tf_example.of_floats(subject.std),
     }
+    again = {"offset": _integers("offset", y0, x0), "shape": _integers("shape", *subject.image.shape[:3])}
     if version(task) > 1:
         limits = np.full((2, len(outside)), NO_LIMIT) * [[-1], [1]] if subject.limits is None else subject.limits
         for name, values in zip(("outside", "low", "high"), (outside, *limits), strict=True):
             common[name] = tf_example.of_floats(values)
     if subject.own_size is not None:
-        common["own_size"] = tf_example.of_integers(subject.own_size)
+        again["own_size"] = _integers("own_size", *subject.own_size)
     arrays = {name: getattr(subject, field) for name, field in ARRAYS.items()}
     cropped = {name: volume[box] for name, volume in arrays.items() if volume is not None}
     if subject.own_label is not None:
         cropped["own_label"] = subject.own_label
     for name, volume in cropped.items():
-        common[f"{name}_shape"] = tf_example.of_integers(volume.shape[1:])
-        common[f"{name}_dtype"] = tf_example.of_bytes(volume.dtype.name.encode())
-    entries = {name: tf_example.entry(name, feature) for name, feature in common.items()}
+        again[f"{name}_shape"] = _integers(f"{name}_shape", *volume.shape[1:])
+        again[f"{name}_dtype"] = _dtype(f"{name}_dtype", volume.dtype)
+    again |= {name: tf_example.entry(name, feature) for name, feature in common.items()}
     for index in range(len(subject.image)):
-        own = {"slice": tf_example.of_integers([index]), "train": tf_example.of_integers([train[index]])}
+        own = {"slice": _integers("slice", index), "train": _integers("train", int(train[index]))}
         for name, volume in cropped.items():
-            own[name] = tf_example.of_bytes(_little(volume[index]))
-        yield tf_example.example(entries | {name: tf_example.entry(name, feature) for name, feature in own.items()})
+            own[name] = tf_example.entry(name, tf_example.of_bytes(_little(volume[index])))
+        yield tf_example.example(again | own)
+
+
+@functools.lru_cache(maxsize=1024)
+def _integers(name, *values):
+    """The entry of a feature that is the same in many records."""
+    return [b"".join(tf_example.entry(name, tf_example.of_integers(values)))]
+
+
+@functools.lru_cache(maxsize=64)
+def _dtype(name, dtype):
+    return [b"".join(tf_example.entry(name, tf_example.of_bytes(dtype.name.encode())))]
 
 
 def _little(array):

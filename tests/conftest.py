@@ -53,7 +53,7 @@ TINY = {
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks at the marks
 def pytest_collection_modifyitems(items):
-    """Of a test that is marked `long(but=[…])` the cases of these ids are not long: one or two of many, for each landing."""
+    """Of a test that is marked `long(but=[…])` the cases of these ids are not: one or two of many, for each landing."""
     for item in items:
         mark = item.get_closest_marker("long")
         if mark is not None and hasattr(item, "callspec") and item.callspec.id in mark.kwargs.get("but", ()):

@@ -66,6 +66,10 @@ def _found(values):
         return np.unique(values, return_counts=True)
     if values.dtype == np.bool_:
         values = (values != 0).view(np.uint8)  # Pillow's own have 255 for True, of which NumPy makes what it likes
+    highest = values.max()
+    marked = np.count_nonzero(values == highest)
+    if highest and marked == np.count_nonzero(values) < values.size:  # a mask, as nearly all
+        return np.array([0, highest], np.uint8), np.array([values.size - marked, marked])
     counts = np.array(Image.fromarray(values).histogram())  # without sorting, as numpy.unique would
     found = np.flatnonzero(counts)
     return found, counts[found]

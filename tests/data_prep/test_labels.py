@@ -229,3 +229,19 @@ def test_masks_that_contradict_themselves(tmp_path):
     layered(255 - 255 * DISC, 255 * DISC).save(tmp_path / "m.png")  # black on transparent white: grey alone is inverted
     with pytest.raises(UserError, match="transparency"):
         photographs.read_mask(tmp_path / "m.png")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("numbers", [(0,), (1,), (7,), (0, 1), (0, 7), (1, 7), (0, 1, 7), (0, 255), (0, 3, 255)])
+def test_voxels_are_counted_as_numpy_counts_them(numbers, dtype):
+    """Masks, which are counted without looking at each value, and labels of several classes."""
+    drawn = np.random.default_rng(0).choice(np.array(numbers, dtype), (2, 5, 6))
+    drawn.flat[: len(numbers)] = numbers
+    expected = dict(zip(*(found.tolist() for found in np.unique(drawn, return_counts=True)), strict=True))
+    found = labels.counts(drawn)
+    assert found == expected and {type(one) for pair in found.items() for one in pair} == {int}
+    if dtype == np.uint8:
+        values, counted = photographs._found(drawn[0])
+        expected = np.unique(drawn[0], return_counts=True)
+        np.testing.assert_array_equal(values, expected[0])
+        np.testing.assert_array_equal(counted, expected[1])

@@ -64,3 +64,19 @@ def test_files_that_come_and_go_are_named(files, tmp_path):
     assert stamps.changed(taken, [files[0], tmp_path / "c"], tmp_path) == "b is gone, c is new"
     files[0].unlink()
     assert stamps.changed(taken, files, tmp_path) == "a is another file"
+
+
+@pytest.mark.parametrize("shown", ["a", "in/b", "in//b", "./a", "in/../a", "../elsewhere", "in/./b"])
+@pytest.mark.parametrize("is_absolute", [True, False])
+def test_paths_are_kept_as_pathlib_has_them(shown, is_absolute, tmp_path, monkeypatch):
+    """Relative to the root, in whichever form they and the root are given; most are told by their beginning alone."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for name in ("a", "in/b", "../elsewhere"):
+        (tmp_path / name).write_text(name)
+    path = f"{tmp_path}/{shown}" if is_absolute else shown
+    (expected,) = stamps.taken([tmp_path / shown], tmp_path)
+    absolute = (tmp_path / shown).absolute()
+    assert expected["path"] == absolute.relative_to(tmp_path).as_posix()
+    for root in (tmp_path, str(tmp_path), f"{tmp_path}/", "."):
+        assert stamps.taken([path], root) == [expected]
