@@ -49,7 +49,7 @@ def log(*words):
             print(time.strftime("%H:%M:%S"), *words, sep="\t", file=file)
 
 
-@pytest.mark.long(but=["recalibrate", "predict"])
+@pytest.mark.long
 @pytest.mark.parametrize("name", writing_programs.BY_NAME)
 def test_a_killed_program_loses_nothing(tried, name):  # noqa: F811
     """Each time from the beginning: killed at a moment of its own, then run to its end."""

@@ -93,6 +93,7 @@ def whole(small):
     return one, walk(one)
 
 
+@pytest.mark.long
 def test_the_averages_follow_the_formula(whole):
     """After eight steps they are NumPy's average of the weights after each; inside `averaged` the model has them.
 

@@ -81,6 +81,7 @@ def test_a_step_that_overflows_is_left_out(trainer, brats_data, replicas):
     assert not np.array_equal(before[0], np.asarray(learns[0])) and values(one)[-1] == 1
 
 
+@pytest.mark.long
 def test_the_scale_takes_no_part_in_the_numbers(trainer, brats_data):
     """Gradients are divided by the power of two that the loss was multiplied by: where nothing under- or overflows, the same."""
     found = []

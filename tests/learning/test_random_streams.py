@@ -241,6 +241,7 @@ def test_what_is_trained_now_says_version_2(brats_run, brats_data, tmp_path):
     assert maps[1] != maps[2]
 
 
+@pytest.mark.long
 def test_a_folder_keeps_its_version(isic_data, train, tmp_path):
     """A training begun with version 1 is taken up with it by the same command, and a study counts it as its own."""
     from tfunc.study.jobs import TrainJob
