@@ -85,9 +85,9 @@ def _same(stamp, path):
 
 
 def _relative(path, root):
-    text = os.fspath(path)
-    if root is not None and text.startswith(f"{root}{os.sep}") and os.path.isabs(text) and os.path.normpath(text) == text:
-        return text[len(f"{root}{os.sep}") :].replace(os.sep, "/")  # as below, and sooner
+    text, above = os.fspath(path), f"{root}{os.sep}"
+    if root is not None and text.startswith(above) and os.path.normpath(text) == text:
+        return text[len(above) :].replace(os.sep, "/")  # as below, and sooner
     path = pathlib.Path(path).absolute()
     if root is None:
         return stores.shown(path)
