@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+DATASETS = ("brats", "isic")
 SHAPES = {"brats": "16,32,32", "isic": "32,48"}
 SUBJECTS = {"brats": 10, "isic": 20}
 METHODS = ("baseline", "baseline_mc", "ensemble", "auxiliary_feat", "auxiliary_segm", "aleatoric")
@@ -36,7 +37,7 @@ class Whole:
         return Whole(self.dataset, shutil.copytree(self.folder, folder / "copy"))
 
 
-@pytest.fixture(scope="session", params=[pytest.param("brats", marks=pytest.mark.long), "isic"])
+@pytest.fixture(scope="session", params=DATASETS)
 def whole(request, made_once, launch):
     """The `Whole` study of each data set, from made-up raw data to the report. Only to be read."""
     name = request.param

@@ -1,11 +1,8 @@
 """A study on two machines that have nothing in common but a store: each job is done once, and what one makes the other uses."""
 
-import pytest
 from s3_server import upload, where
 
 TINY = ("--start_filters=4", "--depth=1", "--batch_size=8", "--epochs=1", "--folds=2", "--samples=2", "--recalibrate")
-
-pytestmark = pytest.mark.long
 
 
 def test_two_machines_share_a_study(machine, s3, isic_data):
