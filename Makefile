@@ -44,8 +44,9 @@ test: .venv/installed
 test-whole: .venv/installed
 	@TF_CPP_MIN_LOG_LEVEL=2 $(CURRENT) -m pytest --numprocesses=2 --dist=loadfile tests/whole $(SHORT) $(PYTEST)
 
-test-all: LONG = 1
-test-all: test test-whole
+test-all:
+	@$(MAKE) --no-print-directory test LONG=1
+	@$(MAKE) --no-print-directory test-whole LONG=1
 
 # frozen: what the stack did stays tested, and reading old runs; what came later, features of the current stack and what
 # knows no TensorFlow, and the shape of the code, are looked at once, by make test

@@ -105,6 +105,8 @@ def _look(url: str, path: pathlib.Path, wants: Wants, say: Callable[[str], Any])
 
     # Both before the listing: what was in the store by then, and is not in it, is gone; a log that is taken there later isn't.
     here, top = _here(path), str(stores.root())
+    with index.settling(top):
+        pass  # until what another process has renamed before that is in the journal, too
     known = index.read(top)
     there = client.listed(url)
     out = tuple(stores.hidden(list(there)))

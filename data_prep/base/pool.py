@@ -49,7 +49,7 @@ def executor(
     """Yields an Executor and shuts it down at the end.
 
     workers: processes on this machine; 1 is this process itself; None is one a CPU. Processes are spawned, not forked,
-        since TensorFlow does not survive a fork, and their functions are of modules, not of a script (`spawned`).
+        since TensorFlow does not survive a fork; what they are sent is of modules, not of a script (`spawned`).
     scheduler: address of a Dask scheduler (`tcp://host:8786`); needs the extra `[cluster]`, and every worker must see the
         data under the same paths. `workers` is then the cluster's own affair.
     tensorflow: whether the work needs it, so that the workers start it first.

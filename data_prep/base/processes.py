@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from data_prep.base import allocator, mirrors, signals, stores
+from data_prep.base import allocator, mirrors, signals, stores, streams
 from data_prep.base.errors import UserError
 
 # oneDNN's convolutions are TensorFlow's default only on processors with instructions for neural networks; on others they
@@ -141,6 +141,7 @@ def start_worker(tensorflow: bool = True) -> None:
         os._exit(1)
 
     signals.ignore_in_worker()
+    streams.settle()
     threading.Thread(target=watch, daemon=True).start()
     if tensorflow:
         start_tensorflow()

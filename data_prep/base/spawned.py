@@ -1,21 +1,22 @@
 """Processes that import what their work needs, and not the script that started them.
 
-`multiprocessing` imports the main module anew in every process that it spawns, for functions that are defined there. Ours are
-in packages. Without it a worker starts sooner, since a launcher imports more than its work does, and a user's script need not be
-guarded by `if __name__ == "__main__"`.
+`multiprocessing` imports the main module anew in every process that it spawns, for functions and classes that are defined there.
+Ours are in packages, and what a user hands in becomes plain numbers and texts first. Without it a worker starts sooner, since a
+launcher imports more than its work does, and a user's script need not be guarded by `if __name__ == "__main__"`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing.context
-import sys
 import threading
-from collections.abc import Iterator
+from multiprocessing import spawn
 from typing import Any
 
-TELL = ("__spec__", "__file__")  # where a module came from
-_starting = threading.Lock()
+MAIN = ("init_main_from_name", "init_main_from_path")  # of what a new process is told
+_ours = (
+    threading.local()
+)  # whether this thread is starting a process of ours: a user's own are told of the script as ever
+_told = spawn.get_preparation_data
 
 
 class Process(multiprocessing.context.SpawnProcess):
@@ -23,28 +24,25 @@ class Process(multiprocessing.context.SpawnProcess):
 
     @staticmethod
     def _Popen(process_obj):
-        with _starting, _main_untold():
+        _ours.starting = True
+        try:
             return multiprocessing.context.SpawnProcess._Popen(process_obj)
+        finally:
+            _ours.starting = False
 
 
 class Context(multiprocessing.context.SpawnContext):
-    """As `multiprocessing.get_context("spawn")`, for functions of modules that can be imported by name."""
+    """As `multiprocessing.get_context("spawn")`, for functions and classes of modules that can be imported by name."""
 
     Process = Process
 
 
-@contextlib.contextmanager
-def _main_untold() -> Iterator[None]:
-    """Inside, nothing tells where the main module came from: a new process is told that, and so imports it.
+def _preparation_data(name: str) -> dict[str, Any]:
+    told = _told(name)
+    if getattr(_ours, "starting", False):
+        for one in MAIN:
+            told.pop(one, None)
+    return told
 
-    Its functions stay what they are for other threads, which might pickle one meanwhile.
-    """
-    main: dict[str, Any] = sys.modules["__main__"].__dict__
-    told = {name: main[name] for name in TELL if name in main}
-    main.update(dict.fromkeys(TELL))
-    try:
-        yield
-    finally:
-        for name in TELL:
-            del main[name]
-        main.update(told)
+
+spawn.get_preparation_data = _preparation_data

@@ -85,8 +85,8 @@ def _same(stamp, path):
 
 
 def _relative(path, root):
-    text, above = os.fspath(path), f"{root}{os.sep}"
-    if root is not None and text.startswith(above) and os.path.normpath(text) == text:
+    text, above = os.fspath(path), os.path.join(root or "", "")
+    if len(above) > 1 and text.startswith(above) and os.path.normpath(text) == text:
         return text[len(above) :].replace(os.sep, "/")  # as below, and sooner
     path = pathlib.Path(path).absolute()
     if root is None:

@@ -227,7 +227,7 @@ def resize_in_graph(image: np.ndarray | tf.Tensor, height: int, width: int) -> t
 
 
 def resize_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Nearest-neighbour resize of a uint8 [rows, columns] mask by Pillow, as the reference does."""
+    """Nearest-neighbour resize of a uint8 [rows, columns] mask by Pillow, as the reference does; of that size it is itself."""
     if mask.shape == (height, width):
         return mask
     return np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))

@@ -231,6 +231,33 @@ def test_a_log_that_is_taken_there_during_a_look_stays(machine, s3, monkeypatch)
     assert s3.content(machine.url) == {"study/logs/evaluate.log": b"a line\n"}
 
 
+def test_a_look_knows_of_what_was_renamed_before(machine, monkeypatch):
+    """A look that sees a folder which is published meanwhile, of which it wants the JSON only, takes nothing of it away."""
+    from data_prep.base import store_client
+
+    folder = machine("one")
+    listed, add, published, looks = store_client.listed, store_index.add, threading.Event(), []
+
+    def look():
+        mirrors.fetch(folder, stores.is_document)
+
+    def beside(root, path, tag):
+        if not looks:
+            looks.append(threading.Thread(target=look))
+            looks[0].start()
+            looks[0].join(0.3)  # as far as it gets while the journal lacks what is renamed
+        add(root, path, tag)
+
+    monkeypatch.setattr(store_index, "add", beside)
+    monkeypatch.setattr(store_client, "listed", lambda url: (looks and published.wait(10), listed(url))[1])
+    with artefacts.folder_aside(folder / "records") as aside:
+        for name in ("a.shard", "b.shard", "c.json"):
+            (aside / name).write_text(name)
+    published.set()
+    looks[0].join()
+    assert sorted(files(folder)) == ["records/a.shard", "records/b.shard", "records/c.json"]
+
+
 @pytest.mark.parametrize("name", ["../../outside", "a/../../outside", "a//b"])
 def test_an_object_stays_below_its_folder(machine, s3, name):
     """A store may be a stranger's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 import re
 import sys
 import warnings
@@ -45,6 +46,16 @@ def worded(text: str, own: Iterable[str]) -> str:
         return name if name in own else found[0]
 
     return _FLAG.sub(argument, text)
+
+
+def whole(name: str, value: object) -> int:
+    """A whole number of an argument, whichever class it has (an enumeration's, NumPy's). Raises `UserError` for another."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise UserError(name, expected="whole numbers", found=repr(value)) from None
 
 
 def warn(line: str) -> None:

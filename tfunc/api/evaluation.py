@@ -112,14 +112,19 @@ def _truth(labels, masks, images, regions, label_map, ignore_label):
     for name, value in (("regions", regions), ("label_map", label_map)):
         if value is not None and not isinstance(value, Mapping):
             raise UserError(name, expected="a dictionary", found=repr(value))
-    task, rule = None, Rule(None if label_map is None else dict(label_map), ignore_label)
+    if label_map is not None:
+        whole = arguments.whole
+        label_map = {whole("label_map", raw): whole("label_map", target) for raw, target in label_map.items()}
+    ignore_label = None if ignore_label is None else arguments.whole("ignore_label", ignore_label)
+    task, rule = None, Rule(label_map, ignore_label)
     if regions is not None:
         if label_map is not None:
             raise UserError("label_map", expected="no regions, which say the labels already", found="both")
         for name, raw in regions.items():
             if not isinstance(raw, (list, tuple)):
                 raise UserError("regions", expected="a list of raw labels for each", found=f"{name}: {raw!r}")
-        text = ";".join(f"{name}:{','.join(map(str, raw))}" for name, raw in regions.items())
+        numbers = {name: [str(arguments.whole("regions", one)) for one in raw] for name, raw in regions.items()}
+        text = ";".join(f"{name}:{','.join(raw)}" for name, raw in numbers.items())
         task = asked.task_of_regions(text, ignore_label)
     rule.check()
     classes = several(task)
